@@ -1,1 +1,71 @@
-//! facade
+//! DeepCluster: a folder of unlabelled images becomes clusters and a trained network.
+//!
+//! The method is that of Caron, Bojanowski, Joulin and Douze, *Deep Clustering for Unsupervised Learning of Visual
+//! Features*, ECCV 2018 (<https://arxiv.org/abs/1807.05520>): the features of a convolutional network are whitened
+//! and clustered, the clusters serve as labels to train the network, and the two steps alternate.
+//!
+//! ```no_run
+//! use deepcluster::prelude::*;
+//!
+//! fn main() -> Result<(), deepcluster::Error> {
+//!     let mut config = TrainConfig::default();
+//!     config.data.image_size = 64;
+//!     config.clustering.num_clusters = Some(50);
+//!     config.training.epochs = 10;
+//!     let model = deepcluster::train("photos", "run", config, &mut ())?;
+//!     let images = std::sync::Arc::new(ImageFolder::open("new-photos")?);
+//!     let assigned = model.assign(&images, &mut ())?;
+//!     println!("{:?}", assigned.clusters);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Every part is usable alone: [`models`] (AlexNet, VGG-16, Sobel), [`clustering`] (PCA-whitening, k-means, Power
+//! Iteration Clustering, metrics) on any matrix, [`data`] (folders of images to batches), [`evaluation`] (measures of
+//! features) and [`trainer`] (the loop, its run directory and checkpoints).
+//!
+//! # Devices
+//! The device is chosen at run time ([`parse_device`](trainer::parse_device)); the cargo features `flex` (CPU,
+//! default), `wgpu`, `vulkan`, `metal` and `cuda` decide what is compiled in.
+
+use std::path::Path;
+
+pub use burn;
+pub use deepcluster_clustering as clustering;
+pub use deepcluster_data as data;
+pub use deepcluster_evaluation as evaluation;
+pub use deepcluster_models as models;
+pub use deepcluster_trainer as trainer;
+
+/// What can go wrong anywhere in the library.
+pub use deepcluster_trainer::TrainerError as Error;
+
+use deepcluster_data::ImageFolder;
+use deepcluster_models::ConvNet;
+use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, Trainer, parse_device};
+
+/// What most programs need.
+pub mod prelude {
+    pub use burn::tensor::Device;
+    pub use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, WhiteningConfig};
+    pub use deepcluster_data::ImageFolder;
+    pub use deepcluster_models::{Architecture, Backbone, ConvNet};
+    pub use deepcluster_trainer::{
+        RunDirectory, TrainConfig, TrainEvent, TrainObserver, TrainedModel, Trainer, parse_device,
+    };
+}
+
+/// Trains on the images under `folder` with the best device of this build, keeps the run in the folder `out`, and
+/// gives the trained network with its clusters. `observer` is told of progress; `&mut ()` is not.
+///
+/// # Errors
+/// Everything that [`ImageFolder::scan`], [`Trainer::new`] and [`Trainer::run`] can report.
+pub fn train(
+    folder: impl AsRef<Path>,
+    out: impl AsRef<Path>,
+    config: TrainConfig,
+    observer: &mut dyn TrainObserver,
+) -> Result<TrainedModel<ConvNet>, Error> {
+    let images = ImageFolder::scan(folder, &config.scan_config())?;
+    Trainer::new(config, images, out, &parse_device("auto")?)?.run(observer)
+}

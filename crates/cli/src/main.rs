@@ -1,1 +1,61 @@
-fn main(){}
+//! The program `deepcluster`. It parses, calls the library and prints; everything else is in the library.
+
+mod arguments;
+mod commands;
+mod interrupt;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use deepcluster::Error;
+
+use crate::arguments::{Arguments, Command};
+
+/// Exit code of a run that was stopped and can be resumed, as shells use it for Ctrl-C.
+const STOPPED: u8 = 130;
+/// Exit code for wrong usage: options, configuration and folders that cannot be what was meant.
+const USAGE: u8 = 2;
+/// Exit code for everything else that goes wrong.
+const FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = if arguments.output.quiet { log::LevelFilter::Error } else { log::LevelFilter::Warn };
+    env_logger::Builder::new().filter_level(level).format_timestamp(None).format_target(false).init();
+    let output = arguments.output;
+    let result = match arguments.command {
+        Command::Train(command) => commands::train::run(command, output),
+        Command::Assign(command) => commands::assign::run(command, output),
+        Command::Neighbors(command) => commands::neighbors::run(command, output),
+        Command::Inspect(command) => commands::inspect::run(command, output),
+        Command::Demo(command) => commands::demo::run(command, output),
+        Command::Devices => commands::devices::run(output),
+        Command::Completions { shell } => commands::completions::run(shell),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::print_error(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Error>() {
+        Some(Error::Stopped { .. }) => STOPPED,
+        Some(
+            Error::InvalidConfig { .. }
+            | Error::UnknownKey { .. }
+            | Error::UnreadableConfig { .. }
+            | Error::ConfigChanged { .. }
+            | Error::RunExists { .. }
+            | Error::NotEmpty { .. }
+            | Error::NotARun { .. }
+            | Error::NoDevice { .. }
+            | Error::TooFewImages { .. },
+        ) => USAGE,
+        _ => FAILURE,
+    }
+}

@@ -1,1 +1,41 @@
-//! TODO
+//! The DeepCluster loop (Caron, Bojanowski, Joulin and Douze, *Deep Clustering for Unsupervised Learning of Visual
+//! Features*, ECCV 2018): a network and a clustering of its features teach each other.
+//!
+//! ```text
+//! images [b,3,s,s] -> network -> features [n,d] -> PCA-whitening [n,256] -> clusters -> pseudo-labels [n]
+//!                        ^                                                                   |
+//!                        +------------------------- training <- new head <-------------------+
+//! ```
+//!
+//! [`TrainConfig`] holds the settings, [`Trainer`] runs the loop, [`RunDirectory`] is what it leaves on disk, and
+//! [`TrainedModel`] gives new images their clusters.
+
+mod checkpoint;
+mod config;
+mod config_file;
+mod device;
+mod error;
+mod features;
+mod files;
+mod health;
+mod metrics;
+mod observer;
+mod pseudo_labels;
+mod run_directory;
+mod seeds;
+mod sgd;
+mod tensor_file;
+mod train_epoch;
+mod trained_model;
+mod trainer;
+
+pub use config::{
+    ClusteringChoice, ClusteringSettings, DataConfig, ModelConfig, Sampling, TrainConfig, TrainingConfig,
+};
+pub use device::{device_names, parse_device};
+pub use error::TrainerError;
+pub use metrics::{EpochMetrics, EpochTimings};
+pub use observer::{Phase, TrainEvent, TrainObserver};
+pub use run_directory::{RunDirectory, write_assignments};
+pub use trained_model::{AssignedImages, TrainedModel};
+pub use trainer::Trainer;

@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Learns visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
+#[derive(Debug, Parser)]
+#[command(
+    name = "deepcluster",
+    version,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 130 stopped, continue with --resume."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// Print only errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print events and results as JSON lines on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train on a folder of images and cluster them.
+    Train(Train),
+    /// Give new images the clusters of a finished run, as CSV.
+    Assign(Assign),
+    /// Find the training images that are most like given images.
+    Neighbors(Neighbors),
+    /// Show what a run has done.
+    Inspect(Inspect),
+    /// Draw a set of images, train on it for a few minutes, and show what was learned.
+    Demo(Demo),
+    /// List the devices of this build.
+    Devices,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// Folder of images, at any depth; with --resume the folder of the run by default.
+    #[arg(required_unless_present = "resume")]
+    pub(crate) images: Option<PathBuf>,
+    /// Folder for the run; must be new, or hold the run with --resume.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Continue the run in --out from its newest checkpoint.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Device: cpu, cuda:N, metal, vulkan, wgpu, or auto for the best of this build.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// Settings of a run; later ones win over earlier ones: file, options, --set.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// TOML file with settings; what it leaves out keeps its default.
+    #[arg(long, short)]
+    pub(crate) config: Option<PathBuf>,
+    /// Network: alexnet, alexnet-small or vgg16 [default: by image size]
+    #[arg(long)]
+    pub(crate) arch: Option<String>,
+    /// Side of the network's input in pixels [default: 224]
+    #[arg(long)]
+    pub(crate) image_size: Option<usize>,
+    /// Number of clusters; about 10 times the kinds you expect [default: a 50th of the images]
+    #[arg(long, short = 'k')]
+    pub(crate) clusters: Option<usize>,
+    /// Clustering algorithm: kmeans or pic [default: kmeans]
+    #[arg(long)]
+    pub(crate) clustering: Option<String>,
+    /// Rounds of clustering and training [default: 200]
+    #[arg(long, short)]
+    pub(crate) epochs: Option<usize>,
+    /// Images per training step [default: 256]
+    #[arg(long)]
+    pub(crate) batch_size: Option<usize>,
+    /// Step size of SGD [default: 0.05]
+    #[arg(long)]
+    pub(crate) learning_rate: Option<f64>,
+    /// The one seed of everything random [default: 31]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Labels, for reports only: auto, none, folders, or a CSV file with columns path and label [default: auto]
+    #[arg(long)]
+    pub(crate) labels: Option<String>,
+    /// Any setting by its key in the configuration file, as in --set clustering.pca_dim=128
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Assign {
+    /// Folder of a finished run.
+    pub(crate) run: PathBuf,
+    /// Folder of images.
+    pub(crate) images: PathBuf,
+    /// CSV file to write (path, cluster, distance) [default: standard output]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Also make this folder with a sub-folder per cluster.
+    #[arg(long)]
+    pub(crate) folders: Option<PathBuf>,
+    /// What the sub-folders hold.
+    #[arg(long, value_enum, default_value_t = Placement::Link)]
+    pub(crate) place: Placement,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+/// How images get into the folders of their clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Placement {
+    /// Symbolic links.
+    Link,
+    /// Copies.
+    Copy,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Neighbors {
+    /// Folder of a finished run.
+    pub(crate) run: PathBuf,
+    /// Images to look up.
+    #[arg(required = true)]
+    pub(crate) queries: Vec<PathBuf>,
+    /// Neighbours per image.
+    #[arg(long, short = 'n', default_value_t = 10)]
+    pub(crate) count: usize,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Folder of a run.
+    pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Folder for the images and the run; must be new.
+    #[arg(long, short, default_value = "deepcluster-demo")]
+    pub(crate) out: PathBuf,
+    /// Seed of the drawings and of the run.
+    #[arg(long, default_value_t = 31)]
+    pub(crate) seed: u64,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}

@@ -1,0 +1,9 @@
+//! The commands, one file each.
+
+pub(crate) mod assign;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod devices;
+pub(crate) mod inspect;
+pub(crate) mod neighbors;
+pub(crate) mod train;

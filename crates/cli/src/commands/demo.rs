@@ -1,0 +1,76 @@
+//! `deepcluster demo`
+
+use anyhow::{Context, bail};
+use deepcluster::Error;
+use deepcluster::data::{ImageFolder, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
+use deepcluster::trainer::{EpochMetrics, RunDirectory, TrainConfig, Trainer, parse_device};
+use serde_json::json;
+
+use crate::arguments::{Demo, Output};
+use crate::commands::train::train;
+use crate::interrupt::stop_flag;
+use crate::progress::{Progress, print_json, print_out};
+
+const NUM_IMAGES: usize = 3_000;
+const IMAGE_SIZE: u32 = 32;
+const NUM_EPOCHS: usize = 8;
+
+pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
+    let device = parse_device(&command.device)?;
+    let mut progress = Progress::new(output, stop_flag()?);
+    if command.out.exists() {
+        bail!("{} exists already: remove it, or name another folder with --out", command.out.display());
+    }
+    let (folder, run) = (command.out.join("images"), command.out.join("run"));
+    progress.say(&format!(
+        "drawing {NUM_IMAGES} images of {} kinds under {}",
+        SYNTHETIC_KINDS.len(),
+        folder.display()
+    ));
+    let drawings = SyntheticConfig { num_images: NUM_IMAGES, image_size: IMAGE_SIZE, seed: command.seed };
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    write_synthetic_folder(&folder, &drawings, &mut |_| {}).map_err(Error::from)?;
+
+    let config = demo_config(command.seed);
+    let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+    train(Trainer::new(config, images, &run, &device)?, &mut progress, output)?;
+    print_gain(&RunDirectory::open(&run)?.metrics()?, output)
+}
+
+/// The recipe of the paper, scaled down to small images and a few minutes.
+fn demo_config(seed: u64) -> TrainConfig {
+    let mut config = TrainConfig { seed, ..TrainConfig::default() };
+    config.data.image_size = IMAGE_SIZE as usize;
+    config.data.labels = LabelSource::Folders;
+    config.data.crop_scale_min = 0.4;
+    config.clustering.num_clusters = Some(10 * SYNTHETIC_KINDS.len());
+    config.training.epochs = NUM_EPOCHS;
+    config.training.batch_size = 64;
+    config
+}
+
+fn print_gain(metrics: &[EpochMetrics], output: Output) -> anyhow::Result<()> {
+    let (first, last) = metrics.first().zip(metrics.last()).context("the run has no epochs")?;
+    let nmi = |epoch: &EpochMetrics| epoch.labels.map(|labels| labels.nmi_arithmetic);
+    let gain = [nmi(first), nmi(last), first.knn_accuracy, last.knn_accuracy];
+    let [Some(nmi_before), Some(nmi_after), Some(accuracy_before), Some(accuracy_after)] = gain else {
+        bail!("the labels of the drawings were not found");
+    };
+    if output.json {
+        print_json(&json!({
+            "event": "gain",
+            "nmi": {"untrained": nmi_before, "trained": nmi_after},
+            "nearest_neighbor_accuracy": {"untrained": accuracy_before, "trained": accuracy_after},
+        }));
+        return Ok(());
+    }
+    print_out("");
+    print_out("                                     untrained  trained");
+    print_out(&format!("NMI of the clusters to the kinds     {nmi_before:>9.3}  {nmi_after:>7.3}"));
+    print_out(&format!(
+        "nearest neighbours of the same kind  {:>7.1} %  {:>5.1} %",
+        100.0 * accuracy_before,
+        100.0 * accuracy_after
+    ));
+    Ok(())
+}

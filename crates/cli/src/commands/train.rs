@@ -1,0 +1,105 @@
+//! `deepcluster train`
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use deepcluster::Error;
+use deepcluster::data::ImageFolder;
+use deepcluster::models::ConvNet;
+use deepcluster::trainer::{RunDirectory, TrainConfig, Trainer, parse_device};
+use serde_json::json;
+
+use crate::arguments::{Output, Settings, Train};
+use crate::interrupt::stop_flag;
+use crate::progress::{Progress, print_json};
+
+pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
+    let device = parse_device(&command.device)?;
+    let mut progress = Progress::new(output, stop_flag()?);
+    let trainer = if command.resume {
+        refuse_other_folder(&command)?;
+        let trainer = Trainer::resume(&command.out, &device, |config| command.settings.change(config))?;
+        progress.say(&format!("continuing at epoch {}", trainer.epoch()));
+        trainer
+    } else {
+        let config = command.settings.config()?;
+        config.validate()?;
+        let folder = command.images.context("a folder of images is needed")?;
+        let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+        Trainer::new(config, images, &command.out, &device)?
+    };
+    train(trainer, &mut progress, output)
+}
+
+/// Runs a trainer to its end and says where the results are.
+pub(crate) fn train(trainer: Trainer<ConvNet>, progress: &mut Progress, output: Output) -> anyhow::Result<()> {
+    let out = trainer.run_directory().path().to_path_buf();
+    let images = trainer.images();
+    let num_clusters = trainer.config().num_clusters(images.len());
+    progress.say(&format!(
+        "{} images under {}, {} clusters asked for, {} epochs",
+        images.len(),
+        images.root().display(),
+        num_clusters,
+        trainer.config().training.epochs
+    ));
+    trainer.run(progress)?;
+    progress.clear();
+    if output.json {
+        print_json(&json!({"event": "finished", "run": out.to_string_lossy()}));
+    }
+    progress.say(&format!(
+        "done: the clusters are in {}, the network in {}",
+        out.join("assignments.csv").display(),
+        out.join("model.safetensors").display()
+    ));
+    Ok(())
+}
+
+fn refuse_other_folder(command: &Train) -> anyhow::Result<()> {
+    let Some(folder) = &command.images else { return Ok(()) };
+    let of_run = RunDirectory::open(&command.out)?.images_root()?;
+    let asked = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.clone());
+    if asked != of_run {
+        bail!(
+            "the run in {} was begun on {}, not on {}: leave the folder out, or name the same one",
+            command.out.display(),
+            of_run.display(),
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+impl Settings {
+    /// The settings of a new run.
+    pub(crate) fn config(&self) -> Result<TrainConfig, Error> {
+        let mut config = TrainConfig::default();
+        self.change(&mut config)?;
+        Ok(config)
+    }
+
+    /// Applies the file, the options and --set, in this order.
+    pub(crate) fn change(&self, config: &mut TrainConfig) -> Result<(), Error> {
+        if let Some(path) = &self.config {
+            *config = TrainConfig::load(Path::new(path))?;
+        }
+        let options = [
+            ("model.architecture", self.arch.clone()),
+            ("data.image_size", self.image_size.map(|value| value.to_string())),
+            ("clustering.num_clusters", self.clusters.map(|value| value.to_string())),
+            ("clustering.algorithm", self.clustering.clone()),
+            ("training.epochs", self.epochs.map(|value| value.to_string())),
+            ("training.batch_size", self.batch_size.map(|value| value.to_string())),
+            ("training.learning_rate", self.learning_rate.map(|value| format!("{value:?}"))),
+            ("seed", self.seed.map(|value| value.to_string())),
+            ("data.labels", self.labels.clone()),
+        ];
+        for (key, value) in options {
+            if let Some(value) = value {
+                config.set(&format!("{key}={value}"))?;
+            }
+        }
+        self.set.iter().try_for_each(|assignment| config.set(assignment))
+    }
+}

@@ -1,0 +1,160 @@
+//! Progress for people on standard error, events for programs on standard output.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deepcluster::trainer::{EpochMetrics, EpochTimings, Phase, TrainEvent, TrainObserver};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::arguments::Output;
+
+/// Shows the events of a run as the options ask.
+pub(crate) struct Progress {
+    output: Output,
+    stop: Arc<AtomicBool>,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    pub(crate) fn new(output: Output, stop: Arc<AtomicBool>) -> Self {
+        Self { output, stop, bar: None }
+    }
+
+    /// A line for people.
+    pub(crate) fn say(&self, line: &str) {
+        if self.output.quiet {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.suspend(|| print_line(line)),
+            None => print_line(line),
+        }
+    }
+
+    fn begin(&mut self, phase: Phase, epoch: usize, num_epochs: usize, total: usize) {
+        self.clear();
+        if self.output.quiet || self.output.json {
+            return;
+        }
+        let place = if num_epochs == 0 { String::new() } else { format!("epoch {epoch}/{num_epochs} ") };
+        let unit = if phase == Phase::Clustering { "iterations" } else { "images" };
+        let template =
+            format!("{{prefix}}{{bar:30}} {{pos}}/{{len}} {unit} {{per_sec}} left {{eta}} {{msg}}");
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(total as u64).with_style(style);
+        bar.set_prefix(format!("{place}{:<11}", phase.name()));
+        self.bar = Some(bar);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl TrainObserver for Progress {
+    fn event(&mut self, event: &TrainEvent) {
+        match event {
+            TrainEvent::PhaseStarted { phase, epoch, num_epochs, total } => {
+                self.begin(*phase, *epoch, *num_epochs, *total);
+            }
+            TrainEvent::Progress { done, loss } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_position(*done as u64);
+                    if let Some(loss) = loss {
+                        bar.set_message(format!("loss {loss:.3}"));
+                    }
+                }
+            }
+            TrainEvent::EpochFinished { metrics, timings } => {
+                self.clear();
+                if !self.output.json {
+                    self.say(&epoch_line(metrics, timings));
+                }
+            }
+            TrainEvent::Warning(warning) if !self.output.json => self.say(&format!("warning: {warning}")),
+            _ => {}
+        }
+        if self.output.json
+            && let Some(value) = event_json(event)
+        {
+            print_json(&value);
+        }
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// An epoch in one line.
+pub(crate) fn epoch_line(metrics: &EpochMetrics, timings: &EpochTimings) -> String {
+    let mut line = format!("epoch {:>3}", metrics.epoch);
+    match metrics.loss {
+        Some(loss) => line.push_str(&format!("  loss {loss:.3}")),
+        None => line.push_str("  (final clustering)"),
+    }
+    if let Some(nmi) = metrics.nmi_to_previous {
+        line.push_str(&format!("  NMI to previous {nmi:.3}"));
+    }
+    if let Some(labels) = &metrics.labels {
+        line.push_str(&format!("  NMI to labels {:.3}", labels.nmi_arithmetic));
+    }
+    if let Some(accuracy) = metrics.knn_accuracy {
+        line.push_str(&format!("  nearest-neighbour accuracy {:.1} %", 100.0 * accuracy));
+    }
+    let smallest = metrics.cluster_sizes.iter().min().copied().unwrap_or(0);
+    let largest = metrics.cluster_sizes.iter().max().copied().unwrap_or(0);
+    line.push_str(&format!("  cluster sizes {smallest}-{largest}"));
+    let seconds = timings.features_seconds
+        + timings.whitening_seconds
+        + timings.clustering_seconds
+        + timings.training_seconds;
+    line.push_str(&format!("  {seconds:.1} s"));
+    line
+}
+
+fn event_json(event: &TrainEvent) -> Option<Value> {
+    Some(match event {
+        TrainEvent::PhaseStarted { phase, epoch, total, .. } => {
+            json!({"event": "phase", "phase": phase.name(), "epoch": epoch, "total": total})
+        }
+        TrainEvent::EpochFinished { metrics, timings } => {
+            json!({"event": "epoch", "metrics": metrics, "timings": timings})
+        }
+        TrainEvent::Warning(warning) => json!({"event": "warning", "message": warning}),
+        TrainEvent::CheckpointSaved(path) => json!({"event": "checkpoint", "path": path.to_string_lossy()}),
+        _ => return None,
+    })
+}
+
+/// A line on standard output; a closed pipe ends the program quietly, as for any Unix tool.
+pub(crate) fn print_out(text: &str) {
+    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// A JSON line on standard output.
+pub(crate) fn print_json(value: &Value) {
+    print_out(&value.to_string());
+}
+
+/// An error with its causes on standard error.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    print_line(&format!("error: {error:#}"));
+}
+
+/// A line on standard error, which nobody may be reading.
+fn print_line(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

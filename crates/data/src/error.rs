@@ -1,0 +1,191 @@
+//! The one error type of this crate.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::header::READABLE_FORMATS;
+
+/// Everything that can go wrong while images are found, decoded, transformed or drawn.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The path given as the image folder does not exist.
+    #[error("{} does not exist: give the folder that holds the images", path.display())]
+    FolderNotFound {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The path given as the image folder is a file.
+    #[error("{} is not a folder: give the folder that holds the images", path.display())]
+    NotAFolder {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The operating system refused to read or write a path.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb: `open`, `read`, `write`, ...
+        action: &'static str,
+        /// The path it was tried on.
+        path: PathBuf,
+        /// The operating system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder without one readable image.
+    #[error(
+        "no readable image in {}: {num_files_seen} files seen, {num_skipped} skipped as unreadable; \
+         images must be {READABLE_FORMATS} files with the usual extension, at any depth",
+        root.display()
+    )]
+    NoImages {
+        /// The folder that was scanned.
+        root: PathBuf,
+        /// Number of files met, whatever their kind; hidden ones are not counted.
+        num_files_seen: usize,
+        /// Number of paths that looked like an image or a folder but could not be read.
+        num_skipped: usize,
+    },
+    /// Labels from folder names were asked for, but no image lies in a sub-folder.
+    #[error(
+        "no label in {}: every image lies directly in it; put each class in a folder of its own or give a csv",
+        root.display()
+    )]
+    NoFolderLabels {
+        /// The folder that was scanned.
+        root: PathBuf,
+    },
+    /// A line of the label file that cannot be understood.
+    #[error("{}, line {line}: {reason}; expected a header `path,label` and one such row per image", path.display())]
+    MalformedLabels {
+        /// The label file.
+        path: PathBuf,
+        /// 1-based line of the file.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The label file names one image twice.
+    #[error("{}, line {line}: {} is already labelled in an earlier line", path.display(), image.display())]
+    DuplicateLabel {
+        /// The label file.
+        path: PathBuf,
+        /// 1-based line of the second mention.
+        line: u64,
+        /// The image named twice.
+        image: PathBuf,
+    },
+    /// The label file names none of the images found.
+    #[error(
+        "none of the {num_rows} paths in {} is an image below {}: paths must be absolute or relative to that folder",
+        path.display(),
+        root.display()
+    )]
+    LabelsMatchNothing {
+        /// The label file.
+        path: PathBuf,
+        /// The folder that was scanned.
+        root: PathBuf,
+        /// Number of rows in the label file.
+        num_rows: usize,
+    },
+    /// A file whose content is no image of a readable format, or a damaged one.
+    #[error("cannot decode {}: {reason}", path.display())]
+    Decode {
+        /// The image file.
+        path: PathBuf,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// An image with more pixels than allowed, perhaps a decompression bomb.
+    #[error(
+        "{} has {width} x {height} pixels, more than the {max_pixels} allowed: raise max_pixels if it is genuine",
+        path.display()
+    )]
+    TooManyPixels {
+        /// The image file.
+        path: PathBuf,
+        /// Width its header states, in pixels.
+        width: u32,
+        /// Height its header states, in pixels.
+        height: u32,
+        /// Most pixels an image may have.
+        max_pixels: u64,
+    },
+    /// An image index beyond the end of the folder.
+    #[error("image {image_index} does not exist: the folder has {num_images} images")]
+    NoSuchImage {
+        /// The index asked for.
+        image_index: usize,
+        /// Number of images in the folder.
+        num_images: usize,
+    },
+    /// Pixels that do not fill `width x height`, or an image without pixels.
+    #[error("{num_bytes} bytes are no {width} x {height} RGB image: width and height must be at least 1, with 3 bytes a pixel")]
+    InvalidImage {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Number of bytes given.
+        num_bytes: usize,
+    },
+    /// A crop box that is empty or reaches over the edge of the image.
+    #[error(
+        "crop of {crop_width} x {crop_height} at ({left}, {top}) does not lie within the {width} x {height} image"
+    )]
+    CropOutside {
+        /// Left edge of the crop in pixels.
+        left: u32,
+        /// Upper edge of the crop in pixels.
+        top: u32,
+        /// Width of the crop in pixels.
+        crop_width: u32,
+        /// Height of the crop in pixels.
+        crop_height: u32,
+        /// Width of the image in pixels.
+        width: u32,
+        /// Height of the image in pixels.
+        height: u32,
+    },
+    /// The resampler refused its input.
+    #[error("cannot resize to {width} x {height}: {reason}")]
+    Resize {
+        /// Width asked for, in pixels.
+        width: u32,
+        /// Height asked for, in pixels.
+        height: u32,
+        /// The resampler's words.
+        reason: String,
+    },
+    /// An output slice of the wrong length.
+    #[error("the output holds {actual} values, but the transform writes {expected}")]
+    OutputLength {
+        /// `3 * size * size`.
+        expected: usize,
+        /// Length of the slice given.
+        actual: usize,
+    },
+    /// A setting outside its range.
+    #[error("{field} = {value} is not allowed: {allowed}")]
+    InvalidConfig {
+        /// Name of the field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be allowed.
+        allowed: &'static str,
+    },
+}
+
+impl DataError {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { action, path: path.into(), source }
+    }
+
+    pub(crate) fn invalid_config(field: &'static str, value: impl ToString, allowed: &'static str) -> Self {
+        Self::InvalidConfig { field, value: value.to_string(), allowed }
+    }
+}

@@ -1,0 +1,84 @@
+//! Batch normalisation with the running variance of PyTorch.
+
+use burn::module::{Flag, Module, Param, RunningState};
+use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::{Device, Tensor};
+
+const EPSILON: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+/// Batch normalisation over `[batch, channels, height, width]` (Ioffe & Szegedy, 2015).
+///
+/// As Burn's `BatchNorm`, with one difference: the running variance takes the unbiased variance of the batch, as
+/// PyTorch's does, so that networks move between the two without a change.
+///
+/// It normalises by the batch on a device with autodiff and by the running statistics elsewhere.
+#[derive(Module, Debug)]
+pub struct BatchNorm2d {
+    gamma: Param<Tensor<1>>,
+    beta: Param<Tensor<1>>,
+    running_mean: RunningState<Tensor<1>>,
+    running_var: RunningState<Tensor<1>>,
+    training: Param<Flag>,
+}
+
+impl BatchNorm2d {
+    /// Scale 1, shift 0, running mean 0 and variance 1 for `num_channels` channels.
+    pub fn new(num_channels: usize, device: &Device) -> Self {
+        Self {
+            gamma: Param::from_tensor(Tensor::ones([num_channels], device)),
+            beta: Param::from_tensor(Tensor::zeros([num_channels], device)),
+            running_mean: RunningState::new(Tensor::zeros([num_channels], device)),
+            running_var: RunningState::new(Tensor::ones([num_channels], device)),
+            training: Param::from_bool(true),
+        }
+    }
+
+    /// Normalises `input` and, in training, moves the running statistics by a tenth towards those of the batch.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        if input.device().is_autodiff() && self.training.is_enabled() {
+            self.forward_train(input)
+        } else {
+            let (mean, variance) = (self.running_mean.value(), self.running_var.value());
+            batch_norm(input, self.gamma.val(), self.beta.val(), mean, variance, EPSILON)
+        }
+    }
+
+    fn forward_train(&self, input: Tensor<4>) -> Tensor<4> {
+        let [batch, _, height, width] = input.dims();
+        let num_values = (batch * height * width) as f64;
+        let output = batch_norm_train(input, self.gamma.val(), self.beta.val(), EPSILON);
+        let unbiased = num_values / (num_values - 1.0).max(1.0);
+        let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + output.mean.detach() * MOMENTUM;
+        let variance =
+            self.running_var.value_sync() * (1.0 - MOMENTUM) + output.variance.detach() * (MOMENTUM * unbiased);
+        self.running_mean.update(mean.detach());
+        self.running_var.update(variance.detach());
+        output.output
+    }
+
+    /// Running mean and variance, `[channels]` each.
+    pub fn running_statistics(&self) -> (Tensor<1>, Tensor<1>) {
+        (self.running_mean.value_sync(), self.running_var.value_sync())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+
+    #[test]
+    fn running_statistics_follow_pytorch() {
+        // One channel, values 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3.
+        // After one step: mean 0.1 * 3, variance 0.9 + 0.1 * 14/3.
+        let device = Device::flex().autodiff();
+        let norm = BatchNorm2d::new(1, &device);
+        let input = Tensor::<4>::from_data(TensorData::new(vec![1.0_f32, 2.0, 3.0, 6.0], [1, 1, 2, 2]), &device);
+        let output = norm.forward(input).into_data().try_to_vec::<f32>().unwrap();
+        assert!((output[0] - (1.0 - 3.0) / (3.5_f32 + 1e-5).sqrt()).abs() < 1e-5);
+        let (mean, variance) = norm.running_statistics();
+        assert!((mean.try_into_scalar::<f32>().unwrap() - 0.3).abs() < 1e-6);
+        assert!((variance.try_into_scalar::<f32>().unwrap() - (0.9 + 0.1 * 14.0 / 3.0)).abs() < 1e-6);
+    }
+}

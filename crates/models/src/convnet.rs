@@ -1,0 +1,200 @@
+//! AlexNet and VGG-16 as one module: Sobel, convolution blocks, two fully connected layers.
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::nn::{Linear, PaddingConfig2d};
+use burn::tensor::activation::relu;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{Device, Tensor};
+
+use crate::architecture::{ConvBlockConfig, ConvNetConfig};
+use crate::backbone::Backbone;
+use crate::batch_norm::BatchNorm2d;
+use crate::dropout::{Dropout, DropoutMasks};
+use crate::error::ModelError;
+use crate::head::linear;
+use crate::initialization::WeightInitializer;
+use crate::sobel::sobel;
+
+/// A convolution with batch normalisation and ReLU, then max-pooling where the architecture has it.
+#[derive(Module, Debug)]
+pub struct ConvBlock {
+    convolution: Conv2d,
+    norm: BatchNorm2d,
+    pooling_size: usize,
+    pooling_stride: usize,
+}
+
+/// AlexNet or VGG-16, made by [`ConvNetConfig::init`].
+#[derive(Module, Debug)]
+pub struct ConvNet {
+    blocks: Vec<ConvBlock>,
+    fc6: Linear,
+    fc7: Linear,
+    dropout_fc6: Dropout,
+    dropout_fc7: Dropout,
+    sobel: bool,
+    image_size: usize,
+}
+
+impl ConvNetConfig {
+    /// Builds the network with initial weights drawn from `seed` as in the original code: convolutions from
+    /// `N(0, sqrt(2 / (kernel^2 * filters)))`, linear layers from `N(0, 0.01)`, biases 0, batch norm 1 and 0.
+    ///
+    /// # Errors
+    /// What [`ConvNetConfig::validate`] finds.
+    pub fn init(&self, seed: u64, device: &Device) -> Result<ConvNet, ModelError> {
+        self.validate()?;
+        let mut initializer = WeightInitializer::from_seed(seed);
+        let mut planes = self.input_planes();
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for config in &self.blocks {
+            blocks.push(ConvBlock::new(config, planes, &mut initializer, device));
+            planes = config.channels;
+        }
+        let side = self.output_side(self.image_size).expect("validate() has checked the image size");
+        let width = self.fully_connected;
+        let mut fully_connected = |inputs: usize| {
+            let weight = initializer.normal([inputs, width], 0.01, device);
+            linear(weight, WeightInitializer::zeros([width], device))
+        };
+        Ok(ConvNet {
+            blocks,
+            fc6: fully_connected(planes * side * side),
+            fc7: fully_connected(width),
+            dropout_fc6: Dropout::new(if self.dropout_before_first { self.dropout } else { 0.0 }),
+            dropout_fc7: Dropout::new(self.dropout),
+            sobel: self.sobel,
+            image_size: self.image_size,
+        })
+    }
+}
+
+impl ConvBlock {
+    fn new(
+        config: &ConvBlockConfig,
+        planes: usize,
+        initializer: &mut WeightInitializer,
+        device: &Device,
+    ) -> Self {
+        let ConvBlockConfig { channels, kernel, stride, padding, pooling } = *config;
+        let standard_deviation = (2.0 / (kernel * kernel * channels) as f64).sqrt();
+        let convolution = Conv2d {
+            weight: initializer.normal([channels, planes, kernel, kernel], standard_deviation, device),
+            bias: Some(WeightInitializer::zeros([channels], device)),
+            stride: [stride, stride],
+            kernel_size: [kernel, kernel],
+            dilation: [1, 1],
+            groups: 1,
+            padding: PaddingConfig2d::Explicit(padding, padding, padding, padding),
+        };
+        Self {
+            convolution,
+            norm: BatchNorm2d::new(channels, device),
+            pooling_size: pooling.map_or(0, |pooling| pooling.size),
+            pooling_stride: pooling.map_or(0, |pooling| pooling.stride),
+        }
+    }
+
+    /// Convolution, batch norm and ReLU: `[batch, planes, h, w]` to `[batch, channels, h', w']`.
+    fn activate(&self, input: Tensor<4>) -> Tensor<4> {
+        relu(self.norm.forward(self.convolution.forward(input)))
+    }
+
+    fn pool(&self, activation: Tensor<4>) -> Tensor<4> {
+        if self.pooling_size == 0 {
+            return activation;
+        }
+        let mut options = MaxPoolOptions::new([self.pooling_size; 2]);
+        options.stride = [self.pooling_stride; 2];
+        max_pool2d(activation, options)
+    }
+}
+
+impl ConvNet {
+    fn network_input(&self, images: Tensor<4>) -> Tensor<4> {
+        if self.sobel { sobel(images) } else { images }
+    }
+}
+
+impl Backbone for ConvNet {
+    fn input_size(&self) -> usize {
+        self.image_size
+    }
+
+    fn feature_dim(&self) -> usize {
+        self.fc7.weight.dims()[1]
+    }
+
+    fn forward_features(&self, images: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
+        let maps = self.forward_convolutions(images);
+        let flat: Tensor<2> = maps.flatten(1, 3); // [batch, channels * side * side]
+        let hidden = relu(self.fc6.forward(self.dropout_fc6.forward(flat, dropout)));
+        self.fc7.forward(self.dropout_fc7.forward(hidden, dropout))
+    }
+
+    fn forward_convolutions(&self, images: Tensor<4>) -> Tensor<4> {
+        self.blocks.iter().fold(self.network_input(images), |maps, block| block.pool(block.activate(maps)))
+    }
+
+    fn tap_names(&self) -> Vec<String> {
+        (1..=self.blocks.len()).map(|index| format!("conv{index}")).collect()
+    }
+
+    fn forward_taps(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        let mut maps = self.network_input(images);
+        let mut taps = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let activation = block.activate(maps);
+            taps.push(activation.clone());
+            maps = block.pool(activation);
+        }
+        taps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::architecture::Architecture;
+
+    fn small(device: &Device) -> ConvNet {
+        ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap().init(3, device).unwrap()
+    }
+
+    #[test]
+    fn features_have_the_announced_shape() {
+        let device = Device::flex();
+        let network = small(&device);
+        let features = network.forward_features(Tensor::zeros([2, 3, 32, 32], &device), &DropoutMasks::off());
+        assert_eq!(features.dims(), [2, network.feature_dim()]);
+        let taps = network.forward_taps(Tensor::zeros([2, 3, 32, 32], &device));
+        assert_eq!(taps.len(), network.tap_names().len());
+        assert_eq!(taps[0].dims(), [2, 12, 32, 32]);
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_network() {
+        let device = Device::flex();
+        let weights = |seed| {
+            let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
+            network.init(seed, &device).unwrap().fc7.weight.val().into_data()
+        };
+        assert_eq!(weights(5), weights(5));
+        assert_ne!(weights(5), weights(6));
+    }
+
+    #[test]
+    fn inference_leaves_the_running_statistics_alone() {
+        let device = Device::flex();
+        let training = small(&device.clone().autodiff());
+        let inference = training.valid();
+        let images = Tensor::<4>::ones([2, 3, 32, 32], &device);
+        let before = inference.forward_features(images.clone(), &DropoutMasks::off()).into_data();
+        let on_training_device = Tensor::<4>::ones([2, 3, 32, 32], &device.autodiff());
+        let _ = training.forward_features(on_training_device, &DropoutMasks::from_seed(1));
+        let after = inference.forward_features(images, &DropoutMasks::off()).into_data();
+        assert_eq!(before, after);
+    }
+}

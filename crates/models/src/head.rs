@@ -1,0 +1,38 @@
+//! The classifier of pseudo-labels on top of a backbone.
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+
+use crate::initialization::WeightInitializer;
+
+/// The last linear layer, one output per cluster. It is drawn anew after every clustering, since the numbers of the
+/// clusters have no meaning across epochs (Caron et al., section 3.2).
+#[derive(Module, Debug)]
+pub struct Head {
+    linear: Linear,
+}
+
+impl Head {
+    /// A new head with weights from `N(0, 0.01)` and bias 0, as in the original code.
+    pub fn new(feature_dim: usize, num_clusters: usize, seed: u64, device: &Device) -> Self {
+        let mut initializer = WeightInitializer::from_seed(seed);
+        let weight = initializer.normal([feature_dim, num_clusters], 0.01, device);
+        let bias = WeightInitializer::zeros([num_clusters], device);
+        Self { linear: linear(weight, bias) }
+    }
+
+    /// Scores of the clusters before the softmax, `[batch, num_clusters]`, for inputs `[batch, feature_dim]`.
+    pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.linear.forward(input)
+    }
+
+    /// Number of clusters the head distinguishes.
+    pub fn num_clusters(&self) -> usize {
+        self.linear.weight.dims()[1]
+    }
+}
+
+pub(crate) fn linear(weight: Param<Tensor<2>>, bias: Param<Tensor<1>>) -> Linear {
+    Linear { weight, bias: Some(bias) }
+}

@@ -1,0 +1,214 @@
+//! Checkpoints: everything a run needs to go on as if it had never stopped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::TensorData;
+use deepcluster_clustering::Assignments;
+use deepcluster_models::NamedWeights;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainerError;
+use crate::files::write_atomic;
+use crate::metrics::{EpochMetrics, EpochTimings};
+use crate::tensor_file::{Array, TensorFile};
+
+/// How many checkpoints are kept: should the newest be damaged, the one before it still works.
+const NUM_KEPT: usize = 2;
+
+/// A place in a run and everything that has been learned up to it.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) progress: Progress,
+    pub(crate) network: NamedWeights,
+    pub(crate) velocities: BTreeMap<String, TensorData>,
+    /// The head of the running epoch.
+    pub(crate) head: Option<NamedWeights>,
+    /// The newest clustering.
+    pub(crate) assignments: Option<Assignments>,
+}
+
+/// The numbers of a checkpoint.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Epoch, from 0.
+    pub(crate) epoch: usize,
+    /// Steps of the epoch that are done; at 0 the epoch begins with its clustering.
+    pub(crate) step: usize,
+    /// Sum of the losses of those steps.
+    pub(crate) loss_sum: f64,
+    /// What the clustering of the running epoch measured.
+    pub(crate) metrics: Option<EpochMetrics>,
+    pub(crate) timings: EpochTimings,
+}
+
+/// Lengths and checksums of the files of a checkpoint, written last.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    files: BTreeMap<String, FileCheck>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FileCheck {
+    bytes: u64,
+    crc32: u32,
+}
+
+impl Checkpoint {
+    /// Saves the checkpoint under `folder`: all files in a temporary folder, then one rename.
+    pub(crate) fn save(&self, folder: &Path) -> Result<PathBuf, TrainerError> {
+        fs::create_dir_all(folder).map_err(TrainerError::io("create", folder))?;
+        let target = folder.join(format!("epoch-{:05}-step-{:07}", self.progress.epoch, self.progress.step));
+        let temporary = tempfile::Builder::new()
+            .prefix(".writing-")
+            .tempdir_in(folder)
+            .map_err(TrainerError::io("write", &target))?;
+        let mut files = BTreeMap::new();
+        let mut write = |name: &str, bytes: Vec<u8>| {
+            let check = FileCheck { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
+            files.insert(name.to_string(), check);
+            write_atomic(&temporary.path().join(name), |writer| writer.write_all(&bytes))
+        };
+        for (name, file) in self.tensor_files() {
+            let unwritable = |reason| TrainerError::Damaged { path: target.join(name), reason };
+            write(name, file.to_bytes().map_err(unwritable)?)?;
+        }
+        write("progress.json", to_json(&self.progress, &target)?)?;
+        let manifest = to_json(&Manifest { files }, &target)?;
+        write_atomic(&temporary.path().join("manifest.json"), |writer| writer.write_all(&manifest))?;
+        if target.exists() {
+            fs::remove_dir_all(&target).map_err(TrainerError::io("replace", &target))?;
+        }
+        fs::rename(temporary.keep(), &target).map_err(TrainerError::io("write", &target))?;
+        prune(folder)?;
+        Ok(target)
+    }
+
+    /// The newest readable checkpoint under `folder`, or `None` where there is none; `warn` is told of damaged ones.
+    pub(crate) fn load_newest(
+        folder: &Path,
+        mut warn: impl FnMut(String),
+    ) -> Result<Option<Self>, TrainerError> {
+        let mut first_problem = None;
+        for path in list(folder)?.into_iter().rev() {
+            match Self::load(&path) {
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Err(reason) => {
+                    warn(format!("the checkpoint {} is damaged ({reason}); using the one before", path.display()));
+                    first_problem.get_or_insert(format!("{}: {reason}", path.display()));
+                }
+            }
+        }
+        match first_problem {
+            None => Ok(None),
+            Some(reason) => Err(TrainerError::NoUsableCheckpoint { path: folder.to_path_buf(), reason }),
+        }
+    }
+
+    fn load(path: &Path) -> Result<Self, String> {
+        let read = |name: &str| fs::read(path.join(name)).map_err(|error| format!("{name}: {error}"));
+        let manifest: Manifest =
+            serde_json::from_slice(&read("manifest.json")?).map_err(|error| format!("manifest.json: {error}"))?;
+        let mut contents = BTreeMap::new();
+        for (name, expected) in manifest.files {
+            // The name comes from a file; it must not lead out of the checkpoint.
+            if Path::new(&name).file_name().is_none_or(|file_name| file_name != name.as_str()) {
+                return Err(format!("manifest.json names '{name}'"));
+            }
+            let bytes = read(&name)?;
+            let found = FileCheck { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
+            if found != expected {
+                return Err(format!("{name} is not what was written ({} of {} bytes)", found.bytes, expected.bytes));
+            }
+            contents.insert(name, bytes);
+        }
+        let progress = contents.get("progress.json").ok_or("progress.json is missing")?;
+        let progress: Progress =
+            serde_json::from_slice(progress).map_err(|error| format!("progress.json: {error}"))?;
+        let tensors = |name: &str| -> Result<Option<BTreeMap<String, TensorData>>, String> {
+            let Some(bytes) = contents.get(name) else { return Ok(None) };
+            let file = TensorFile::from_bytes(bytes).map_err(|reason| format!("{name}: {reason}"))?;
+            let weights = file.arrays.into_iter().map(|(name, array)| Ok((name, array.to_data()?)));
+            weights.collect::<Result<_, String>>().map(Some)
+        };
+        Ok(Self {
+            progress,
+            network: tensors("network.safetensors")?.ok_or("network.safetensors is missing")?,
+            velocities: tensors("momentum.safetensors")?.ok_or("momentum.safetensors is missing")?,
+            head: tensors("head.safetensors")?,
+            assignments: contents.get("assignments.safetensors").map(|bytes| read_assignments(bytes)).transpose()?,
+        })
+    }
+
+    fn tensor_files(&self) -> Vec<(&'static str, TensorFile)> {
+        let mut files = vec![
+            ("network.safetensors", named_tensors(&self.network)),
+            ("momentum.safetensors", named_tensors(&self.velocities)),
+        ];
+        if let Some(head) = &self.head {
+            files.push(("head.safetensors", named_tensors(head)));
+        }
+        if let Some(assignments) = &self.assignments {
+            let mut file = TensorFile::default();
+            file.arrays.insert("assignments".to_string(), Array::from_u32(assignments.labels()));
+            file.metadata.insert("num_clusters".to_string(), assignments.num_clusters().to_string());
+            files.push(("assignments.safetensors", file));
+        }
+        files
+    }
+}
+
+pub(crate) fn named_tensors(weights: &BTreeMap<String, TensorData>) -> TensorFile {
+    let arrays =
+        weights.iter().filter_map(|(name, data)| Some((name.clone(), Array::from_data(data)?))).collect();
+    TensorFile { arrays, metadata: BTreeMap::new() }
+}
+
+fn read_assignments(bytes: &[u8]) -> Result<Assignments, String> {
+    let mut file = TensorFile::from_bytes(bytes)?;
+    let labels = file.take("assignments")?.to_u32()?;
+    let num_clusters = file.metadata.get("num_clusters").and_then(|text| text.parse().ok());
+    let num_clusters = num_clusters.ok_or("the number of clusters is missing")?;
+    Assignments::new(labels, num_clusters).map_err(|error| error.to_string())
+}
+
+fn to_json(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, TrainerError> {
+    let damaged = |error: serde_json::Error| TrainerError::Damaged {
+        path: path.to_path_buf(),
+        reason: format!("cannot be written: {error}"),
+    };
+    serde_json::to_vec_pretty(value).map_err(damaged)
+}
+
+/// The checkpoints under `folder`, oldest first.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, TrainerError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(TrainerError::io("read", folder))? {
+        let entry = entry.map_err(TrainerError::io("read", folder))?;
+        if entry.file_name().to_string_lossy().starts_with("epoch-") {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Removes all but the newest checkpoints, and what a killed process left behind.
+fn prune(folder: &Path) -> Result<(), TrainerError> {
+    let checkpoints = list(folder)?;
+    let num_old = checkpoints.len().saturating_sub(NUM_KEPT);
+    let leftovers = fs::read_dir(folder).map_err(TrainerError::io("read", folder))?;
+    let leftovers = leftovers
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(".writing-"))
+        .map(|entry| entry.path());
+    for path in checkpoints[..num_old].iter().cloned().chain(leftovers) {
+        fs::remove_dir_all(&path).map_err(TrainerError::io("remove", &path))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,381 @@
+//! The settings of a run.
+
+use deepcluster_clustering::{ClusteringConfig, KMeansConfig, PicConfig, WhiteningConfig};
+use deepcluster_data::{LabelSource, Normalization, Transform};
+use deepcluster_models::{Architecture, ConvNetConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainerError;
+
+/// Everything that decides the result of a run. The defaults are the recipe of the paper (Caron et al., section 4.1)
+/// and of the original code; what depends on the data is chosen from it and written into the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The one seed of the run.
+    pub seed: u64,
+    /// Images and how they are cropped.
+    pub data: DataConfig,
+    /// The network.
+    pub model: ModelConfig,
+    /// How features become clusters.
+    pub clustering: ClusteringSettings,
+    /// How the network learns the clusters.
+    pub training: TrainingConfig,
+}
+
+/// Images and how they are cropped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Side of the square network input in pixels, 32 to 1024. 224 in the paper.
+    pub image_size: usize,
+    /// Shorter side in pixels to which an image is resized before the centre crop of the feature pass, at least
+    /// `image_size`. Default: 256/224 of `image_size` as in the original, and `image_size` itself below 64 px.
+    pub resize: Option<usize>,
+    /// Where labels come from, if any: `"auto"`, `"none"`, `"folders"` or a CSV file. For reports only; training
+    /// never sees them.
+    pub labels: LabelSource,
+    /// Smallest area of a random crop as a fraction of the image, in `(0, crop_scale_max]`.
+    pub crop_scale_min: f64,
+    /// Largest area of a random crop as a fraction of the image, at most 1.
+    pub crop_scale_max: f64,
+    /// Smallest width to height of a random crop.
+    pub crop_ratio_min: f64,
+    /// Largest width to height of a random crop.
+    pub crop_ratio_max: f64,
+    /// Probability of a horizontal flip, in `[0, 1]`.
+    pub flip_probability: f64,
+    /// Threads that decode images; 0 uses every core.
+    pub num_workers: usize,
+    /// Batches decoded ahead of the network, at least 1.
+    pub prefetch_batches: usize,
+    /// Memory for decoded images in MiB, so that small data sets are decoded once; 0 keeps none.
+    pub cache_mib: u64,
+    /// Images with more pixels than this are skipped as decompression bombs.
+    pub max_pixels: u64,
+}
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// `"alexnet"`, `"alexnet-small"` or `"vgg16"`. Default: AlexNet, and its small variant below 63 px.
+    pub architecture: Option<Architecture>,
+    /// Whether the fixed Sobel filter replaces colour, as in the paper's main results.
+    pub sobel: bool,
+    /// Factor on all channel counts and widths, in `(0, 8]`; 1 is the original.
+    pub width: f64,
+    /// Probability of dropout around the fully connected layers, in `[0, 1)`.
+    pub dropout: f64,
+}
+
+/// Which algorithm makes the clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusteringChoice {
+    /// k-means, the paper's choice.
+    Kmeans,
+    /// Power Iteration Clustering, which finds the number of clusters itself.
+    Pic,
+}
+
+/// How features become clusters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusteringSettings {
+    /// `"kmeans"` or `"pic"`.
+    pub algorithm: ClusteringChoice,
+    /// Number of clusters k, from 2 to the number of images. Default: a 50th of the images, at most 10,000 (the
+    /// paper's value for ImageNet). About 10 times the number of kinds you expect works well. PIC ignores it.
+    pub num_clusters: Option<usize>,
+    /// Rounds of k-means, at least 1.
+    pub num_iterations: usize,
+    /// Runs of k-means from different starts, of which the best is kept; at least 1.
+    pub num_redos: usize,
+    /// Dimensions kept by PCA, at least 1; fewer are kept where the data has fewer.
+    pub pca_dim: usize,
+    /// Whether the kept dimensions are scaled to equal variance.
+    pub whiten: bool,
+    /// PIC: neighbours of an image in the graph, at least 1.
+    pub num_neighbors: usize,
+    /// PIC: bandwidth sigma of the graph's weights, more than 0.
+    pub kernel_bandwidth: f64,
+    /// PIC: damping alpha of the power iteration, in `(0, 1)`.
+    pub damping: f64,
+}
+
+/// Which images an epoch trains on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampling {
+    /// Every cluster equally often (section 3.3, avoiding trivial parametrization).
+    Uniform,
+    /// The sampler of the original code, whose indices are shifted against its data set, so that clusters are not
+    /// drawn equally often.
+    Misaligned,
+    /// Every image once, whatever its cluster.
+    Shuffle,
+}
+
+/// How the network learns the clusters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Rounds of clustering and training, at least 1. 200 in the original code, 500 in the paper.
+    pub epochs: usize,
+    /// Images per step, at least 2.
+    pub batch_size: usize,
+    /// Constant step size of SGD, more than 0.
+    pub learning_rate: f64,
+    /// Momentum of the network's SGD, in `[0, 1)`. The head has none.
+    pub momentum: f64,
+    /// L2 penalty on all weights, at least 0.
+    pub weight_decay: f64,
+    /// Passes over the data between two clusterings, more than 0; fractions are allowed.
+    pub epochs_per_clustering: f64,
+    /// Which images a pass draws.
+    pub sampling: Sampling,
+    /// Images per batch of the feature pass, at least 1. Does not change the result.
+    pub feature_batch_size: usize,
+    /// Steps between checkpoints within an epoch; 0 keeps only those at the end of epochs.
+    pub checkpoint_steps: usize,
+    /// Where labels exist: measure the nearest-neighbour accuracy of the first and last network with this many
+    /// neighbours; 0 measures none.
+    pub knn_neighbors: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            seed: 31,
+            data: DataConfig::default(),
+            model: ModelConfig::default(),
+            clustering: ClusteringSettings::default(),
+            training: TrainingConfig::default(),
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            image_size: 224,
+            resize: None,
+            labels: LabelSource::Auto,
+            crop_scale_min: 0.08,
+            crop_scale_max: 1.0,
+            crop_ratio_min: 3.0 / 4.0,
+            crop_ratio_max: 4.0 / 3.0,
+            flip_probability: 0.5,
+            num_workers: 0,
+            prefetch_batches: 4,
+            cache_mib: 1024,
+            max_pixels: 178_956_970,
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { architecture: None, sobel: true, width: 1.0, dropout: 0.5 }
+    }
+}
+
+impl Default for ClusteringSettings {
+    fn default() -> Self {
+        Self {
+            algorithm: ClusteringChoice::Kmeans,
+            num_clusters: None,
+            num_iterations: 20,
+            num_redos: 1,
+            pca_dim: 256,
+            whiten: true,
+            num_neighbors: 5,
+            kernel_bandwidth: 0.2,
+            damping: 0.001,
+        }
+    }
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 200,
+            batch_size: 256,
+            learning_rate: 0.05,
+            momentum: 0.9,
+            weight_decay: 1e-5,
+            epochs_per_clustering: 1.0,
+            sampling: Sampling::Uniform,
+            feature_batch_size: 256,
+            checkpoint_steps: 0,
+            knn_neighbors: 20,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`TrainerError::InvalidConfig`] naming the first field out of its range, or what the network says of its
+    /// input size.
+    pub fn validate(&self) -> Result<(), TrainerError> {
+        let (data, training, clustering) = (&self.data, &self.training, &self.clustering);
+        check("data.image_size", data.image_size, (32..=1024).contains(&data.image_size), "32 to 1024")?;
+        if let Some(resize) = data.resize {
+            let allowed = format!("image_size ({}) to 4096", data.image_size);
+            check("data.resize", resize, (data.image_size..=4096).contains(&resize), &allowed)?;
+        }
+        let (low, high) = (data.crop_scale_min, data.crop_scale_max);
+        check("data.crop_scale_min", low, low > 0.0 && low <= high, "more than 0, at most crop_scale_max")?;
+        check("data.crop_scale_max", high, high <= 1.0, "at most 1")?;
+        let (low, high) = (data.crop_ratio_min, data.crop_ratio_max);
+        check("data.crop_ratio_min", low, low > 0.0 && low <= high, "more than 0, at most crop_ratio_max")?;
+        check("data.crop_ratio_max", high, high <= 100.0, "at most 100")?;
+        let flip = data.flip_probability;
+        check("data.flip_probability", flip, (0.0..=1.0).contains(&flip), "0 to 1")?;
+        check("data.num_workers", data.num_workers, data.num_workers <= 1024, "0 to 1024")?;
+        let prefetch = data.prefetch_batches;
+        check("data.prefetch_batches", prefetch, (1..=1024).contains(&prefetch), "1 to 1024")?;
+        check("data.max_pixels", data.max_pixels, data.max_pixels > 0, "at least 1")?;
+        let k = clustering.num_clusters.unwrap_or(2);
+        check("clustering.num_clusters", k, (2..=u32::MAX as usize).contains(&k), "at least 2")?;
+        check("clustering.pca_dim", clustering.pca_dim, clustering.pca_dim > 0, "at least 1")?;
+        self.clustering_config(k).init()?;
+        check("training.epochs", training.epochs, training.epochs > 0, "at least 1")?;
+        let batch = training.batch_size;
+        check("training.batch_size", batch, (2..=1 << 20).contains(&batch), "2 to 1048576")?;
+        let batch = training.feature_batch_size;
+        check("training.feature_batch_size", batch, (1..=1 << 20).contains(&batch), "1 to 1048576")?;
+        let rate = training.learning_rate;
+        check("training.learning_rate", rate, rate > 0.0 && rate.is_finite(), "more than 0")?;
+        let momentum = training.momentum;
+        check("training.momentum", momentum, (0.0..1.0).contains(&momentum), "at least 0, less than 1")?;
+        let decay = training.weight_decay;
+        check("training.weight_decay", decay, decay >= 0.0 && decay.is_finite(), "at least 0")?;
+        let passes = training.epochs_per_clustering;
+        check("training.epochs_per_clustering", passes, passes > 0.0 && passes <= 1e6, "more than 0")?;
+        self.network()?;
+        Ok(())
+    }
+
+    /// The layers of the network these settings name.
+    ///
+    /// # Errors
+    /// What [`ConvNetConfig::new`] and [`ConvNetConfig::validate`] find.
+    pub fn network(&self) -> Result<ConvNetConfig, TrainerError> {
+        let size = self.data.image_size;
+        let default = if size < 63 { Architecture::AlexnetSmall } else { Architecture::Alexnet };
+        let architecture = self.model.architecture.unwrap_or(default);
+        let mut config = ConvNetConfig::new(architecture, size, self.model.sobel, self.model.width)?;
+        config.dropout = self.model.dropout;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Number of clusters for `num_images` images: the setting, or a 50th of the images between 2 and 10,000.
+    pub fn num_clusters(&self, num_images: usize) -> usize {
+        self.clustering.num_clusters.unwrap_or_else(|| (num_images / 50).clamp(2, 10_000))
+    }
+
+    pub(crate) fn clustering_config(&self, num_clusters: usize) -> ClusteringConfig {
+        let settings = &self.clustering;
+        match settings.algorithm {
+            ClusteringChoice::Kmeans => ClusteringConfig::KMeans(KMeansConfig {
+                num_clusters,
+                num_iterations: settings.num_iterations,
+                num_redos: settings.num_redos,
+            }),
+            ClusteringChoice::Pic => ClusteringConfig::Pic(PicConfig {
+                num_neighbors: settings.num_neighbors,
+                kernel_bandwidth: settings.kernel_bandwidth,
+                damping: settings.damping,
+                ..PicConfig::default()
+            }),
+        }
+    }
+
+    pub(crate) fn whitening_config(&self) -> WhiteningConfig {
+        WhiteningConfig {
+            num_components: self.clustering.pca_dim,
+            whiten: self.clustering.whiten,
+            normalize: true,
+        }
+    }
+
+    /// The fixed crop of the feature pass.
+    pub(crate) fn feature_transform(&self) -> Transform {
+        let size = self.data.image_size;
+        let default = if size < 64 { size } else { (size * 256).div_ceil(224) };
+        let resize = self.data.resize.unwrap_or(default) as u32;
+        Transform::Center { resize, size: size as u32, normalization: Normalization::default() }
+    }
+
+    /// The random crop of training.
+    pub(crate) fn training_transform(&self) -> Transform {
+        let data = &self.data;
+        Transform::RandomCrop {
+            size: data.image_size as u32,
+            scale: (data.crop_scale_min as f32, data.crop_scale_max as f32),
+            ratio: (data.crop_ratio_min as f32, data.crop_ratio_max as f32),
+            flip_probability: data.flip_probability as f32,
+            normalization: Normalization::default(),
+        }
+    }
+}
+
+fn check(field: &str, value: impl ToString, sound: bool, allowed: &str) -> Result<(), TrainerError> {
+    if sound {
+        return Ok(());
+    }
+    let (field, value, allowed) = (field.to_string(), value.to_string(), allowed.to_string());
+    Err(TrainerError::InvalidConfig { field, value, allowed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_the_recipe_of_the_paper() {
+        let config = TrainConfig::default();
+        config.validate().unwrap();
+        let Transform::Center { resize, size, .. } = config.feature_transform() else { panic!() };
+        assert_eq!((resize, size), (256, 224));
+        assert_eq!(config.num_clusters(1_281_167), 10_000);
+        assert_eq!(config.num_clusters(5), 2);
+    }
+
+    #[test]
+    fn every_field_out_of_range_is_named() {
+        type Change = fn(&mut TrainConfig);
+        let changes: [(&str, Change); 18] = [
+            ("data.image_size", |c| c.data.image_size = 31),
+            ("data.resize", |c| c.data.resize = Some(100)),
+            ("data.crop_scale_min", |c| c.data.crop_scale_min = 0.0),
+            ("data.crop_scale_max", |c| c.data.crop_scale_max = 1.5),
+            ("data.crop_ratio_min", |c| c.data.crop_ratio_min = f64::NAN),
+            ("data.crop_ratio_max", |c| c.data.crop_ratio_max = 1e9),
+            ("data.flip_probability", |c| c.data.flip_probability = 2.0),
+            ("data.prefetch_batches", |c| c.data.prefetch_batches = 0),
+            ("data.max_pixels", |c| c.data.max_pixels = 0),
+            ("clustering.num_clusters", |c| c.clustering.num_clusters = Some(1)),
+            ("clustering.pca_dim", |c| c.clustering.pca_dim = 0),
+            ("training.epochs", |c| c.training.epochs = 0),
+            ("training.batch_size", |c| c.training.batch_size = 1),
+            ("training.learning_rate", |c| c.training.learning_rate = f64::NAN),
+            ("training.momentum", |c| c.training.momentum = 1.0),
+            ("training.weight_decay", |c| c.training.weight_decay = -1.0),
+            ("training.epochs_per_clustering", |c| c.training.epochs_per_clustering = 0.0),
+            ("model.width", |c| c.model.width = f64::NAN),
+        ];
+        for (field, change) in changes {
+            let mut config = TrainConfig::default();
+            change(&mut config);
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(field), "{field}: {error}");
+        }
+    }
+}

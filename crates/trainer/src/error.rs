@@ -1,0 +1,210 @@
+//! Errors of training runs.
+
+use std::path::PathBuf;
+
+use deepcluster_clustering::ClusteringError;
+use deepcluster_data::DataError;
+use deepcluster_evaluation::EvaluationError;
+use deepcluster_models::ModelError;
+
+/// Why a run cannot start, go on, or be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainerError {
+    /// A field of the configuration is out of its range.
+    #[error("{field} = {value} is not allowed: {allowed}")]
+    InvalidConfig {
+        /// Dotted name of the field, as in the configuration file.
+        field: String,
+        /// The value it had.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// A configuration file or override names something that does not exist.
+    #[error("unknown configuration key '{key}'{hint}")]
+    UnknownKey {
+        /// The key as given.
+        key: String,
+        /// `; did you mean '...'?` or the list of keys.
+        hint: String,
+    },
+    /// A configuration file or override cannot be parsed.
+    #[error("{origin}: {reason}")]
+    UnreadableConfig {
+        /// File or option.
+        origin: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// Fewer images than clusters, or too few to train at all.
+    #[error(
+        "{num_images} readable image(s) in {folder} cannot fill {num_clusters} clusters: \
+         lower clustering.num_clusters or add images"
+    )]
+    TooFewImages {
+        /// Where the images lie.
+        folder: PathBuf,
+        /// Readable images.
+        num_images: usize,
+        /// Clusters asked for.
+        num_clusters: usize,
+    },
+    /// No image could be decoded.
+    #[error("none of the {num_files} images in {folder} can be decoded; the first: {reason}")]
+    NoReadableImage {
+        /// Where the images lie.
+        folder: PathBuf,
+        /// Files tried.
+        num_files: usize,
+        /// Why the first failed.
+        reason: String,
+    },
+    /// An image that could be read when the run began can no longer be read.
+    #[error(
+        "{path} could be read when the run began and now cannot ({reason}): restore the file and continue with --resume"
+    )]
+    ImageVanished {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        reason: String,
+    },
+    /// The output folder holds something already.
+    #[error("{path} already holds a run: continue it with --resume, or choose another output folder")]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The output folder is in use for something else.
+    #[error("{path} exists and is not empty, and is no run of deepcluster: choose another output folder")]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder is no run directory.
+    #[error("{path} is no run directory ({reason})")]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// A run directory written by another version of this crate.
+    #[error("{path} was written in format {found}; this version reads format {supported}: use the version that wrote it, or train again")]
+    OtherVersion {
+        /// The folder.
+        path: PathBuf,
+        /// Format of the folder.
+        found: u64,
+        /// Format of this crate.
+        supported: u64,
+    },
+    /// A run directory is used by another process.
+    #[error("{path} is being trained by another process; wait for it, or stop it")]
+    RunLocked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No checkpoint of a run can be read.
+    #[error("no checkpoint of {path} can be read: {reason}. Start again with a new output folder")]
+    NoUsableCheckpoint {
+        /// The run directory.
+        path: PathBuf,
+        /// Why the newest fails.
+        reason: String,
+    },
+    /// A run is not finished, so the asked-for result does not exist yet.
+    #[error("{path} has no trained network yet: finish the run with --resume")]
+    Unfinished {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// A file of a run is damaged.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A resume asks for settings that the run was not begun with.
+    #[error("a resumed run keeps its settings; {key} is {saved} in {path} and {asked} was asked for")]
+    ConfigChanged {
+        /// The run directory.
+        path: PathBuf,
+        /// Dotted name of the setting.
+        key: String,
+        /// Value in the run.
+        saved: String,
+        /// Value asked for.
+        asked: String,
+    },
+    /// The loss or the features are no longer finite numbers.
+    #[error("training diverged in epoch {epoch}, step {step}: the loss is {loss}. Lower training.learning_rate")]
+    Diverged {
+        /// Epoch, from 0.
+        epoch: usize,
+        /// Step in the epoch, from 0.
+        step: usize,
+        /// The loss.
+        loss: f64,
+    },
+    /// A device that does not exist or is not compiled in.
+    #[error("device '{name}' is not available: {reason}")]
+    NoDevice {
+        /// The name as given.
+        name: String,
+        /// What is available instead.
+        reason: String,
+    },
+    /// The device failed, for example out of memory.
+    #[error("the device failed {during}: {source}")]
+    Device {
+        /// What was going on.
+        during: &'static str,
+        /// What Burn reported.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Reading or writing a file failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The run was asked to stop and has saved a checkpoint.
+    #[error("stopped at epoch {epoch}, step {step}; continue with --resume")]
+    Stopped {
+        /// Epoch, from 0.
+        epoch: usize,
+        /// Next step of the epoch.
+        step: usize,
+    },
+    /// Reading images failed.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Clustering failed.
+    #[error(transparent)]
+    Clustering(#[from] ClusteringError),
+    /// The network cannot be built or filled.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Measuring failed.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+}
+
+impl TrainerError {
+    pub(crate) fn device(during: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Device { during, source: error.into() }
+    }
+
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

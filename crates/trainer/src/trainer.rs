@@ -1,0 +1,520 @@
+//! The alternating loop of DeepCluster (Caron et al., section 3.2).
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use deepcluster_clustering::{
+    Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, IterationStats,
+};
+use deepcluster_data::{ImageFolder, Loader, LoaderConfig};
+use deepcluster_evaluation::knn_accuracy;
+use deepcluster_models::{Backbone, ConvNet, Head, ModelError, export_weights, import_weights};
+use ndarray::{Array2, Axis};
+
+use crate::checkpoint::{Checkpoint, Progress};
+use crate::config::TrainConfig;
+use crate::error::TrainerError;
+use crate::features::{ExtractedFeatures, Layer, extract};
+use crate::health::{warnings_before_training, warnings_of_epoch};
+use crate::metrics::{EpochMetrics, clustering_metrics};
+use crate::observer::{Phase, TrainEvent, TrainObserver};
+use crate::run_directory::RunDirectory;
+use crate::seeds::{SeedUse, derive_seed};
+use crate::sgd::Sgd;
+use crate::trained_model::TrainedModel;
+
+/// At most this many images take part in the nearest-neighbour accuracy, evenly spaced over the folder.
+const MAX_KNN_IMAGES: usize = 10_000;
+
+/// Trains a [`Backbone`] on a folder of images, and keeps everything about it in a [`RunDirectory`].
+///
+/// Every epoch computes the features of all images, whitens and clusters them, gives the network a new head with one
+/// output per cluster, and trains both on the clusters as pseudo-labels. After the last epoch the images are
+/// clustered once more with the final network, so that the saved centroids belong to the saved weights.
+pub struct Trainer<B: Backbone> {
+    pub(crate) config: TrainConfig,
+    pub(crate) device: Device,
+    pub(crate) run: RunDirectory,
+    images: Arc<ImageFolder>,
+    loader: Loader,
+    /// On a device with autodiff.
+    pub(crate) network: B,
+    pub(crate) optimizer: Sgd,
+    pub(crate) head: Option<Head>,
+    pub(crate) progress: Progress,
+    pub(crate) assignments: Option<Assignments>,
+}
+
+/// A clustering of all images and the matrices it was made from.
+struct EpochClusters {
+    clustering: Clustering,
+    model: ClusterModel,
+    whitened: Array2<f32>,
+}
+
+impl Trainer<ConvNet> {
+    /// Begins a run in the folder `out` with the network that `config` names.
+    ///
+    /// # Errors
+    /// An invalid `config`, fewer images than clusters, or an `out` that is in use or cannot be written.
+    pub fn new(
+        config: TrainConfig,
+        images: ImageFolder,
+        out: impl AsRef<Path>,
+        device: &Device,
+    ) -> Result<Self, TrainerError> {
+        let network = config.network()?;
+        Self::with_backbone(config, images, out, device, |seed, device| network.init(seed, device))
+    }
+
+    /// Goes on with the run in the folder `out` from its newest checkpoint. `change` may alter the settings that do
+    /// not touch what has been done: a larger number of epochs, and everything about speed.
+    ///
+    /// # Errors
+    /// [`TrainerError::ConfigChanged`] for another setting, [`TrainerError::NoUsableCheckpoint`],
+    /// [`TrainerError::NotARun`] and [`TrainerError::RunLocked`].
+    pub fn resume(
+        out: impl AsRef<Path>,
+        device: &Device,
+        change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
+    ) -> Result<Self, TrainerError> {
+        let network = RunDirectory::open(out.as_ref())?.config()?.network()?;
+        Self::resume_with_backbone(out, device, change, |seed, device| network.init(seed, device))
+    }
+}
+
+impl<B: Backbone> Trainer<B> {
+    /// As [`Trainer::new`] for any network: `init` builds it from a seed on a device.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn with_backbone(
+        config: TrainConfig,
+        images: ImageFolder,
+        out: impl AsRef<Path>,
+        device: &Device,
+        init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        config.validate()?;
+        let num_clusters = config.num_clusters(images.len());
+        if images.len() < num_clusters.max(2) {
+            let (folder, num_images) = (images.root().to_path_buf(), images.len());
+            return Err(TrainerError::TooFewImages { folder, num_images, num_clusters });
+        }
+        let run = RunDirectory::create(out.as_ref(), images.root(), &config)?;
+        Self::assemble(config, images, run, device, init)
+    }
+
+    /// As [`Trainer::resume`] for any network.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub fn resume_with_backbone(
+        out: impl AsRef<Path>,
+        device: &Device,
+        change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
+        init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        let run = RunDirectory::open_to_train(out.as_ref())?;
+        let saved = run.config()?;
+        let mut config = saved.clone();
+        change(&mut config)?;
+        refuse_changes(&run, &saved, &config)?;
+        config.validate()?;
+        run.write_config(&config)?;
+        let images = if run.has_images() {
+            run.images()?
+        } else {
+            ImageFolder::scan(run.images_root()?, &config.scan_config())?
+        };
+        let folder = run.file("checkpoints");
+        let mut trainer = Self::assemble(config, images, run, device, init)?;
+        let checkpoint = Checkpoint::load_newest(&folder, |problem| log::warn!("{problem}"))?;
+        if let Some(checkpoint) = checkpoint {
+            trainer.restore(checkpoint)?;
+        }
+        Ok(trainer)
+    }
+
+    fn assemble(
+        config: TrainConfig,
+        images: ImageFolder,
+        run: RunDirectory,
+        device: &Device,
+        init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        let device = device.clone().without_autodiff();
+        let network = init(derive_seed(config.seed, SeedUse::Weights, 0, 0), &device.clone().autodiff())?;
+        let training = &config.training;
+        let optimizer = Sgd::new(training.learning_rate, training.momentum, training.weight_decay);
+        let images = Arc::new(images);
+        let loader = Loader::new(images.clone(), config.loader_config())?;
+        Ok(Self {
+            config,
+            device,
+            run,
+            images,
+            loader,
+            network,
+            optimizer,
+            head: None,
+            progress: Progress::default(),
+            assignments: None,
+        })
+    }
+
+    /// The settings of the run.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The images of the run; those that cannot be read leave after the first pass.
+    pub fn images(&self) -> &ImageFolder {
+        &self.images
+    }
+
+    /// The folder of the run.
+    pub fn run_directory(&self) -> &RunDirectory {
+        &self.run
+    }
+
+    /// The network in its present state, on a device with autodiff.
+    pub fn network(&self) -> &B {
+        &self.network
+    }
+
+    /// The epoch the trainer is in, from 0.
+    pub fn epoch(&self) -> usize {
+        self.progress.epoch
+    }
+
+    /// Trains to the last epoch and writes the results; gives the trained network with its clusters.
+    ///
+    /// # Errors
+    /// [`TrainerError::Stopped`] when `observer` asked for it; a checkpoint is saved then. Otherwise what goes wrong
+    /// on the way; the run can be resumed from its last checkpoint.
+    pub fn run(mut self, observer: &mut dyn TrainObserver) -> Result<TrainedModel<B>, TrainerError> {
+        while self.progress.epoch < self.config.training.epochs {
+            self.step_epoch(observer)?;
+        }
+        self.finish(observer)
+    }
+
+    /// One round of clustering and training, or the rest of one after a resume.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn step_epoch(&mut self, observer: &mut dyn TrainObserver) -> Result<EpochMetrics, TrainerError> {
+        if self.progress.step == 0 {
+            self.cluster_epoch(observer)?;
+        }
+        self.train_epoch(observer)?;
+        let (metrics, timings) = self.close_epoch();
+        self.run.append_epoch(&metrics, &timings)?;
+        for warning in warnings_of_epoch(&metrics) {
+            observer.event(&TrainEvent::Warning(warning));
+        }
+        observer.event(&TrainEvent::EpochFinished { metrics: Box::new(metrics.clone()), timings });
+        self.save_checkpoint(observer)?;
+        Ok(metrics)
+    }
+
+    /// Clusters with the final network and writes model, features and assignments.
+    fn finish(mut self, observer: &mut dyn TrainObserver) -> Result<TrainedModel<B>, TrainerError> {
+        let clusters = self.cluster_epoch(observer)?;
+        let (metrics, timings) = self.close_epoch();
+        let network = self.network.valid();
+        let model = TrainedModel::new(self.config, self.device, network, clusters.model);
+        model.save(&self.run, &clusters.whitened)?;
+        self.run.append_epoch(&metrics, &timings)?;
+        for warning in warnings_of_epoch(&metrics) {
+            observer.event(&TrainEvent::Warning(warning));
+        }
+        observer.event(&TrainEvent::EpochFinished { metrics: Box::new(metrics), timings });
+        Ok(model)
+    }
+
+    /// Computes the features of all images and their clusters, and records what they measure.
+    fn cluster_epoch(&mut self, observer: &mut dyn TrainObserver) -> Result<EpochClusters, TrainerError> {
+        let epoch = self.progress.epoch;
+        let start = Instant::now();
+        let features = self.features(observer)?;
+        let num_images = features.nrows();
+        let features_seconds = start.elapsed().as_secs_f64();
+
+        let start = Instant::now();
+        let whitening = self.config.whitening_config().fit(features.view())?;
+        let whitened = whitening.transform(features.view())?;
+        drop(features);
+        let whitening_seconds = start.elapsed().as_secs_f64();
+
+        let start = Instant::now();
+        let clustering = self.cluster(&whitened, observer)?;
+        let clustering_seconds = start.elapsed().as_secs_f64();
+
+        let labels = self.images.labels().map(|labels| labels.of_image.as_slice());
+        let previous = self.assignments.as_ref().map(Assignments::labels);
+        let num_components = whitening.num_components();
+        let mut metrics = clustering_metrics(
+            epoch,
+            &clustering.assignments,
+            previous,
+            labels,
+            clustering.inertia,
+            num_components,
+        )?;
+        metrics.knn_accuracy = self.knn_accuracy(observer)?;
+        self.run.write_assignments(
+            &self.images,
+            clustering.assignments.labels(),
+            &clustering.squared_distances,
+        )?;
+        self.assignments = Some(clustering.assignments.clone());
+        self.progress.loss_sum = 0.0;
+        self.progress.metrics = Some(metrics);
+        let timings = &mut self.progress.timings;
+        *timings = Default::default();
+        timings.epoch = epoch;
+        timings.features_seconds = features_seconds;
+        timings.whitening_seconds = whitening_seconds;
+        timings.clustering_seconds = clustering_seconds;
+        timings.features_images_per_second = num_images as f64 / features_seconds;
+        let model = ClusterModel { whitening: Some(whitening), centroids: clustering.centroids.clone() };
+        Ok(EpochClusters { clustering, model, whitened })
+    }
+
+    /// Features of all images. The first pass of a run finds the images that cannot be read and drops them.
+    fn features(&mut self, observer: &mut dyn TrainObserver) -> Result<Array2<f32>, TrainerError> {
+        let all: Vec<usize> = (0..self.images.len()).collect();
+        self.announce(observer, Phase::Features, all.len());
+        let extracted = self.extract(&all, Layer::Features, observer)?;
+        let ExtractedFeatures { features, failures, .. } = extracted;
+        if !self.run.has_images() {
+            self.settle_images(&failures, observer)?;
+        } else if let Some((image_index, reason)) = failures.into_iter().next() {
+            return Err(TrainerError::ImageVanished { path: self.images.path(image_index), reason });
+        }
+        Ok(features)
+    }
+
+    /// Fixes the list of images for the whole run, without those that cannot be read.
+    fn settle_images(
+        &mut self,
+        failures: &[(usize, String)],
+        observer: &mut dyn TrainObserver,
+    ) -> Result<(), TrainerError> {
+        let mut images = (*self.images).clone();
+        images.exclude(failures);
+        let folder = images.root().to_path_buf();
+        if images.is_empty() {
+            let reason = failures.first().map(|(_, reason)| reason.clone()).unwrap_or_default();
+            return Err(TrainerError::NoReadableImage { folder, num_files: failures.len(), reason });
+        }
+        let num_clusters = self.config.num_clusters(images.len());
+        if images.len() < num_clusters {
+            return Err(TrainerError::TooFewImages { folder, num_images: images.len(), num_clusters });
+        }
+        for skipped in images.skipped() {
+            log::warn!("skipped {}: {}", skipped.path.display(), skipped.reason);
+        }
+        if !images.skipped().is_empty() {
+            let warning = format!(
+                "{} file(s) could not be read and are skipped; skipped.csv names them, first {}: {}",
+                images.skipped().len(),
+                images.skipped()[0].path.display(),
+                images.skipped()[0].reason
+            );
+            observer.event(&TrainEvent::Warning(warning));
+        }
+        for warning in warnings_before_training(images.len(), num_clusters) {
+            observer.event(&TrainEvent::Warning(warning));
+        }
+        self.run.write_images(&images)?;
+        if !failures.is_empty() {
+            self.images = Arc::new(images);
+            self.loader = Loader::new(self.images.clone(), self.config.loader_config())?;
+        }
+        Ok(())
+    }
+
+    fn cluster(
+        &self,
+        whitened: &Array2<f32>,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<Clustering, TrainerError> {
+        let epoch = self.progress.epoch;
+        let num_clusters = self.config.num_clusters(whitened.nrows());
+        self.announce(observer, Phase::Clustering, self.config.clustering.num_iterations);
+        let algorithm = self.config.clustering_config(num_clusters).init()?;
+        let seed = derive_seed(self.config.seed, SeedUse::Clustering, epoch, 0);
+        let clustering = algorithm.cluster(whitened.view(), seed, &mut ForwardIterations { observer });
+        clustering.map_err(|error| match error {
+            ClusteringError::Cancelled => TrainerError::Stopped { epoch, step: 0 },
+            error => error.into(),
+        })
+    }
+
+    /// Nearest-neighbour accuracy of the last convolution, for the first and the last network of a labelled folder.
+    fn knn_accuracy(&self, observer: &mut dyn TrainObserver) -> Result<Option<f64>, TrainerError> {
+        let num_neighbors = self.config.training.knn_neighbors;
+        let is_first_or_last =
+            self.progress.epoch == 0 || self.progress.epoch >= self.config.training.epochs;
+        let Some(labels) = self.images.labels().filter(|_| is_first_or_last && num_neighbors > 0) else {
+            return Ok(None);
+        };
+        let every = self.images.len().div_ceil(MAX_KNN_IMAGES).max(1);
+        let chosen: Vec<usize> = (0..self.images.len()).step_by(every).collect();
+        self.announce(observer, Phase::Features, chosen.len());
+        let extracted = self.extract(&chosen, Layer::Convolutions, observer)?;
+        let labels: Vec<Option<u32>> =
+            extracted.image_indices.iter().map(|&index| labels.of_image[index]).collect();
+        if labels.iter().flatten().count() <= num_neighbors {
+            return Ok(None);
+        }
+        Ok(Some(knn_accuracy(extracted.features.view(), &labels, num_neighbors)?))
+    }
+
+    fn extract(
+        &self,
+        image_indices: &[usize],
+        layer: Layer,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<ExtractedFeatures, TrainerError> {
+        let extracted = extract(
+            &self.network.valid(),
+            &self.device,
+            &self.loader,
+            self.config.feature_transform(),
+            image_indices,
+            layer,
+            self.config.training.feature_batch_size,
+            observer,
+        )?;
+        // Nothing has changed since the checkpoint at the end of the epoch before.
+        let Progress { epoch, step, .. } = self.progress;
+        extracted.ok_or(TrainerError::Stopped { epoch, step })
+    }
+
+    /// Finishes the numbers of the epoch and moves to the next.
+    fn close_epoch(&mut self) -> (EpochMetrics, crate::metrics::EpochTimings) {
+        let mut metrics = self.progress.metrics.take().expect("every epoch begins with its clustering");
+        let num_steps = self.progress.step;
+        if num_steps > 0 {
+            metrics.loss = Some(self.progress.loss_sum / num_steps as f64);
+            metrics.num_samples = self.config.num_samples(metrics.num_images);
+        }
+        let timings = self.progress.timings;
+        self.progress = Progress { epoch: self.progress.epoch + 1, ..Progress::default() };
+        self.head = None;
+        (metrics, timings)
+    }
+
+    pub(crate) fn announce(&self, observer: &mut dyn TrainObserver, phase: Phase, total: usize) {
+        let (epoch, num_epochs) = (self.progress.epoch, self.config.training.epochs);
+        observer.event(&TrainEvent::PhaseStarted { phase, epoch, num_epochs, total });
+    }
+
+    pub(crate) fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    pub(crate) fn save_checkpoint(&self, observer: &mut dyn TrainObserver) -> Result<(), TrainerError> {
+        let checkpoint = Checkpoint {
+            progress: self.progress.clone(),
+            network: export_weights(&self.network)?,
+            velocities: self.optimizer.export()?,
+            head: self.head.as_ref().map(export_weights).transpose()?,
+            assignments: self.assignments.clone(),
+        };
+        let path = checkpoint.save(&self.run.file("checkpoints"))?;
+        observer.event(&TrainEvent::CheckpointSaved(path));
+        Ok(())
+    }
+
+    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainerError> {
+        let Checkpoint { progress, network, velocities, head, assignments } = checkpoint;
+        self.network = import_weights(self.network.clone(), network)?;
+        self.optimizer.import(velocities, &self.device);
+        if let (Some(weights), Some(assignments)) = (head, &assignments) {
+            let device = self.device.clone().autodiff();
+            let empty = Head::new(self.network.feature_dim(), assignments.num_clusters(), 0, &device);
+            self.head = Some(import_weights(empty, weights)?);
+        }
+        if assignments.as_ref().is_some_and(|assignments| assignments.len() != self.images.len()) {
+            let reason = "the checkpoint and images.csv hold different numbers of images".to_string();
+            return Err(TrainerError::Damaged { path: self.run.file("images.csv"), reason });
+        }
+        self.assignments = assignments;
+        self.progress = progress;
+        Ok(())
+    }
+}
+
+/// Settings a resumed run may change, because no result depends on them. The number of epochs may grow.
+const CHANGEABLE: [&str; 6] = [
+    "training.epochs",
+    "training.checkpoint_steps",
+    "training.feature_batch_size",
+    "data.num_workers",
+    "data.prefetch_batches",
+    "data.cache_mib",
+];
+
+fn refuse_changes(run: &RunDirectory, saved: &TrainConfig, asked: &TrainConfig) -> Result<(), TrainerError> {
+    let (saved, asked) = (saved.values(), asked.values());
+    let value_of = |values: &[(String, String)], key: &str| {
+        values.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    };
+    for (key, _) in saved.iter().chain(&asked) {
+        let (before, after) = (value_of(&saved, key), value_of(&asked, key));
+        if before != after && !CHANGEABLE.contains(&key.as_str()) {
+            return Err(TrainerError::ConfigChanged {
+                path: run.path().to_path_buf(),
+                key: key.clone(),
+                saved: before.unwrap_or("not set".to_string()),
+                asked: after.unwrap_or("not set".to_string()),
+            });
+        }
+    }
+    Ok(())
+}
+
+struct ForwardIterations<'a> {
+    observer: &'a mut dyn TrainObserver,
+}
+
+impl ClusteringObserver for ForwardIterations<'_> {
+    fn iteration(&mut self, stats: &IterationStats) -> ControlFlow<()> {
+        self.observer.event(&TrainEvent::ClusteringIteration(stats.clone()));
+        self.observer.event(&TrainEvent::Progress { done: stats.iteration + 1, loss: None });
+        if self.observer.should_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl TrainConfig {
+    /// How the folder of images is scanned.
+    pub fn scan_config(&self) -> deepcluster_data::ScanConfig {
+        deepcluster_data::ScanConfig {
+            labels: self.data.labels.clone(),
+            max_pixels: self.data.max_pixels,
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn loader_config(&self) -> LoaderConfig {
+        LoaderConfig {
+            num_workers: self.data.num_workers,
+            prefetch_batches: self.data.prefetch_batches,
+            cache_bytes: self.data.cache_mib << 20,
+        }
+    }
+
+    /// Images drawn per epoch.
+    pub(crate) fn num_samples(&self, num_images: usize) -> usize {
+        ((self.training.epochs_per_clustering * num_images as f64) as usize).max(1)
+    }
+}
