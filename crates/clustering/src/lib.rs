@@ -1,1 +1,58 @@
-//! TODO
+//! Clustering of feature matrices: the step of DeepCluster between the network and its pseudo-labels.
+//!
+//! The method of Caron et al., *Deep Clustering for Unsupervised Learning of Visual Features*, ECCV 2018
+//! (section 3.2), reduces the features of all images with a PCA, whitens and L2-normalises them, and clusters the
+//! rows with k-means. This crate holds these steps for matrices in host memory and knows neither images nor
+//! networks:
+//!
+//! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
+//! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of faiss;
+//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code;
+//! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of the two was configured;
+//! - [`ClusterModel`]: whitening and centroids together, to assign new images and to save in a file;
+//! - [`nearest_neighbors`]: exact k-nearest-neighbour search;
+//! - [`nmi`], [`adjusted_rand_index`], [`purity`]: agreement of two labellings.
+//!
+//! Matrices are `[num_samples, feature_dim]`, one sample per row, `f32`. Work is spread over the current rayon
+//! thread pool; the results have the same bits for any number of threads, because blocks are cut at fixed places
+//! and reduced in order. They may differ in the last bits between processors of different vector width.
+//!
+//! ```
+//! use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig};
+//! use ndarray::array;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let features = array![[0.0_f32, 0.1], [0.1, 0.0], [9.0, 9.1], [9.1, 9.0]];
+//! let kmeans = KMeansConfig { num_clusters: 2, ..Default::default() }.init()?;
+//! let clustering = kmeans.cluster(features.view(), 7, &mut ())?;
+//!
+//! assert_eq!(clustering.assignments.cluster_sizes(), [2, 2]);
+//! assert!((clustering.inertia - 0.02).abs() < 1e-6); // four points, each 0.005 from its centroid
+//! # Ok(())
+//! # }
+//! ```
+
+mod assignments;
+mod clustering_algorithm;
+mod error;
+mod feature_matrix;
+mod kmeans;
+mod knn;
+mod matmul;
+mod metrics;
+mod model;
+mod pic;
+mod symmetric_eigen;
+mod whitening;
+
+pub use assignments::Assignments;
+pub use clustering_algorithm::{
+    Clustering, ClusteringAlgorithm, ClusteringConfig, ClusteringObserver, IterationStats,
+};
+pub use error::ClusteringError;
+pub use kmeans::{KMeans, KMeansConfig, assign};
+pub use knn::{Neighbors, nearest_neighbors};
+pub use metrics::{Contingency, NmiNorm, adjusted_rand_index, contingency, nmi, purity};
+pub use model::ClusterModel;
+pub use pic::{Pic, PicConfig};
+pub use whitening::{Whitening, WhiteningConfig};

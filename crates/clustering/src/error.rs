@@ -1,0 +1,135 @@
+//! The error type of this crate.
+
+use std::path::PathBuf;
+
+/// Everything that can go wrong while clustering, whitening, searching or measuring.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusteringError {
+    /// A configuration field has a value outside its range.
+    #[error("{field} is {value}, allowed is {allowed}")]
+    InvalidConfig {
+        /// Name of the field.
+        field: &'static str,
+        /// The value found.
+        value: String,
+        /// The values allowed.
+        allowed: &'static str,
+    },
+    /// Fewer samples than clusters.
+    #[error(
+        "{num_samples} samples cannot fill {num_clusters} clusters: lower num_clusters to at most {num_samples} \
+         or add samples"
+    )]
+    TooFewSamples {
+        /// Rows of the feature matrix.
+        num_samples: usize,
+        /// Clusters asked for.
+        num_clusters: usize,
+    },
+    /// More neighbours asked for than there are candidates.
+    #[error(
+        "num_neighbors is {num_neighbors}, but each query has {num_candidates} candidates: lower num_neighbors \
+         or add samples"
+    )]
+    TooFewCandidates {
+        /// Neighbours asked for.
+        num_neighbors: usize,
+        /// Rows of the database, less the query itself where it is excluded.
+        num_candidates: usize,
+    },
+    /// More rows than a 32-bit row number can name.
+    #[error("{num_samples} samples are more than the 4,294,967,295 that this crate can number")]
+    TooManySamples {
+        /// Rows of the feature matrix.
+        num_samples: usize,
+    },
+    /// A matrix without rows or without columns.
+    #[error("the feature matrix is empty: {num_samples} samples of dimension {feature_dim}")]
+    EmptyFeatures {
+        /// Rows of the matrix.
+        num_samples: usize,
+        /// Columns of the matrix.
+        feature_dim: usize,
+    },
+    /// Two sizes that must agree do not.
+    #[error("{what} is {actual}, expected {expected}")]
+    DimensionMismatch {
+        /// What was measured.
+        what: &'static str,
+        /// The size it must have.
+        expected: usize,
+        /// The size it has.
+        actual: usize,
+    },
+    /// A NaN or an infinity among the features.
+    #[error("row {row} of the features holds a NaN or an infinity: did the training diverge?")]
+    NonFiniteFeatures {
+        /// The first such row, counted from 0.
+        row: usize,
+    },
+    /// A row so long that its squared distances leave the range of `f32`.
+    #[error("row {row} of the features is too large for squared distances in f32: scale the features down")]
+    FeaturesTooLarge {
+        /// The first such row, counted from 0.
+        row: usize,
+    },
+    /// A label that names no cluster.
+    #[error("label {label} of sample {row} is not below num_clusters, which is {num_clusters}")]
+    LabelOutOfRange {
+        /// The sample, counted from 0.
+        row: usize,
+        /// Its label.
+        label: u32,
+        /// The number of clusters.
+        num_clusters: usize,
+    },
+    /// A measure of no samples at all.
+    #[error("no labels were given: the measure needs at least one sample")]
+    NoLabels,
+    /// The observer asked to stop.
+    #[error("the clustering was cancelled")]
+    Cancelled,
+    /// The eigenvalue solver did not converge.
+    #[error("the eigenvalues of a {dim} x {dim} covariance matrix did not converge: are the features extreme?")]
+    EigenDecomposition {
+        /// Order of the matrix.
+        dim: usize,
+    },
+    /// The bytes of a cluster model are not a well-formed safetensors file.
+    #[error("the cluster model is truncated or not a safetensors file: write it again")]
+    ModelFormat {
+        /// What the reader found.
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// The metadata of a cluster model lack a key or hold another value than this version reads.
+    #[error("the cluster model has {key} = {found} in its metadata, this version reads {expected}")]
+    ModelMetadata {
+        /// The metadata key.
+        key: &'static str,
+        /// The value found, or `nothing`.
+        found: String,
+        /// The values this version reads.
+        expected: &'static str,
+    },
+    /// A tensor of a cluster model is missing, has another type or shape, or holds impossible values.
+    #[error("the tensor {name} of the cluster model {problem}")]
+    ModelTensor {
+        /// Name of the tensor.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause given by the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,160 @@
+//! A checked feature matrix: contiguous finite rows with their norms.
+
+use ndarray::{ArrayView2, CowArray, Ix2};
+use rayon::prelude::*;
+
+use crate::ClusteringError;
+
+const ROWS_PER_BLOCK: usize = 1024;
+
+/// Sums of squares up to this keep every squared distance, at most four times as large, finite in `f32`.
+const LARGEST_SQUARED_NORM: f64 = f32::MAX as f64 / 16.0;
+
+/// Rows of a matrix, checked once and laid out row after row (copied only if the view is not so already).
+pub(crate) struct FeatureMatrix<'a> {
+    values: CowArray<'a, f32, Ix2>,
+    norms: Vec<f32>,
+}
+
+impl<'a> FeatureMatrix<'a> {
+    /// Checks that `features` is not empty and that every row is finite and not too large.
+    pub(crate) fn new(features: ArrayView2<'a, f32>) -> Result<Self, ClusteringError> {
+        let (num_samples, feature_dim) = features.dim();
+        if num_samples == 0 || feature_dim == 0 {
+            return Err(ClusteringError::EmptyFeatures { num_samples, feature_dim });
+        }
+        if u32::try_from(num_samples).is_err() {
+            return Err(ClusteringError::TooManySamples { num_samples });
+        }
+        let mut matrix = Self { values: to_row_major(features), norms: Vec::new() };
+        matrix.norms = matrix.checked_norms()?;
+        Ok(matrix)
+    }
+
+    pub(crate) fn num_rows(&self) -> usize {
+        self.values.nrows()
+    }
+
+    pub(crate) fn dim(&self) -> usize {
+        self.values.ncols()
+    }
+
+    /// All rows, one after the other.
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        self.values.as_slice().expect("the rows were laid out one after the other")
+    }
+
+    pub(crate) fn row(&self, index: usize) -> &[f32] {
+        &self.as_slice()[index * self.dim()..][..self.dim()]
+    }
+
+    /// Euclidean norm of row `index`.
+    pub(crate) fn norm(&self, index: usize) -> f64 {
+        f64::from(self.norms[index])
+    }
+
+    fn checked_norms(&self) -> Result<Vec<f32>, ClusteringError> {
+        let blocks: Vec<Result<Vec<f32>, ClusteringError>> = self
+            .as_slice()
+            .par_chunks(ROWS_PER_BLOCK * self.dim())
+            .enumerate()
+            .map(|(block, rows)| {
+                let first_row = block * ROWS_PER_BLOCK;
+                rows.chunks_exact(self.dim())
+                    .zip(first_row..)
+                    .map(|(row, index)| checked_squared_norm(row, index).map(|norm| norm.sqrt() as f32))
+                    .collect()
+            })
+            .collect();
+        let mut norms = Vec::with_capacity(self.num_rows());
+        for block in blocks {
+            norms.extend(block?);
+        }
+        Ok(norms)
+    }
+}
+
+/// Sum of squares of `row`, which is row `index` of the features.
+pub(crate) fn checked_squared_norm(row: &[f32], index: usize) -> Result<f64, ClusteringError> {
+    let squared_norm = squared_norm(row);
+    if squared_norm <= LARGEST_SQUARED_NORM {
+        Ok(squared_norm)
+    } else if row.iter().all(|value| value.is_finite()) {
+        Err(ClusteringError::FeaturesTooLarge { row: index })
+    } else {
+        Err(ClusteringError::NonFiniteFeatures { row: index })
+    }
+}
+
+/// Sum of squares of `row`; NaN or infinite where a value is.
+pub(crate) fn squared_norm(row: &[f32]) -> f64 {
+    sum_in_lanes(row.len(), |i| f64::from(row[i]).powi(2))
+}
+
+/// Squared Euclidean distance of two rows of the same length.
+pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    let b = &b[..a.len()];
+    sum_in_lanes(a.len(), |i| (f64::from(a[i]) - f64::from(b[i])).powi(2))
+}
+
+/// Sum of `term(i)` over `0..len` in an order that is fixed but leaves room for vector instructions.
+fn sum_in_lanes(len: usize, term: impl Fn(usize) -> f64) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let in_lanes = len - len % LANES;
+    for start in (0..in_lanes).step_by(LANES) {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += term(start + lane);
+        }
+    }
+    let tail: f64 = (in_lanes..len).map(term).sum();
+    sums.iter().sum::<f64>() + tail
+}
+
+fn to_row_major(features: ArrayView2<'_, f32>) -> CowArray<'_, f32, Ix2> {
+    if features.is_standard_layout() { features.into() } else { features.as_standard_layout().into_owned().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+
+    #[test]
+    fn a_transposed_view_is_laid_out_row_by_row() {
+        let features = array![[1.0_f32, 2.0, 3.0], [4.0, 5.0, 6.0]];
+        let matrix = FeatureMatrix::new(features.t()).unwrap();
+        assert_eq!(matrix.as_slice(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(matrix.row(2), [3.0, 6.0]);
+        // sqrt(3^2 + 6^2) = sqrt(45)
+        assert!((matrix.norm(2) - 45.0_f64.sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_first_bad_row_is_named_even_when_a_later_block_has_another() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut features = Array2::<f32>::zeros((3000, 3));
+            features[[2500, 0]] = bad;
+            features[[1100, 2]] = bad;
+            let error = FeatureMatrix::new(features.view()).err().unwrap();
+            assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 1100 }));
+        }
+    }
+
+    #[test]
+    fn rows_beyond_the_range_of_squared_distances_are_refused() {
+        let features = array![[0.0_f32, 1.0], [3e19, 0.0]];
+        let error = FeatureMatrix::new(features.view()).err().unwrap();
+        assert!(matches!(error, ClusteringError::FeaturesTooLarge { row: 1 }));
+    }
+
+    #[test]
+    fn distances_include_the_values_after_the_last_full_group_of_lanes() {
+        let a: Vec<f32> = (0..11).map(|i| i as f32).collect();
+        let b = vec![0.0; 11];
+        // 0 + 1 + 4 + ... + 100 = 385
+        assert_eq!(squared_distance(&a, &b), 385.0);
+        assert_eq!(squared_norm(&a), 385.0);
+    }
+}
