@@ -20,9 +20,12 @@ fn clustering(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("clustering");
     group.sample_size(10);
     let whitened = features(10_000, 256);
-    let kmeans = KMeansConfig { num_clusters: 100, ..Default::default() }.init().expect("a valid configuration");
+    let kmeans =
+        KMeansConfig { num_clusters: 100, ..Default::default() }.init().expect("a valid configuration");
     group.bench_function("kmeans/n10000_d256_k100_20_iterations", |bencher| {
-        bencher.iter(|| kmeans.cluster(black_box(whitened.view()), 1, &mut ()).expect("finite features").inertia);
+        bencher.iter(|| {
+            kmeans.cluster(black_box(whitened.view()), 1, &mut ()).expect("finite features").inertia
+        });
     });
     let raw = features(10_000, 1024);
     let whitening = WhiteningConfig::default();

@@ -14,7 +14,10 @@ struct Print;
 impl TrainObserver for Print {
     fn event(&mut self, event: &TrainEvent) {
         if let TrainEvent::EpochFinished { metrics, .. } = event {
-            println!("epoch {}: loss {:?}, NMI to previous {:?}", metrics.epoch, metrics.loss, metrics.nmi_to_previous);
+            println!(
+                "epoch {}: loss {:?}, NMI to previous {:?}",
+                metrics.epoch, metrics.loss, metrics.nmi_to_previous
+            );
         }
     }
 }

@@ -134,10 +134,7 @@ mod tests {
     fn the_algorithm_is_chosen_by_a_key_in_the_file() {
         let config: ClusteringConfig =
             serde_json::from_str(r#"{"algorithm": "kmeans", "num_clusters": 12}"#).unwrap();
-        assert_eq!(
-            config,
-            ClusteringConfig::KMeans(KMeansConfig { num_clusters: 12, ..Default::default() })
-        );
+        assert_eq!(config, ClusteringConfig::KMeans(KMeansConfig { num_clusters: 12, ..Default::default() }));
         assert_eq!(config.init().unwrap().name(), "kmeans");
 
         let config: ClusteringConfig = serde_json::from_str(r#"{"algorithm": "pic"}"#).unwrap();

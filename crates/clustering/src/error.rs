@@ -91,7 +91,9 @@ pub enum ClusteringError {
     #[error("the clustering was cancelled")]
     Cancelled,
     /// The eigenvalue solver did not converge.
-    #[error("the eigenvalues of a {dim} x {dim} covariance matrix did not converge: are the features extreme?")]
+    #[error(
+        "the eigenvalues of a {dim} x {dim} covariance matrix did not converge: are the features extreme?"
+    )]
     EigenDecomposition {
         /// Order of the matrix.
         dim: usize,

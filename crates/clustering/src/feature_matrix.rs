@@ -1,6 +1,8 @@
 //! A checked feature matrix: contiguous finite rows with their norms.
 
-use ndarray::{ArrayView2, CowArray, Ix2};
+use std::borrow::Cow;
+
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::ClusteringError;
@@ -12,7 +14,8 @@ const LARGEST_SQUARED_NORM: f64 = f32::MAX as f64 / 16.0;
 
 /// Rows of a matrix, checked once and laid out row after row (copied only if the view is not so already).
 pub(crate) struct FeatureMatrix<'a> {
-    values: CowArray<'a, f32, Ix2>,
+    values: Cow<'a, [f32]>,
+    dim: usize,
     norms: Vec<f32>,
 }
 
@@ -26,22 +29,22 @@ impl<'a> FeatureMatrix<'a> {
         if u32::try_from(num_samples).is_err() {
             return Err(ClusteringError::TooManySamples { num_samples });
         }
-        let mut matrix = Self { values: to_row_major(features), norms: Vec::new() };
+        let mut matrix = Self { values: to_row_major(features), dim: feature_dim, norms: Vec::new() };
         matrix.norms = matrix.checked_norms()?;
         Ok(matrix)
     }
 
     pub(crate) fn num_rows(&self) -> usize {
-        self.values.nrows()
+        self.values.len() / self.dim
     }
 
     pub(crate) fn dim(&self) -> usize {
-        self.values.ncols()
+        self.dim
     }
 
     /// All rows, one after the other.
     pub(crate) fn as_slice(&self) -> &[f32] {
-        self.values.as_slice().expect("the rows were laid out one after the other")
+        &self.values
     }
 
     pub(crate) fn row(&self, index: usize) -> &[f32] {
@@ -111,8 +114,11 @@ fn sum_in_lanes(len: usize, term: impl Fn(usize) -> f64) -> f64 {
     sums.iter().sum::<f64>() + tail
 }
 
-fn to_row_major(features: ArrayView2<'_, f32>) -> CowArray<'_, f32, Ix2> {
-    if features.is_standard_layout() { features.into() } else { features.as_standard_layout().into_owned().into() }
+fn to_row_major(features: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
+    match features.to_slice() {
+        Some(values) => Cow::Borrowed(values),
+        None => Cow::Owned(features.iter().copied().collect()),
+    }
 }
 
 #[cfg(test)]

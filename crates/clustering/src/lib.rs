@@ -23,7 +23,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let features = array![[0.0_f32, 0.1], [0.1, 0.0], [9.0, 9.1], [9.1, 9.0]];
-//! let kmeans = KMeansConfig { num_clusters: 2, ..Default::default() }.init()?;
+//! let kmeans = KMeansConfig { num_clusters: 2, num_redos: 10, ..Default::default() }.init()?;
 //! let clustering = kmeans.cluster(features.view(), 7, &mut ())?;
 //!
 //! assert_eq!(clustering.assignments.cluster_sizes(), [2, 2]);

@@ -56,7 +56,8 @@ impl Vectors<'_> {
     fn fit_their_slice(&self) -> bool {
         self.count > 0
             && self.len > 0
-            && (self.count - 1) * self.vector_stride + (self.len - 1) * self.element_stride < self.values.len()
+            && (self.count - 1) * self.vector_stride + (self.len - 1) * self.element_stride
+                < self.values.len()
     }
 }
 
@@ -139,6 +140,8 @@ mod tests {
         inner_products(&x, &c, dim, &mut product);
         let exact: f64 = x.iter().zip(&c).map(|(&x, &c)| f64::from(x) * f64::from(c)).sum();
         let norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        assert!((2.0 * (f64::from(product[0]) - exact)).abs() <= score_rounding_bound(dim, norm(&x), norm(&c)));
+        assert!(
+            (2.0 * (f64::from(product[0]) - exact)).abs() <= score_rounding_bound(dim, norm(&x), norm(&c))
+        );
     }
 }

@@ -123,7 +123,9 @@ pub enum DataError {
         num_images: usize,
     },
     /// Pixels that do not fill `width x height`, or an image without pixels.
-    #[error("{num_bytes} bytes are no {width} x {height} RGB image: width and height must be at least 1, with 3 bytes a pixel")]
+    #[error(
+        "{num_bytes} bytes are no {width} x {height} RGB image: width and height must be at least 1, with 3 bytes a pixel"
+    )]
     InvalidImage {
         /// Width in pixels.
         width: u32,
@@ -168,6 +170,12 @@ pub enum DataError {
         /// Length of the slice given.
         actual: usize,
     },
+    /// The folder that drawings were to be written into holds something already.
+    #[error("{} is not empty: name a new or an empty folder", path.display())]
+    FolderNotEmpty {
+        /// The folder as given.
+        path: PathBuf,
+    },
     /// A setting outside its range.
     #[error("{field} = {value} is not allowed: {allowed}")]
     InvalidConfig {
@@ -181,6 +189,18 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// The message without the path of an image file, for lists that name the file themselves.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),
+            Self::Decode { reason, .. } => reason.clone(),
+            Self::TooManyPixels { width, height, max_pixels, .. } => {
+                format!("{width} x {height} pixels are more than the {max_pixels} allowed by max_pixels")
+            }
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io { action, path: path.into(), source }
     }

@@ -16,8 +16,8 @@ const IMAGE_EXTENSIONS: [&str; 11] =
 
 /// Extensions of image formats that are not read; such files are reported instead of passed over in silence.
 const UNREADABLE_EXTENSIONS: [&str; 16] = [
-    "heic", "heif", "avif", "jxl", "jp2", "psd", "tga", "ppm", "pgm", "pbm", "exr", "cr2", "nef", "arw", "dng",
-    "svg",
+    "heic", "heif", "avif", "jxl", "jp2", "psd", "tga", "ppm", "pgm", "pbm", "exr", "cr2", "nef", "arw",
+    "dng", "svg",
 ];
 
 /// Most bytes that may lie between two JPEG segments or pad a marker before the file counts as damaged.
@@ -43,7 +43,8 @@ impl FileKind {
         let Some(extension) = path.extension().and_then(|extension| extension.to_str()) else {
             return Self::Other;
         };
-        let is_one_of = |extensions: &[&str]| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known));
+        let is_one_of =
+            |extensions: &[&str]| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known));
         if is_one_of(&IMAGE_EXTENSIONS) {
             Self::Candidate
         } else if is_one_of(&UNREADABLE_EXTENSIONS) {

@@ -1,1 +1,63 @@
-//! TODO
+//! Images for training and feature extraction: found in a folder, decoded, cropped and handed over in batches.
+//!
+//! - [`ImageFolder`]: the images of a folder in a fixed order, with their [`Labels`] where there are any;
+//! - [`decode_image`]: one file (JPEG, PNG, WebP, BMP, TIFF or GIF) as an [`RgbImage8`];
+//! - [`resize`] and [`resize_crop`]: antialiased bilinear resizing that agrees with Pillow;
+//! - [`Transform`]: the centre crop and the random crop of torchvision, with normalisation;
+//! - [`Loader`]: batches in a planned order, decoded by background threads;
+//! - [`write_synthetic_folder`]: a labelled set of drawings for demonstrations and tests.
+//!
+//! Everything random is drawn from seeds that the caller gives, so that a plan gives the same pixels for any number
+//! of threads. A file that cannot be read is never an error of the whole: it is listed, with the reason, among
+//! [`ImageFolder::skipped`] or [`ImageBatch::failures`].
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use deepcluster_data::{
+//!     ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform, write_synthetic_folder,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let drawings = SyntheticConfig { num_images: 24, image_size: 32, seed: 7 };
+//! write_synthetic_folder(folder.path(), &drawings, &mut |_| {})?;
+//!
+//! let images = Arc::new(ImageFolder::open(folder.path())?);
+//! assert_eq!(images.len(), 24);
+//!
+//! let loader = Loader::new(images.clone(), LoaderConfig::default())?;
+//! let transform = Transform::Center { resize: 32, size: 24, normalization: Normalization::default() };
+//! let samples = (0..images.len()).map(|image_index| Sample { image_index, augmentation_seed: 0 });
+//! for batch in loader.batches(transform, vec![samples.collect()]) {
+//!     assert_eq!(batch.pixels.len(), 24 * 3 * 24 * 24);
+//!     assert!(batch.failures.is_empty());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod decode;
+mod error;
+mod header;
+mod image_folder;
+mod label_file;
+mod labels;
+mod loader;
+mod random_crop;
+mod resize;
+mod rgb_image;
+mod scan;
+mod synthetic;
+mod transform;
+
+pub use decode::{DEFAULT_MAX_PIXELS, decode_image, decode_image_bytes};
+pub use error::DataError;
+pub use image_folder::{ImageFolder, SkippedFile};
+pub use labels::{LabelSource, Labels};
+pub use loader::{Batches, ImageBatch, Loader, LoaderConfig, Sample};
+pub use resize::{CropBox, resize, resize_crop};
+pub use rgb_image::RgbImage8;
+pub use scan::ScanConfig;
+pub use synthetic::{SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
+pub use transform::{Normalization, Transform};

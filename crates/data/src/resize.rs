@@ -135,8 +135,10 @@ impl Resampler {
         options: &ResizeOptions,
     ) -> Result<&[u8], DataError> {
         let failed = resize_failure(width, height);
-        let num_bytes = (width as usize).checked_mul(height as usize).and_then(|pixels| pixels.checked_mul(3));
-        let num_bytes = num_bytes.filter(|&bytes| bytes > 0).ok_or_else(|| failed("the target is empty".into()))?;
+        let num_bytes =
+            (width as usize).checked_mul(height as usize).and_then(|pixels| pixels.checked_mul(3));
+        let num_bytes =
+            num_bytes.filter(|&bytes| bytes > 0).ok_or_else(|| failed("the target is empty".into()))?;
         self.pixels.resize(num_bytes, 0);
         let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut self.pixels)
             .map_err(|error| failed(error.to_string()))?;

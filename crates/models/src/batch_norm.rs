@@ -50,8 +50,8 @@ impl BatchNorm2d {
         let output = batch_norm_train(input, self.gamma.val(), self.beta.val(), EPSILON);
         let unbiased = num_values / (num_values - 1.0).max(1.0);
         let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + output.mean.detach() * MOMENTUM;
-        let variance =
-            self.running_var.value_sync() * (1.0 - MOMENTUM) + output.variance.detach() * (MOMENTUM * unbiased);
+        let variance = self.running_var.value_sync() * (1.0 - MOMENTUM)
+            + output.variance.detach() * (MOMENTUM * unbiased);
         self.running_mean.update(mean.detach());
         self.running_var.update(variance.detach());
         output.output
@@ -74,7 +74,8 @@ mod tests {
         // After one step: mean 0.1 * 3, variance 0.9 + 0.1 * 14/3.
         let device = Device::flex().autodiff();
         let norm = BatchNorm2d::new(1, &device);
-        let input = Tensor::<4>::from_data(TensorData::new(vec![1.0_f32, 2.0, 3.0, 6.0], [1, 1, 2, 2]), &device);
+        let input =
+            Tensor::<4>::from_data(TensorData::new(vec![1.0_f32, 2.0, 3.0, 6.0], [1, 1, 2, 2]), &device);
         let output = norm.forward(input).into_data().try_to_vec::<f32>().unwrap();
         assert!((output[0] - (1.0 - 3.0) / (3.5_f32 + 1e-5).sqrt()).abs() < 1e-5);
         let (mean, variance) = norm.running_statistics();

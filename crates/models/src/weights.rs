@@ -84,9 +84,10 @@ impl ModuleMapper for Importer {
         let expected = tensor.shape();
         let replacement = match self.weights.remove(&name) {
             None => Err(format!("the weight '{name}' is missing")),
-            Some(data) if *data.shape() != expected => {
-                Err(format!("the weight '{name}' has shape {:?}, the network needs {expected:?}", data.shape()))
-            }
+            Some(data) if *data.shape() != expected => Err(format!(
+                "the weight '{name}' has shape {:?}, the network needs {expected:?}",
+                data.shape()
+            )),
             Some(data) => Ok(data),
         };
         let tensor = match replacement {
@@ -147,7 +148,8 @@ mod tests {
     #[test]
     fn imported_weights_stay_trainable() {
         let device = Device::flex().autodiff();
-        let network = import_weights(network(1, &device), export_weights(&network(2, &device)).unwrap()).unwrap();
+        let network =
+            import_weights(network(1, &device), export_weights(&network(2, &device)).unwrap()).unwrap();
         let images = Tensor::<4>::ones([2, 3, 32, 32], &device);
         let loss = network.forward_features(images, &DropoutMasks::from_seed(1)).sum();
         let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &network);

@@ -15,7 +15,8 @@ use serde_json::Value;
 const TOLERANCE: f64 = 1e-4;
 
 fn figures() -> Option<Value> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/reference/models.json");
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/reference/models.json");
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(serde_json::from_str(&text).unwrap()),
         Err(_) => {
@@ -79,7 +80,8 @@ fn network(architecture: Architecture, device: &Device) -> ConvNet {
 }
 
 fn assert_agrees<const D: usize>(name: &str, output: Tensor<D>, expected: &Value) {
-    let shape: Vec<usize> = expected["shape"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect();
+    let shape: Vec<usize> =
+        expected["shape"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect();
     assert_eq!(output.dims().to_vec(), shape, "{name}");
     let values = output.into_data().try_to_vec::<f32>().unwrap();
     let l2 = values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
@@ -93,7 +95,11 @@ fn assert_agrees<const D: usize>(name: &str, output: Tensor<D>, expected: &Value
     let wanted: Vec<f64> = first.iter().chain(&last).copied().collect();
     let norm = wanted.iter().map(|value| value * value).sum::<f64>().sqrt();
     let error = shown.zip(&wanted).map(|(&got, want)| (f64::from(got) - want).powi(2)).sum::<f64>().sqrt();
-    assert!(error <= TOLERANCE * norm, "{name}: relative error {} of the first and last values", error / norm);
+    assert!(
+        error <= TOLERANCE * norm,
+        "{name}: relative error {} of the first and last values",
+        error / norm
+    );
 }
 
 fn assert_architecture_agrees(architecture: Architecture, key: &str, num_images: usize) {

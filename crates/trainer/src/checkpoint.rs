@@ -96,7 +96,10 @@ impl Checkpoint {
             match Self::load(&path) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
                 Err(reason) => {
-                    warn(format!("the checkpoint {} is damaged ({reason}); using the one before", path.display()));
+                    warn(format!(
+                        "the checkpoint {} is damaged ({reason}); using the one before",
+                        path.display()
+                    ));
                     first_problem.get_or_insert(format!("{}: {reason}", path.display()));
                 }
             }
@@ -109,8 +112,8 @@ impl Checkpoint {
 
     fn load(path: &Path) -> Result<Self, String> {
         let read = |name: &str| fs::read(path.join(name)).map_err(|error| format!("{name}: {error}"));
-        let manifest: Manifest =
-            serde_json::from_slice(&read("manifest.json")?).map_err(|error| format!("manifest.json: {error}"))?;
+        let manifest: Manifest = serde_json::from_slice(&read("manifest.json")?)
+            .map_err(|error| format!("manifest.json: {error}"))?;
         let mut contents = BTreeMap::new();
         for (name, expected) in manifest.files {
             // The name comes from a file; it must not lead out of the checkpoint.
@@ -120,7 +123,10 @@ impl Checkpoint {
             let bytes = read(&name)?;
             let found = FileCheck { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
             if found != expected {
-                return Err(format!("{name} is not what was written ({} of {} bytes)", found.bytes, expected.bytes));
+                return Err(format!(
+                    "{name} is not what was written ({} of {} bytes)",
+                    found.bytes, expected.bytes
+                ));
             }
             contents.insert(name, bytes);
         }
@@ -138,7 +144,10 @@ impl Checkpoint {
             network: tensors("network.safetensors")?.ok_or("network.safetensors is missing")?,
             velocities: tensors("momentum.safetensors")?.ok_or("momentum.safetensors is missing")?,
             head: tensors("head.safetensors")?,
-            assignments: contents.get("assignments.safetensors").map(|bytes| read_assignments(bytes)).transpose()?,
+            assignments: contents
+                .get("assignments.safetensors")
+                .map(|bytes| read_assignments(bytes))
+                .transpose()?,
         })
     }
 

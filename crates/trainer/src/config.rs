@@ -136,7 +136,7 @@ pub struct TrainingConfig {
     pub epochs_per_clustering: f64,
     /// Which images a pass draws.
     pub sampling: Sampling,
-    /// Images per batch of the feature pass, at least 1. Does not change the result.
+    /// Images per batch of the feature pass, at least 1. Changes results by rounding only.
     pub feature_batch_size: usize,
     /// Steps between checkpoints within an epoch; 0 keeps only those at the end of epochs.
     pub checkpoint_steps: usize,

@@ -26,7 +26,8 @@ impl TrainConfig {
     /// # Errors
     /// As [`TrainConfig::load`].
     pub fn from_toml(text: &str, origin: &str) -> Result<Self, TrainerError> {
-        let unreadable = |reason: String| TrainerError::UnreadableConfig { origin: origin.to_string(), reason };
+        let unreadable =
+            |reason: String| TrainerError::UnreadableConfig { origin: origin.to_string(), reason };
         let table: Table = text.parse().map_err(|error: toml::de::Error| unreadable(error.to_string()))?;
         let known = known_keys();
         for key in keys_of(&table, "") {
@@ -53,7 +54,8 @@ impl TrainConfig {
         }
         let mut table = self.to_table();
         let as_text = Value::String(value.to_string());
-        let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+        let parsed =
+            format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
         // A label file may be called `10`: what cannot be that type is tried as text.
         for value in [parsed, Some(as_text)].into_iter().flatten() {
             insert(&mut table, key, value);
@@ -127,7 +129,9 @@ fn keys_of(table: &Table, prefix: &str) -> Vec<String> {
     for (name, value) in table {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
-            Value::Table(section) if prefix.is_empty() && !section.is_empty() => keys.extend(keys_of(section, &key)),
+            Value::Table(section) if prefix.is_empty() && !section.is_empty() => {
+                keys.extend(keys_of(section, &key))
+            }
             _ => keys.push(key),
         }
     }

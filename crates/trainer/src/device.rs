@@ -33,11 +33,15 @@ pub fn device_names() -> Vec<&'static str> {
 pub fn parse_device(name: &str) -> Result<Device, TrainerError> {
     let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
     let unavailable = |reason: String| TrainerError::NoDevice { name: name.to_string(), reason };
-    let index: usize = index.parse().map_err(|_| unavailable("the part after ':' is no number".to_string()))?;
+    let index: usize =
+        index.parse().map_err(|_| unavailable("the part after ':' is no number".to_string()))?;
     compiled_device(kind, index).ok_or_else(|| {
         let known = ["auto", "cpu", "cuda", "metal", "vulkan", "wgpu"];
         let reason = if known.contains(&kind) {
-            format!("this program was built without it (cargo feature '{}')", if kind == "cpu" { "flex" } else { kind })
+            format!(
+                "this program was built without it (cargo feature '{}')",
+                if kind == "cpu" { "flex" } else { kind }
+            )
         } else {
             "no such device".to_string()
         };

@@ -91,7 +91,9 @@ pub enum TrainerError {
         reason: String,
     },
     /// A run directory written by another version of this crate.
-    #[error("{path} was written in format {found}; this version reads format {supported}: use the version that wrote it, or train again")]
+    #[error(
+        "{path} was written in format {found}; this version reads format {supported}: use the version that wrote it, or train again"
+    )]
     OtherVersion {
         /// The folder.
         path: PathBuf,
@@ -141,7 +143,9 @@ pub enum TrainerError {
         asked: String,
     },
     /// The loss or the features are no longer finite numbers.
-    #[error("training diverged in epoch {epoch}, step {step}: the loss is {loss}. Lower training.learning_rate")]
+    #[error(
+        "training diverged in epoch {epoch}, step {step}: the loss is {loss}. Lower training.learning_rate"
+    )]
     Diverged {
         /// Epoch, from 0.
         epoch: usize,
@@ -199,7 +203,10 @@ pub enum TrainerError {
 }
 
 impl TrainerError {
-    pub(crate) fn device(during: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn device(
+        during: &'static str,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self::Device { during, source: error.into() }
     }
 

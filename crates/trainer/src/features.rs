@@ -64,10 +64,12 @@ pub(crate) fn extract<B: Backbone>(
             if rows.capacity() == 0 {
                 rows.reserve_exact(image_indices.len() * feature_dim);
             }
-            let data =
-                output.try_into_data().map_err(|error| TrainerError::device("while computing features", error))?;
-            let values =
-                data.as_slice::<f32>().map_err(|error| TrainerError::device("while reading features", format!("{error:?}")))?;
+            let data = output
+                .try_into_data()
+                .map_err(|error| TrainerError::device("while computing features", error))?;
+            let values = data
+                .as_slice::<f32>()
+                .map_err(|error| TrainerError::device("while reading features", format!("{error:?}")))?;
             rows.extend_from_slice(values);
             result.image_indices.extend(read);
         }
@@ -75,7 +77,8 @@ pub(crate) fn extract<B: Backbone>(
         observer.event(&TrainEvent::Progress { done, loss: None });
     }
     let shape = (result.image_indices.len(), feature_dim);
-    result.features = Array2::from_shape_vec(shape, rows).expect("every batch adds feature_dim values per image");
+    result.features =
+        Array2::from_shape_vec(shape, rows).expect("every batch adds feature_dim values per image");
     Ok(Some(result))
 }
 

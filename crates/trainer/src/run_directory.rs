@@ -177,7 +177,8 @@ impl RunDirectory {
         labels: &[u32],
         squared_distances: &[f32],
     ) -> Result<(), TrainerError> {
-        let rows = (0..images.len()).map(|index| (images.relative_path(index), labels[index], squared_distances[index]));
+        let rows = (0..images.len())
+            .map(|index| (images.relative_path(index), labels[index], squared_distances[index]));
         write_assignments(&self.file("assignments.csv"), rows)
     }
 
@@ -241,7 +242,8 @@ impl RunDirectory {
 
     fn run_file(&self) -> Result<RunFile, TrainerError> {
         let not_a_run = |reason: String| TrainerError::NotARun { path: self.path.clone(), reason };
-        let text = fs::read_to_string(self.file("run.json")).map_err(|error| not_a_run(format!("run.json: {error}")))?;
+        let text = fs::read_to_string(self.file("run.json"))
+            .map_err(|error| not_a_run(format!("run.json: {error}")))?;
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| not_a_run(format!("run.json: {error}")))?;
         match value.get("format").and_then(serde_json::Value::as_u64) {

@@ -90,7 +90,8 @@ pub(crate) struct TensorFile {
 impl TensorFile {
     /// The file as bytes; equal contents give equal bytes.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let mut bytes = safetensors::serialize(self.arrays.iter(), None).map_err(|error| error.to_string())?;
+        let mut bytes =
+            safetensors::serialize(self.arrays.iter(), None).map_err(|error| error.to_string())?;
         if !self.metadata.is_empty() {
             bytes = with_metadata(&bytes, &self.metadata)?;
         }

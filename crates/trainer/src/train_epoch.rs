@@ -107,8 +107,10 @@ impl<B: Backbone> Trainer<B> {
         let features = self.network.forward_features(images, &dropout);
         let logits = head.forward(self.network.head_input(features)); // [batch, num_clusters]
         let loss = loss_function.forward(logits, targets);
-        let value: f32 =
-            loss.clone().try_into_scalar().map_err(|error| TrainerError::device("in a training step", error))?;
+        let value: f32 = loss
+            .clone()
+            .try_into_scalar()
+            .map_err(|error| TrainerError::device("in a training step", error))?;
         if !value.is_finite() {
             return Err(TrainerError::Diverged { epoch, step, loss: f64::from(value) });
         }

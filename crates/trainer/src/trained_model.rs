@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use deepcluster_clustering::ClusterModel;
 use deepcluster_data::{ImageFolder, Loader};
 use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, export_weights, import_weights};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 
 use crate::checkpoint::named_tensors;
 use crate::config::TrainConfig;
@@ -82,7 +81,9 @@ impl<B: Backbone> TrainedModel<B> {
         let clusters = ClusterModel::from_bytes(&clusters).map_err(|error| damaged(error.to_string()))?;
         let mut weights = NamedWeights::new();
         for (name, array) in file.arrays {
-            let name = name.strip_prefix(NETWORK).ok_or_else(|| damaged(format!("the array '{name}' is unknown")))?;
+            let name = name
+                .strip_prefix(NETWORK)
+                .ok_or_else(|| damaged(format!("the array '{name}' is unknown")))?;
             weights.insert(name.to_string(), array.to_data().map_err(damaged)?);
         }
         let device = device.clone().without_autodiff();
@@ -198,7 +199,8 @@ impl RunDirectory {
         }
         let damaged = |reason: String| TrainerError::Damaged { path: path.clone(), reason };
         let bytes = fs::read(&path).map_err(TrainerError::io("read", &path))?;
-        let array = TensorFile::from_bytes(&bytes).and_then(|mut file| file.take("features")).map_err(damaged)?;
+        let array =
+            TensorFile::from_bytes(&bytes).and_then(|mut file| file.take("features")).map_err(damaged)?;
         let [num_images, num_components] = array.shape[..] else {
             return Err(damaged("the features are no matrix".to_string()));
         };
@@ -209,7 +211,6 @@ impl RunDirectory {
 
 fn write_tensors(run: &RunDirectory, name: &str, file: &TensorFile) -> Result<(), TrainerError> {
     let path = run.file(name);
-    let bytes =
-        file.to_bytes().map_err(|reason| TrainerError::Damaged { path: path.clone(), reason })?;
+    let bytes = file.to_bytes().map_err(|reason| TrainerError::Damaged { path: path.clone(), reason })?;
     write_atomic(&path, |writer| writer.write_all(&bytes))
 }

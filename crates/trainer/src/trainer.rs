@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use deepcluster_clustering::{
     Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, IterationStats,
@@ -13,7 +12,7 @@ use deepcluster_clustering::{
 use deepcluster_data::{ImageFolder, Loader, LoaderConfig};
 use deepcluster_evaluation::knn_accuracy;
 use deepcluster_models::{Backbone, ConvNet, Head, ModelError, export_weights, import_weights};
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::TrainConfig;
@@ -49,9 +48,8 @@ pub struct Trainer<B: Backbone> {
     pub(crate) assignments: Option<Assignments>,
 }
 
-/// A clustering of all images and the matrices it was made from.
+/// What gives new images the clusters of an epoch, and the matrix it was made from.
 struct EpochClusters {
-    clustering: Clustering,
     model: ClusterModel,
     whitened: Array2<f32>,
 }
@@ -273,7 +271,7 @@ impl<B: Backbone> Trainer<B> {
             clustering.assignments.labels(),
             &clustering.squared_distances,
         )?;
-        self.assignments = Some(clustering.assignments.clone());
+        self.assignments = Some(clustering.assignments);
         self.progress.loss_sum = 0.0;
         self.progress.metrics = Some(metrics);
         let timings = &mut self.progress.timings;
@@ -283,8 +281,8 @@ impl<B: Backbone> Trainer<B> {
         timings.whitening_seconds = whitening_seconds;
         timings.clustering_seconds = clustering_seconds;
         timings.features_images_per_second = num_images as f64 / features_seconds;
-        let model = ClusterModel { whitening: Some(whitening), centroids: clustering.centroids.clone() };
-        Ok(EpochClusters { clustering, model, whitened })
+        let model = ClusterModel { whitening: Some(whitening), centroids: clustering.centroids };
+        Ok(EpochClusters { model, whitened })
     }
 
     /// Features of all images. The first pass of a run finds the images that cannot be read and drops them.
@@ -361,8 +359,7 @@ impl<B: Backbone> Trainer<B> {
     /// Nearest-neighbour accuracy of the last convolution, for the first and the last network of a labelled folder.
     fn knn_accuracy(&self, observer: &mut dyn TrainObserver) -> Result<Option<f64>, TrainerError> {
         let num_neighbors = self.config.training.knn_neighbors;
-        let is_first_or_last =
-            self.progress.epoch == 0 || self.progress.epoch >= self.config.training.epochs;
+        let is_first_or_last = self.progress.epoch == 0 || self.progress.epoch >= self.config.training.epochs;
         let Some(labels) = self.images.labels().filter(|_| is_first_or_last && num_neighbors > 0) else {
             return Ok(None);
         };
@@ -455,10 +452,9 @@ impl<B: Backbone> Trainer<B> {
 }
 
 /// Settings a resumed run may change, because no result depends on them. The number of epochs may grow.
-const CHANGEABLE: [&str; 6] = [
+const CHANGEABLE: [&str; 5] = [
     "training.epochs",
     "training.checkpoint_steps",
-    "training.feature_batch_size",
     "data.num_workers",
     "data.prefetch_batches",
     "data.cache_mib",
@@ -500,7 +496,6 @@ impl TrainConfig {
     pub fn scan_config(&self) -> deepcluster_data::ScanConfig {
         deepcluster_data::ScanConfig {
             labels: self.data.labels.clone(),
-            max_pixels: self.data.max_pixels,
             ..Default::default()
         }
     }
@@ -509,7 +504,8 @@ impl TrainConfig {
         LoaderConfig {
             num_workers: self.data.num_workers,
             prefetch_batches: self.data.prefetch_batches,
-            cache_bytes: self.data.cache_mib << 20,
+            cache_bytes: self.data.cache_mib.saturating_mul(1 << 20),
+            max_pixels: self.data.max_pixels,
         }
     }
 

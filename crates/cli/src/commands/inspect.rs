@@ -25,7 +25,11 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     print_out(&format!("run      {}", command.run.display()));
     print_out(&format!("images   {}", images_root.display()));
     let state = if finished { "finished" } else { "not finished; continue with --resume" };
-    print_out(&format!("state    {state}, {} of {} epochs", metrics.len().min(config.training.epochs), config.training.epochs));
+    print_out(&format!(
+        "state    {state}, {} of {} epochs",
+        metrics.len().min(config.training.epochs),
+        config.training.epochs
+    ));
     if let Some(last) = metrics.last() {
         let skipped = csv::Reader::from_path(run.file("skipped.csv"))?.records().count();
         print_out(&format!("data     {} images, {skipped} files skipped (skipped.csv)", last.num_images));
@@ -36,7 +40,10 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     }
     let network = config.network()?;
     let input = if config.model.sobel { "Sobel" } else { "RGB" };
-    print_out(&format!("network  {} at {} px, {input}, seed {}", network.architecture, network.image_size, config.seed));
+    print_out(&format!(
+        "network  {} at {} px, {input}, seed {}",
+        network.architecture, network.image_size, config.seed
+    ));
     for line in &metrics {
         let timing = timings.iter().find(|timing| timing.epoch == line.epoch).copied();
         print_out(&epoch_line(line, &timing.unwrap_or(EpochTimings::default())));

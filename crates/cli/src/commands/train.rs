@@ -32,7 +32,11 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
 }
 
 /// Runs a trainer to its end and says where the results are.
-pub(crate) fn train(trainer: Trainer<ConvNet>, progress: &mut Progress, output: Output) -> anyhow::Result<()> {
+pub(crate) fn train(
+    trainer: Trainer<ConvNet>,
+    progress: &mut Progress,
+    output: Output,
+) -> anyhow::Result<()> {
     let out = trainer.run_directory().path().to_path_buf();
     let images = trainer.images();
     let num_clusters = trainer.config().num_clusters(images.len());

@@ -142,7 +142,8 @@ impl BestTwo {
         }
         let mut tile = BestTwo { lowest: f32::INFINITY, second: f32::INFINITY, centroid: 0 };
         let tail = product_tail.iter().zip(norm_tail).map(|(product, norm)| norm - 2.0 * product);
-        for (lowest, second) in lowest.into_iter().zip(second).chain(tail.map(|score| (score, f32::INFINITY))) {
+        for (lowest, second) in lowest.into_iter().zip(second).chain(tail.map(|score| (score, f32::INFINITY)))
+        {
             tile.second = lower(tile.second, lower(second, higher(tile.lowest, lowest)));
             tile.lowest = lower(tile.lowest, lowest);
         }
@@ -219,7 +220,8 @@ mod tests {
     #[test]
     fn labels_equal_a_plain_scan_for_sizes_around_blocks_and_tiles() {
         for (num_rows, num_centroids, dim) in [(1, 1, 1), (257, 513, 7), (300, 17, 33), (255, 16, 4)] {
-            let value = |i: usize, j: usize, salt: usize| ((i * 7919 + j * 104_729 + salt) % 1009) as f32 / 100.0;
+            let value =
+                |i: usize, j: usize, salt: usize| ((i * 7919 + j * 104_729 + salt) % 1009) as f32 / 100.0;
             let features = Array2::from_shape_fn((num_rows, dim), |(i, j)| value(i, j, 0));
             let centroids = Array2::from_shape_fn((num_centroids, dim), |(i, j)| value(i, j, 501));
             let (labels, distances) = assign(features.view(), centroids.view()).unwrap();

@@ -100,7 +100,10 @@ mod tests {
             (KMeansConfig { num_redos: 0, ..valid.clone() }, "num_redos"),
         ] {
             let error = config.init().unwrap_err();
-            assert!(matches!(error, ClusteringError::InvalidConfig { field, .. } if field == name), "{error}");
+            assert!(
+                matches!(error, ClusteringError::InvalidConfig { field, .. } if field == name),
+                "{error}"
+            );
         }
         assert!(valid.init().is_ok());
     }

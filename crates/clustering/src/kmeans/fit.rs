@@ -74,7 +74,8 @@ impl KMeans {
         let features = FeatureMatrix::new(features)?;
         self.check_num_samples(&features)?;
         let centroids = FeatureMatrix::new(initial_centroids)?.as_slice().to_vec();
-        let rounds = Rounds { first: 0, count: self.config.num_iterations, total: self.config.num_iterations };
+        let rounds =
+            Rounds { first: 0, count: self.config.num_iterations, total: self.config.num_iterations };
         iterate(&features, centroids, rounds, Instant::now(), observer)
     }
 

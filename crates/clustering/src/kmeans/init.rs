@@ -13,7 +13,8 @@ pub(super) fn random_rows(features: &FeatureMatrix<'_>, num_clusters: usize, see
 
 /// The first `count` steps of a Fisher-Yates shuffle of `0..num_rows`.
 fn distinct_indices(num_rows: usize, count: usize, seed: u64) -> Vec<u32> {
-    let num_rows = u32::try_from(num_rows).expect("the feature matrix was checked to have at most 2^32 - 1 rows");
+    let num_rows =
+        u32::try_from(num_rows).expect("the feature matrix was checked to have at most 2^32 - 1 rows");
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut order: Vec<u32> = (0..num_rows).collect();
     for position in 0..count as u32 {

@@ -1,0 +1,226 @@
+//! The scan over blocks of queries and tiles of the database.
+
+use std::ops::ControlFlow;
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use super::Neighbors;
+use super::candidates::Candidates;
+use crate::feature_matrix::{FeatureMatrix, squared_distance, squared_norm};
+use crate::matmul::{inner_products, score_rounding_bound};
+use crate::{ClusteringError, ClusteringObserver};
+
+const QUERIES_PER_BLOCK: usize = 128;
+const ROWS_PER_TILE: usize = 512;
+
+/// Queries between two calls of the observer.
+const QUERIES_PER_WAVE: usize = 64 * QUERIES_PER_BLOCK;
+
+/// Scores compared with the limit at once.
+const LANES: usize = 16;
+
+/// [`nearest_neighbors`](super::nearest_neighbors) of checked rows, telling `observer` of the progress.
+///
+/// # Errors
+/// - [`ClusteringError::InvalidConfig`]: `num_neighbors` is 0.
+/// - [`ClusteringError::TooFewCandidates`]: the database has fewer than `num_neighbors` other rows.
+/// - [`ClusteringError::Cancelled`]: the observer broke off.
+pub(crate) fn find_neighbors(
+    queries: &FeatureMatrix<'_>,
+    database: &FeatureMatrix<'_>,
+    num_neighbors: usize,
+    exclude_self: bool,
+    observer: &mut dyn ClusteringObserver,
+) -> Result<Neighbors, ClusteringError> {
+    if num_neighbors == 0 {
+        let (field, value) = ("num_neighbors", num_neighbors.to_string());
+        return Err(ClusteringError::InvalidConfig { field, value, allowed: "at least 1" });
+    }
+    let num_candidates = database.num_rows() - usize::from(exclude_self);
+    if num_neighbors > num_candidates {
+        return Err(ClusteringError::TooFewCandidates { num_neighbors, num_candidates });
+    }
+    let search = Search::new(queries, database, num_neighbors, exclude_self);
+    let num_queries = queries.num_rows();
+    let mut indices = vec![0; num_queries * num_neighbors];
+    let mut squared_distances = vec![0.0; num_queries * num_neighbors];
+    let waves = indices
+        .chunks_mut(QUERIES_PER_WAVE * num_neighbors)
+        .zip(squared_distances.chunks_mut(QUERIES_PER_WAVE * num_neighbors));
+    for (first, (indices, squared_distances)) in (0..).step_by(QUERIES_PER_WAVE).zip(waves) {
+        search.run_wave(first, indices, squared_distances);
+        let num_done = first + indices.len() / num_neighbors;
+        if let ControlFlow::Break(()) = observer.neighbors_found(num_done, num_queries) {
+            return Err(ClusteringError::Cancelled);
+        }
+    }
+    let shape = (num_queries, num_neighbors);
+    Ok(Neighbors {
+        indices: Array2::from_shape_vec(shape, indices).expect("each query has num_neighbors indices"),
+        squared_distances: Array2::from_shape_vec(shape, squared_distances)
+            .expect("each query has num_neighbors distances"),
+    })
+}
+
+struct Search<'a> {
+    queries: &'a FeatureMatrix<'a>,
+    database: &'a FeatureMatrix<'a>,
+    squared_norms: Vec<f32>,
+    largest_norm: f64,
+    num_neighbors: usize,
+    exclude_self: bool,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        queries: &'a FeatureMatrix<'a>,
+        database: &'a FeatureMatrix<'a>,
+        num_neighbors: usize,
+        exclude_self: bool,
+    ) -> Self {
+        let squared_norms: Vec<f32> =
+            database.as_slice().par_chunks(database.dim()).map(|row| squared_norm(row) as f32).collect();
+        let largest_norm = f64::from(squared_norms.iter().copied().fold(0.0, f32::max)).sqrt();
+        Self { queries, database, squared_norms, largest_norm, num_neighbors, exclude_self }
+    }
+
+    /// Searches for the queries from `first` on.
+    fn run_wave(&self, first: usize, indices: &mut [u32], squared_distances: &mut [f32]) {
+        let block_len = QUERIES_PER_BLOCK * self.num_neighbors;
+        indices
+            .par_chunks_mut(block_len)
+            .zip(squared_distances.par_chunks_mut(block_len))
+            .enumerate()
+            .for_each_init(Vec::new, |tile, (block, (indices, squared_distances))| {
+                self.run_block(first + block * QUERIES_PER_BLOCK, indices, squared_distances, tile);
+            });
+    }
+
+    /// Searches for one block of queries; `tile` is scratch memory.
+    fn run_block(
+        &self,
+        first: usize,
+        indices: &mut [u32],
+        squared_distances: &mut [f32],
+        tile: &mut Vec<f32>,
+    ) {
+        let dim = self.queries.dim();
+        let num_queries = indices.len() / self.num_neighbors;
+        let queries = &self.queries.as_slice()[first * dim..][..num_queries * dim];
+        let mut candidates: Vec<Candidates> = (first..first + num_queries)
+            .map(|query| {
+                let bound = score_rounding_bound(dim, self.queries.norm(query), self.largest_norm);
+                Candidates::new(self.num_neighbors, bound)
+            })
+            .collect();
+        for (index, rows) in self.database.as_slice().chunks(ROWS_PER_TILE * dim).enumerate() {
+            let first_row = index * ROWS_PER_TILE;
+            let num_rows = rows.len() / dim;
+            tile.resize(num_queries * num_rows, 0.0);
+            inner_products(queries, rows, dim, tile);
+            let products = tile.chunks_exact(num_rows);
+            for ((query, products), candidates) in (first..).zip(products).zip(&mut candidates) {
+                self.scan(query, products, first_row, candidates);
+            }
+        }
+        let results = indices
+            .chunks_exact_mut(self.num_neighbors)
+            .zip(squared_distances.chunks_exact_mut(self.num_neighbors));
+        for ((query, candidates), (indices, squared_distances)) in (first..).zip(candidates).zip(results) {
+            let nearest = candidates.into_nearest(|row| self.distance(query, row));
+            for ((index, squared_distance), (distance, row)) in
+                indices.iter_mut().zip(squared_distances).zip(nearest)
+            {
+                *index = row;
+                *squared_distance = distance as f32;
+            }
+        }
+    }
+
+    /// Looks for candidates among the rows from `first_row` on, whose inner products with the query are given.
+    fn scan(&self, query: usize, products: &[f32], first_row: usize, candidates: &mut Candidates) {
+        let norms = &self.squared_norms[first_row..][..products.len()];
+        let groups = products.chunks(LANES).zip(norms.chunks(LANES));
+        for (first_row, (products, norms)) in (first_row..).step_by(LANES).zip(groups) {
+            let limit = candidates.limit();
+            let scores = || products.iter().zip(norms).map(|(product, norm)| norm - 2.0 * product);
+            // Without a branch per score, so that the lanes are compared together.
+            if scores().fold(false, |any, score| any | (score <= limit)) {
+                for (row, score) in (first_row..).zip(scores()) {
+                    if score <= candidates.limit() && !(self.exclude_self && row == query) {
+                        candidates.push(score, row as u32, |row| self.distance(query, row));
+                    }
+                }
+            }
+        }
+    }
+
+    fn distance(&self, query: usize, row: u32) -> f64 {
+        squared_distance(self.queries.row(query), self.database.row(row as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(num_rows: usize, dim: usize, salt: usize) -> Array2<f32> {
+        let value = |i: usize, j: usize| ((i * 7919 + j * 104_729 + i * i * 31 + salt) % 1009) as f32 / 100.0;
+        Array2::from_shape_fn((num_rows, dim), |(i, j)| value(i, j))
+    }
+
+    #[test]
+    fn neighbours_equal_a_plain_scan_for_sizes_around_blocks_and_tiles() {
+        for (num_queries, num_rows, dim, num_neighbors) in [(1, 1, 1, 1), (129, 513, 7, 5), (40, 1100, 3, 30)]
+        {
+            let (queries, database) = (points(num_queries, dim, 0), points(num_rows, dim, 501));
+            let (queries, database) =
+                (FeatureMatrix::new(queries.view()).unwrap(), FeatureMatrix::new(database.view()).unwrap());
+            let found = find_neighbors(&queries, &database, num_neighbors, false, &mut ()).unwrap();
+            for query in 0..num_queries {
+                let mut expected: Vec<(f64, u32)> = (0..num_rows)
+                    .map(|row| (squared_distance(queries.row(query), database.row(row)), row as u32))
+                    .collect();
+                expected.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                for (rank, (distance, row)) in expected.into_iter().take(num_neighbors).enumerate() {
+                    assert_eq!(found.indices[[query, rank]], row);
+                    assert_eq!(found.squared_distances[[query, rank]], distance as f32);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn differences_below_the_precision_of_f32_scores_are_still_told_apart() {
+        let query = ndarray::array![[1000.0_f32, 1.0, 1.0]];
+        let database =
+            ndarray::array![[1000.0_f32, 1.0, 1.001], [1000.0, 1.0, 1.0009], [1000.0, 1.0, 1.0011]];
+        let (query, database) =
+            (FeatureMatrix::new(query.view()).unwrap(), FeatureMatrix::new(database.view()).unwrap());
+        let found = find_neighbors(&query, &database, 3, false, &mut ()).unwrap();
+        assert_eq!(found.indices, ndarray::array![[1_u32, 0, 2]]);
+    }
+
+    #[test]
+    fn the_observer_hears_of_every_wave_and_can_stop_the_search() {
+        struct Watch(Vec<(usize, usize)>, usize);
+        impl ClusteringObserver for Watch {
+            fn neighbors_found(&mut self, num_rows_done: usize, num_rows: usize) -> ControlFlow<()> {
+                self.0.push((num_rows_done, num_rows));
+                if self.0.len() == self.1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+        }
+        let (queries, database) = (points(QUERIES_PER_WAVE + 3, 2, 0), points(5, 2, 9));
+        let (queries, database) =
+            (FeatureMatrix::new(queries.view()).unwrap(), FeatureMatrix::new(database.view()).unwrap());
+        let mut watch = Watch(Vec::new(), 3);
+        find_neighbors(&queries, &database, 2, false, &mut watch).unwrap();
+        assert_eq!(
+            watch.0,
+            [(QUERIES_PER_WAVE, queries.num_rows()), (queries.num_rows(), queries.num_rows())]
+        );
+        let result = find_neighbors(&queries, &database, 2, false, &mut Watch(Vec::new(), 1));
+        assert!(matches!(result, Err(ClusteringError::Cancelled)));
+    }
+}

@@ -1,0 +1,113 @@
+//! The run of Power Iteration Clustering.
+
+use ndarray::{Array2, ArrayView2};
+
+use super::Pic;
+use super::graph::Graph;
+use super::maxima::{Labels, clusters_of_maxima, join_singletons};
+use crate::feature_matrix::{FeatureMatrix, squared_distance};
+use crate::kmeans::update;
+use crate::knn::find_neighbors;
+use crate::{Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver};
+
+impl ClusteringAlgorithm for Pic {
+    fn name(&self) -> &'static str {
+        "pic"
+    }
+
+    fn cluster(
+        &self,
+        features: ArrayView2<'_, f32>,
+        _seed: u64,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        let features = FeatureMatrix::new(features)?;
+        let neighbors = find_neighbors(&features, &features, self.config.num_neighbors, true, observer)?;
+        let graph = Graph::new(&neighbors, self.config.kernel_bandwidth);
+        let values = graph.iterate(self.config.damping, self.config.num_iterations);
+        let mut clusters = clusters_of_maxima(&graph, &values);
+        if self.config.join_singletons {
+            clusters = join_singletons(&clusters, &neighbors);
+        }
+        describe(&features, clusters)
+    }
+}
+
+/// The clusters with their means and the distances to them.
+fn describe(features: &FeatureMatrix<'_>, clusters: Labels) -> Result<Clustering, ClusteringError> {
+    let (dim, num_clusters) = (features.dim(), clusters.num_clusters);
+    let mut centroids = vec![0.0; num_clusters * dim];
+    update(features, &clusters.labels, &mut centroids);
+    let squared_distances: Vec<f32> = clusters
+        .labels
+        .iter()
+        .enumerate()
+        .map(|(row, &label)| {
+            squared_distance(features.row(row), &centroids[label as usize * dim..][..dim]) as f32
+        })
+        .collect();
+    Ok(Clustering {
+        assignments: Assignments::new(clusters.labels, num_clusters)?,
+        centroids: Array2::from_shape_vec((num_clusters, dim), centroids)
+            .expect("there are num_clusters rows of dim values"),
+        inertia: squared_distances.iter().map(|&distance| f64::from(distance)).sum(),
+        squared_distances,
+        iterations: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use ndarray::array;
+
+    use super::*;
+    use crate::PicConfig;
+
+    #[test]
+    fn two_far_groups_become_two_clusters_with_their_means() {
+        // In each group the middle point has two neighbours and so the highest value.
+        let features = array![[0.0_f32], [0.1], [0.2], [5.0], [5.1], [5.2]];
+        let pic = PicConfig { num_neighbors: 1, ..Default::default() }.init().unwrap();
+        let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
+        assert_eq!(clustering.assignments.labels(), [0, 0, 0, 1, 1, 1]);
+        assert_eq!(clustering.centroids.dim(), (2, 1));
+        assert!(
+            (clustering.centroids[[0, 0]] - 0.1).abs() < 1e-6
+                && (clustering.centroids[[1, 0]] - 5.1).abs() < 1e-6
+        );
+        // 4 points, each 0.1 from its mean
+        assert!((clustering.inertia - 0.04).abs() < 1e-6);
+        assert!(clustering.iterations.is_empty());
+    }
+
+    #[test]
+    fn identical_points_stay_alone_and_nothing_is_nan() {
+        // Three points, each linked to the other two: all values are tied.
+        let features = Array2::<f32>::from_elem((3, 2), 0.5);
+        let pic = PicConfig { num_neighbors: 2, ..Default::default() }.init().unwrap();
+        let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
+        assert_eq!(clustering.assignments.labels(), [0, 1, 2]);
+        assert_eq!(clustering.inertia, 0.0);
+    }
+
+    #[test]
+    fn bad_input_too_few_samples_and_a_stop_are_errors() {
+        struct Stop;
+        impl ClusteringObserver for Stop {
+            fn neighbors_found(&mut self, _num_rows_done: usize, _num_rows: usize) -> ControlFlow<()> {
+                ControlFlow::Break(())
+            }
+        }
+        let pic = PicConfig { num_neighbors: 2, ..Default::default() }.init().unwrap();
+        let features = array![[0.0_f32], [1.0], [2.0]];
+        assert!(matches!(pic.cluster(features.view(), 0, &mut Stop), Err(ClusteringError::Cancelled)));
+        let few = array![[0.0_f32], [1.0]];
+        let error = pic.cluster(few.view(), 0, &mut ()).unwrap_err();
+        assert!(matches!(error, ClusteringError::TooFewCandidates { num_neighbors: 2, num_candidates: 1 }));
+        let bad = array![[0.0_f32], [f32::NAN], [2.0]];
+        let error = pic.cluster(bad.view(), 0, &mut ()).unwrap_err();
+        assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 1 }));
+    }
+}

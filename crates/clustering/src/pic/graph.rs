@@ -1,0 +1,128 @@
+//! The weighted neighbour graph and the power iteration on it.
+
+use rayon::prelude::*;
+
+use crate::Neighbors;
+
+const ROWS_PER_TASK: usize = 1024;
+
+/// The symmetric matrix `W = A + A^T`, row by row: the columns of each row in ascending order, with their weights.
+pub(super) struct Graph {
+    offsets: Vec<usize>,
+    columns: Vec<u32>,
+    weights: Vec<f64>,
+}
+
+impl Graph {
+    /// Links each sample with its neighbours; two samples that are neighbours of each other get the double weight.
+    pub(super) fn new(neighbors: &Neighbors, kernel_bandwidth: f64) -> Self {
+        let (num_rows, num_neighbors) = neighbors.indices.dim();
+        let mut edges = Vec::with_capacity(2 * num_rows * num_neighbors);
+        for (((row, _), &column), &distance) in
+            neighbors.indices.indexed_iter().zip(&neighbors.squared_distances)
+        {
+            let row = row as u32;
+            let weight = kernel(distance, kernel_bandwidth);
+            edges.push((row, column, weight));
+            edges.push((column, row, weight));
+        }
+        // Both edges of a pair have the same weight, so the order of the equals does not matter.
+        edges.par_sort_unstable_by_key(|&(row, column, _)| (row, column));
+        let mut graph = Self { offsets: vec![0; num_rows + 1], columns: Vec::new(), weights: Vec::new() };
+        for edge in edges.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let (row, column, _) = edge[0];
+            graph.offsets[row as usize + 1] += 1;
+            graph.columns.push(column);
+            graph.weights.push(edge.iter().map(|&(_, _, weight)| weight).sum());
+        }
+        for row in 0..num_rows {
+            graph.offsets[row + 1] += graph.offsets[row];
+        }
+        graph
+    }
+
+    pub(super) fn num_rows(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// The columns of `row` in ascending order with their weights.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f64)> {
+        let range = self.offsets[row]..self.offsets[row + 1];
+        self.columns[range.clone()].iter().copied().zip(self.weights[range].iter().copied())
+    }
+
+    /// `v <- u / ||u||_1` with `u = damping W v + (1 - damping) / n`, from `v = 1/n`: at most `num_iterations` times,
+    /// or until the bits stay the same, after which they would for ever. `[num_rows]`.
+    pub(super) fn iterate(&self, damping: f64, num_iterations: usize) -> Vec<f64> {
+        let num_rows = self.num_rows();
+        let constant = (1.0 - damping) / num_rows as f64;
+        let mut values = vec![1.0 / num_rows as f64; num_rows];
+        let mut next = vec![0.0; num_rows];
+        for _ in 0..num_iterations {
+            next.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, out)| {
+                for (row, out) in (task * ROWS_PER_TASK..).zip(out) {
+                    let sum: f64 =
+                        self.row(row).map(|(column, weight)| weight * values[column as usize]).sum();
+                    *out = damping * sum + constant;
+                }
+            });
+            let norm: f64 = next.iter().sum(); // all are positive
+            next.iter_mut().for_each(|value| *value /= norm);
+            std::mem::swap(&mut values, &mut next);
+            if values == next {
+                break;
+            }
+        }
+        values
+    }
+}
+
+/// `exp(-squared_distance / bandwidth^2)`, also where the square of the bandwidth is out of range.
+fn kernel(squared_distance: f32, bandwidth: f64) -> f64 {
+    (-f64::from(squared_distance) / bandwidth / bandwidth).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn mutual_neighbours_are_linked_twice_and_one_sided_ones_in_both_directions() {
+        let neighbors =
+            Neighbors { indices: array![[1], [0], [1]], squared_distances: array![[0.0], [0.0], [1.0]] };
+        let graph = Graph::new(&neighbors, 1.0);
+        let weight = (-1.0_f64).exp();
+        let rows: Vec<Vec<(u32, f64)>> = (0..3).map(|row| graph.row(row).collect()).collect();
+        assert_eq!(rows, [vec![(1, 2.0)], vec![(0, 2.0), (2, weight)], vec![(1, weight)]]);
+    }
+
+    #[test]
+    fn one_power_iteration_gives_hand_computed_values() {
+        let neighbors =
+            Neighbors { indices: array![[1], [0], [1]], squared_distances: array![[0.0], [0.0], [0.0]] };
+        // W = [[0, 2, 0], [2, 0, 1], [0, 1, 0]], row sums 2, 3, 1: u = (1 + 2, 1 + 3, 1 + 1) / 6
+        let values = Graph::new(&neighbors, 1.0).iterate(0.5, 1);
+        for (value, expected) in values.iter().zip([3.0 / 9.0, 4.0 / 9.0, 2.0 / 9.0]) {
+            assert!((value - expected).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn the_iteration_ends_in_a_fixed_point() {
+        let neighbors =
+            Neighbors { indices: array![[1], [0], [1]], squared_distances: array![[0.1], [0.1], [0.3]] };
+        let graph = Graph::new(&neighbors, 1.0);
+        assert_eq!(graph.iterate(0.001, 50), graph.iterate(0.001, 5000));
+    }
+
+    #[test]
+    fn extreme_bandwidths_give_weights_between_zero_and_one() {
+        assert_eq!(kernel(0.0, 1e-300), 1.0);
+        assert_eq!(kernel(1.0, 1e-300), 0.0);
+        assert_eq!(kernel(1.0, 1e300), 1.0);
+        // exp(-0.04 / 0.2^2)
+        assert!((kernel(0.04, 0.2) - (-1.0_f64).exp()).abs() < 1e-7);
+    }
+}

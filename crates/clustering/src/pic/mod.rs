@@ -1,0 +1,8 @@
+//! Power Iteration Clustering in the variant of the original code.
+
+mod config;
+mod fit;
+mod graph;
+mod maxima;
+
+pub use config::{Pic, PicConfig};

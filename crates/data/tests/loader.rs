@@ -1,0 +1,207 @@
+//! Batches: their order, their pixels, and how they end.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use deepcluster_data::{
+    Batches, DEFAULT_MAX_PIXELS, ImageBatch, ImageFolder, Loader, LoaderConfig, Normalization, Sample,
+    SyntheticConfig, Transform, decode_image, write_synthetic_folder,
+};
+use tempfile::TempDir;
+
+const SIZE: u32 = 20;
+const NUM_IMAGES: usize = 36;
+
+fn drawings() -> (TempDir, Arc<ImageFolder>) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SyntheticConfig { num_images: NUM_IMAGES, image_size: 28, seed: 1 };
+    write_synthetic_folder(folder.path(), &config, &mut |_| {}).unwrap();
+    let images = Arc::new(ImageFolder::open(folder.path()).unwrap());
+    (folder, images)
+}
+
+fn random_crop() -> Transform {
+    Transform::RandomCrop {
+        size: SIZE,
+        scale: (0.2, 1.0),
+        ratio: (0.75, 1.33),
+        flip_probability: 0.5,
+        normalization: Normalization::default(),
+    }
+}
+
+/// Every image of the folder in another order, twice, in batches of 7.
+fn plan() -> Vec<Vec<Sample>> {
+    let sample = |position: usize| Sample {
+        image_index: position * 11 % NUM_IMAGES,
+        augmentation_seed: position as u64,
+    };
+    let samples: Vec<Sample> = (0..2 * NUM_IMAGES).map(sample).collect();
+    samples.chunks(7).map(<[Sample]>::to_vec).collect()
+}
+
+fn start(
+    images: &Arc<ImageFolder>,
+    config: LoaderConfig,
+    transform: Transform,
+    plan: Vec<Vec<Sample>>,
+) -> Batches {
+    Loader::new(images.clone(), config).unwrap().batches(transform, plan)
+}
+
+fn workers(num_workers: usize) -> LoaderConfig {
+    LoaderConfig { num_workers, ..LoaderConfig::default() }
+}
+
+#[test]
+fn batches_come_in_the_order_of_the_plan_with_the_pixels_of_the_transform() {
+    let (_folder, images) = drawings();
+    let batches = start(&images, workers(3), random_crop(), plan());
+    assert_eq!(batches.len(), plan().len());
+    let mut num_batches = 0;
+    for (batch, samples) in batches.zip(plan()) {
+        let expected: Vec<usize> = samples.iter().map(|sample| sample.image_index).collect();
+        assert_eq!(batch.image_indices, expected);
+        assert_eq!((batch.size, batch.failures.len()), (SIZE, 0));
+        for (pixels, sample) in batch.pixels.chunks_exact(random_crop().num_values()).zip(samples) {
+            let image = decode_image(&images.path(sample.image_index), DEFAULT_MAX_PIXELS).unwrap();
+            let mut expected = vec![0.0; pixels.len()];
+            random_crop().apply(&image, sample.augmentation_seed, &mut expected).unwrap();
+            assert_eq!(pixels, expected);
+        }
+        num_batches += 1;
+    }
+    assert_eq!(num_batches, plan().len());
+}
+
+#[test]
+fn workers_cache_and_prefetch_change_no_pixel() {
+    let (_folder, images) = drawings();
+    let reference: Vec<ImageBatch> = start(&images, workers(1), random_crop(), plan()).collect();
+    for num_workers in [1, 2, 5] {
+        // None, about ten images of 2352 bytes, all of them.
+        for cache_bytes in [0, 24_000, 1 << 30] {
+            for prefetch_batches in [1, 3] {
+                let config = LoaderConfig { num_workers, cache_bytes, prefetch_batches, ..workers(1) };
+                let loader = Loader::new(images.clone(), config).unwrap();
+                for pass in 0..2 {
+                    let batches: Vec<ImageBatch> = loader.batches(random_crop(), plan()).collect();
+                    assert!(batches == reference, "{config:?}, pass {pass}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn batches_outlive_their_loader_and_cached_images_their_files() {
+    let (folder, images) = drawings();
+    let loader = Loader::new(images, workers(2)).unwrap();
+    let reference: Vec<ImageBatch> = loader.batches(random_crop(), plan()).collect();
+    drop(folder);
+    let batches = loader.batches(random_crop(), plan());
+    drop(loader);
+    assert!(batches.eq(reference));
+}
+
+#[test]
+fn what_cannot_be_read_is_a_failure_of_that_image_alone() {
+    let (folder, images) = drawings();
+    fs::write(images.path(1), "no image").unwrap();
+    fs::remove_file(images.path(3)).unwrap();
+    let samples = [0, 1, 2, 3, 4, 999].map(|image_index| Sample { image_index, augmentation_seed: 0 });
+    let batches = start(&images, workers(2), random_crop(), vec![samples.to_vec(), samples[3..4].to_vec()]);
+    let batches: Vec<ImageBatch> = batches.collect();
+    assert_eq!(batches[0].image_indices, [0, 2, 4]);
+    assert_eq!(batches[0].pixels.len(), 3 * random_crop().num_values());
+    let failed: Vec<usize> = batches[0].failures.iter().map(|(index, _)| *index).collect();
+    assert_eq!(failed, [1, 3, 999]);
+    for (_, reason) in &batches[0].failures {
+        assert!(!reason.is_empty() && !reason.contains(&*folder.path().to_string_lossy()), "{reason}");
+    }
+    assert!(batches[0].failures[2].1.contains("36 images"), "{}", batches[0].failures[2].1);
+    assert_eq!((batches[1].pixels.len(), batches[1].failures.len()), (0, 1));
+}
+
+#[test]
+fn images_of_too_many_pixels_are_failures() {
+    let (_folder, images) = drawings();
+    let config = LoaderConfig { max_pixels: 28 * 28 - 1, ..workers(1) };
+    let mut batches = start(&images, config, random_crop(), plan());
+    let failures = batches.next().unwrap().failures;
+    assert_eq!(failures.len(), 7);
+    assert_eq!(failures[0].1, "28 x 28 pixels are more than the 783 allowed by max_pixels");
+}
+
+#[test]
+fn an_invalid_transform_fails_every_image_with_its_reason() {
+    let (_folder, images) = drawings();
+    let normalization = Normalization::default();
+    for transform in [
+        Transform::Center { resize: 10, size: 20, normalization },
+        Transform::Center { resize: u32::MAX, size: u32::MAX, normalization },
+    ] {
+        let batches: Vec<ImageBatch> = start(&images, workers(2), transform, plan()).collect();
+        assert_eq!(batches.len(), plan().len());
+        for batch in batches {
+            assert!(batch.pixels.is_empty() && batch.image_indices.is_empty());
+            assert!(batch.failures.iter().all(|(_, reason)| reason.contains("size")), "{:?}", batch.failures);
+        }
+    }
+}
+
+#[test]
+fn empty_plans_and_empty_batches_end() {
+    let (_folder, images) = drawings();
+    assert_eq!(start(&images, workers(2), random_crop(), Vec::new()).count(), 0);
+    let one = vec![Sample { image_index: 0, augmentation_seed: 0 }];
+    let plan = vec![Vec::new(), one.clone(), Vec::new(), Vec::new(), one, Vec::new()];
+    for prefetch_batches in [1, 2, 9] {
+        let config = LoaderConfig { prefetch_batches, ..workers(2) };
+        let mut batches = start(&images, config, random_crop(), plan.clone());
+        let sizes: Vec<usize> = batches.by_ref().map(|batch| batch.image_indices.len()).collect();
+        assert_eq!(sizes, [0, 1, 0, 0, 1, 0]);
+        assert!(batches.next().is_none());
+    }
+    assert_eq!(start(&images, workers(2), random_crop(), vec![Vec::new(); 5]).count(), 5);
+}
+
+#[test]
+fn dropping_early_stops_the_threads() {
+    let (_folder, images) = drawings();
+    let long_plan: Vec<Vec<Sample>> = (0..2000).flat_map(|_| plan()).collect();
+    let begin = Instant::now();
+    for num_taken in [0, 1, 5] {
+        let mut batches = start(&images, workers(3), random_crop(), long_plan.clone());
+        assert_eq!(batches.by_ref().take(num_taken).count(), num_taken);
+        drop(batches);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    // The threads shared the folder; none of them is left.
+    assert_eq!(Arc::strong_count(&images), 1);
+}
+
+#[test]
+fn threads_read_no_further_ahead_than_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SyntheticConfig { num_images: 12, image_size: 16, seed: 1 };
+    write_synthetic_folder(folder.path(), &config, &mut |_| {}).unwrap();
+    let found = ImageFolder::open(folder.path()).unwrap();
+    let paths: Vec<PathBuf> = (0..12).map(|index| found.path(index)).collect();
+    let images = Arc::new(ImageFolder::from_paths(PathBuf::new(), paths.clone(), None));
+    let plan = (0..12).map(|image_index| vec![Sample { image_index, augmentation_seed: 0 }]).collect();
+    let config = LoaderConfig { prefetch_batches: 3, ..workers(4) };
+    let mut batches = start(&images, config, random_crop(), plan);
+    assert!(batches.next().unwrap().failures.is_empty());
+    // Time for threads that would not stop at the bound.
+    thread::sleep(Duration::from_millis(300));
+    for path in &paths {
+        fs::remove_file(path).unwrap();
+    }
+    let num_read = batches.filter(|batch| batch.failures.is_empty()).count();
+    assert_eq!(num_read, 3);
+}

@@ -1,0 +1,143 @@
+//! The loop through the library: learning, stopping at any step, resuming, and using what was trained.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use deepcluster::Error;
+use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
+use deepcluster::models::Backbone;
+use deepcluster::prelude::*;
+use deepcluster::trainer::{EpochMetrics, Phase};
+
+fn draw_images(folder: &Path, num_images: usize) -> ImageFolder {
+    let drawings = SyntheticConfig { num_images, image_size: 32, seed: 3 };
+    write_synthetic_folder(&folder.join("images"), &drawings, &mut |_| {}).unwrap();
+    ImageFolder::open(folder.join("images")).unwrap()
+}
+
+fn tiny_config() -> TrainConfig {
+    let mut config = TrainConfig { seed: 5, ..TrainConfig::default() };
+    config.data.image_size = 32;
+    config.model.width = 0.125;
+    config.clustering.num_clusters = Some(12);
+    config.clustering.pca_dim = 16;
+    config.training.epochs = 2;
+    config.training.batch_size = 24;
+    config.training.knn_neighbors = 5;
+    config
+}
+
+fn cpu() -> Device {
+    parse_device("cpu").unwrap()
+}
+
+/// Asks to stop after a number of training steps.
+struct StopAfter {
+    steps_left: usize,
+    in_training: bool,
+}
+
+impl TrainObserver for StopAfter {
+    fn event(&mut self, event: &TrainEvent) {
+        match event {
+            TrainEvent::PhaseStarted { phase, .. } => self.in_training = *phase == Phase::Training,
+            TrainEvent::Progress { .. } if self.in_training => self.steps_left = self.steps_left.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    fn should_stop(&self) -> bool {
+        self.steps_left == 0
+    }
+}
+
+#[test]
+fn stopped_at_any_step_and_resumed_it_ends_in_the_same_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = draw_images(folder.path(), 96); // 4 steps per epoch
+    let reference = folder.path().join("reference");
+    Trainer::new(tiny_config(), images.clone(), &reference, &cpu()).unwrap().run(&mut ()).unwrap();
+    for steps in 1..=8 {
+        let out = folder.path().join(format!("stopped-after-{steps}"));
+        let mut observer = StopAfter { steps_left: steps, in_training: false };
+        let stopped = Trainer::new(tiny_config(), images.clone(), &out, &cpu()).unwrap().run(&mut observer);
+        assert!(matches!(stopped, Err(Error::Stopped { .. })), "{steps} steps");
+        Trainer::resume(&out, &cpu(), |_| Ok(())).unwrap().run(&mut ()).unwrap();
+        for name in ["metrics.jsonl", "assignments.csv", "model.safetensors", "features.safetensors"] {
+            let read = |run: &Path| fs::read(run.join(name)).unwrap();
+            assert!(read(&reference) == read(&out), "{name} differs after a stop at step {steps}");
+        }
+    }
+}
+
+#[test]
+fn the_network_learns_its_pseudo_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = draw_images(folder.path(), 240);
+    let mut config = tiny_config();
+    config.model.width = 0.25;
+    config.training.epochs = 4;
+    let out = folder.path().join("run");
+    Trainer::new(config, images, &out, &cpu()).unwrap().run(&mut ()).unwrap();
+    let epochs: Vec<EpochMetrics> = RunDirectory::open(&out).unwrap().metrics().unwrap();
+    assert_eq!(epochs.len(), 5);
+    let losses: Vec<f64> = epochs.iter().filter_map(|epoch| epoch.loss).collect();
+    // ln 12 = 2.48 is guessing, where a new head begins.
+    assert!(losses[3] < losses[0] && losses[3] < 2.4, "{losses:?}");
+    assert!(epochs.iter().all(|epoch| epoch.cluster_sizes.iter().sum::<usize>() == 240));
+    assert!(epochs[0].knn_accuracy.is_some() && epochs[1].knn_accuracy.is_none());
+}
+
+#[test]
+fn a_loaded_model_gives_the_clusters_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = Arc::new(draw_images(folder.path(), 96));
+    let out = folder.path().join("run");
+    let model = Trainer::new(tiny_config(), (*images).clone(), &out, &cpu()).unwrap().run(&mut ()).unwrap();
+    let loaded = TrainedModel::load(&RunDirectory::open(&out).unwrap(), &cpu()).unwrap();
+    let (direct, loaded) = (model.assign(&images, &mut ()).unwrap(), loaded.assign(&images, &mut ()).unwrap());
+    assert_eq!((&direct.clusters, &direct.squared_distances), (&loaded.clusters, &loaded.squared_distances));
+    let csv = fs::read_to_string(out.join("assignments.csv")).unwrap();
+    let clusters = csv.lines().skip(1).map(|line| line.rsplit(',').nth(1).unwrap().parse::<u32>().unwrap());
+    assert!(clusters.eq(direct.clusters));
+}
+
+#[test]
+fn one_epoch_at_a_time_is_the_same_as_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = draw_images(folder.path(), 96);
+    let (whole, stepped) = (folder.path().join("whole"), folder.path().join("stepped"));
+    Trainer::new(tiny_config(), images.clone(), &whole, &cpu()).unwrap().run(&mut ()).unwrap();
+    let mut trainer = Trainer::new(tiny_config(), images, &stepped, &cpu()).unwrap();
+    let first = trainer.step_epoch(&mut ()).unwrap();
+    assert_eq!((first.epoch, trainer.epoch(), trainer.network().input_size()), (0, 1, 32));
+    trainer.run(&mut ()).unwrap();
+    assert_eq!(fs::read(whole.join("metrics.jsonl")).unwrap(), fs::read(stepped.join("metrics.jsonl")).unwrap());
+}
+
+#[test]
+fn labels_change_nothing_but_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    draw_images(folder.path(), 96);
+    let run = |labels: &str| {
+        let mut config = tiny_config();
+        config.set(&format!("data.labels={labels}")).unwrap();
+        let out = folder.path().join(labels);
+        deepcluster::train(folder.path().join("images"), &out, config, &mut ()).unwrap();
+        (fs::read(out.join("assignments.csv")).unwrap(), RunDirectory::open(&out).unwrap().metrics().unwrap())
+    };
+    let ((with, labelled), (without, unlabelled)) = (run("folders"), run("none"));
+    assert!(with == without);
+    assert!(labelled[0].labels.is_some() && unlabelled[0].labels.is_none());
+}
+
+#[test]
+fn two_processes_cannot_train_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = draw_images(folder.path(), 24);
+    let out = folder.path().join("run");
+    let _first = Trainer::new(tiny_config(), images, &out, &cpu()).unwrap();
+    let second = Trainer::resume(&out, &cpu(), |_| Ok(()));
+    assert!(matches!(second.err(), Some(Error::RunLocked { .. })));
+}
