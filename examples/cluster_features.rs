@@ -1,6 +1,8 @@
 //! PCA-whitening and k-means on a matrix, without images or networks.
 //!
 //! `cargo run --release --example cluster_features`, a second. Expect an NMI above 0.99: the groups lie apart.
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
+
 use deepcluster::clustering::{NmiNorm, nmi};
 use deepcluster::prelude::*;
 use ndarray::Array2;

@@ -1,4 +1,5 @@
 //! The loop through the library: learning, stopping at any step, resuming, and using what was trained.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs;
 use std::path::Path;
@@ -42,7 +43,9 @@ impl TrainObserver for StopAfter {
     fn event(&mut self, event: &TrainEvent) {
         match event {
             TrainEvent::PhaseStarted { phase, .. } => self.in_training = *phase == Phase::Training,
-            TrainEvent::Progress { .. } if self.in_training => self.steps_left = self.steps_left.saturating_sub(1),
+            TrainEvent::Progress { .. } if self.in_training => {
+                self.steps_left = self.steps_left.saturating_sub(1)
+            }
             _ => {}
         }
     }
@@ -96,7 +99,8 @@ fn a_loaded_model_gives_the_clusters_of_the_run() {
     let out = folder.path().join("run");
     let model = Trainer::new(tiny_config(), (*images).clone(), &out, &cpu()).unwrap().run(&mut ()).unwrap();
     let loaded = TrainedModel::load(&RunDirectory::open(&out).unwrap(), &cpu()).unwrap();
-    let (direct, loaded) = (model.assign(&images, &mut ()).unwrap(), loaded.assign(&images, &mut ()).unwrap());
+    let (direct, loaded) =
+        (model.assign(&images, &mut ()).unwrap(), loaded.assign(&images, &mut ()).unwrap());
     assert_eq!((&direct.clusters, &direct.squared_distances), (&loaded.clusters, &loaded.squared_distances));
     let csv = fs::read_to_string(out.join("assignments.csv")).unwrap();
     let clusters = csv.lines().skip(1).map(|line| line.rsplit(',').nth(1).unwrap().parse::<u32>().unwrap());
@@ -113,7 +117,10 @@ fn one_epoch_at_a_time_is_the_same_as_a_run() {
     let first = trainer.step_epoch(&mut ()).unwrap();
     assert_eq!((first.epoch, trainer.epoch(), trainer.network().input_size()), (0, 1, 32));
     trainer.run(&mut ()).unwrap();
-    assert_eq!(fs::read(whole.join("metrics.jsonl")).unwrap(), fs::read(stepped.join("metrics.jsonl")).unwrap());
+    assert_eq!(
+        fs::read(whole.join("metrics.jsonl")).unwrap(),
+        fs::read(stepped.join("metrics.jsonl")).unwrap()
+    );
 }
 
 #[test]

@@ -27,19 +27,25 @@ pub(crate) enum Layer {
     Convolutions,
 }
 
-/// Passes the images `image_indices` through `network`, `batch_size` at a time.
+/// How images become features.
+pub(crate) struct FeaturePass<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) loader: &'a Loader,
+    pub(crate) transform: Transform,
+    pub(crate) batch_size: usize,
+}
+
+/// Passes the images `image_indices` through `network`; `None` when `observer` asks to stop.
 pub(crate) fn extract<B: Backbone>(
     network: &B,
-    device: &Device,
-    loader: &Loader,
-    transform: Transform,
+    pass: &FeaturePass<'_>,
     image_indices: &[usize],
     layer: Layer,
-    batch_size: usize,
     observer: &mut dyn TrainObserver,
 ) -> Result<Option<ExtractedFeatures>, TrainerError> {
     let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0 };
-    let plan = image_indices.chunks(batch_size).map(|chunk| chunk.iter().map(sample).collect()).collect();
+    let plan =
+        image_indices.chunks(pass.batch_size).map(|chunk| chunk.iter().map(sample).collect()).collect();
     let mut rows: Vec<f32> = Vec::new();
     let mut feature_dim = 0;
     let mut result = ExtractedFeatures {
@@ -47,14 +53,14 @@ pub(crate) fn extract<B: Backbone>(
         image_indices: Vec::with_capacity(image_indices.len()),
         failures: Vec::new(),
     };
-    for batch in loader.batches(transform, plan) {
+    for batch in pass.loader.batches(pass.transform, plan) {
         if observer.should_stop() {
             return Ok(None);
         }
         let ImageBatch { pixels, size, image_indices: read, failures } = batch;
         result.failures.extend(failures);
         if !read.is_empty() {
-            let images = images_tensor(pixels, read.len(), size, device);
+            let images = images_tensor(pixels, read.len(), size, pass.device);
             let output = match layer {
                 Layer::Features => network.forward_features(images, &DropoutMasks::off()),
                 Layer::Convolutions => network.forward_convolutions(images).flatten(1, 3),

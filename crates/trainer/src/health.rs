@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn every_sign_of_collapse_is_named() {
-        let cases: [(&str, fn(&mut EpochMetrics)); 5] = [
+        type Change = fn(&mut EpochMetrics);
+        let cases: [(&str, Change); 5] = [
             ("one cluster holds 91 %", |m| m.cluster_sizes = vec![91, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
             ("3 of 10 clusters are empty", |m| m.num_empty = 3),
             ("almost those of the epoch before", |m| m.nmi_to_previous = Some(0.995)),

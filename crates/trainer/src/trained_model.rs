@@ -13,7 +13,7 @@ use ndarray::Array2;
 use crate::checkpoint::named_tensors;
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
-use crate::features::{ExtractedFeatures, Layer, extract};
+use crate::features::{ExtractedFeatures, FeaturePass, Layer, extract};
 use crate::files::write_atomic;
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::run_directory::RunDirectory;
@@ -166,16 +166,13 @@ impl<B: Backbone> TrainedModel<B> {
         let all: Vec<usize> = (0..images.len()).collect();
         let phase = Phase::Features;
         observer.event(&TrainEvent::PhaseStarted { phase, epoch: 0, num_epochs: 0, total: all.len() });
-        let extracted = extract(
-            &self.network,
-            &self.device,
-            &loader,
-            self.config.feature_transform(),
-            &all,
-            Layer::Features,
-            self.config.training.feature_batch_size,
-            observer,
-        )?;
+        let pass = FeaturePass {
+            device: &self.device,
+            loader: &loader,
+            transform: self.config.feature_transform(),
+            batch_size: self.config.training.feature_batch_size,
+        };
+        let extracted = extract(&self.network, &pass, &all, Layer::Features, observer)?;
         let extracted = extracted.ok_or(TrainerError::Stopped { epoch: 0, step: 0 })?;
         if extracted.image_indices.is_empty() {
             let reason = extracted.failures.first().map(|(_, reason)| reason.clone()).unwrap_or_default();

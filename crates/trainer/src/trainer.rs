@@ -17,7 +17,7 @@ use ndarray::Array2;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
-use crate::features::{ExtractedFeatures, Layer, extract};
+use crate::features::{ExtractedFeatures, FeaturePass, Layer, extract};
 use crate::health::{warnings_before_training, warnings_of_epoch};
 use crate::metrics::{EpochMetrics, clustering_metrics};
 use crate::observer::{Phase, TrainEvent, TrainObserver};
@@ -381,16 +381,13 @@ impl<B: Backbone> Trainer<B> {
         layer: Layer,
         observer: &mut dyn TrainObserver,
     ) -> Result<ExtractedFeatures, TrainerError> {
-        let extracted = extract(
-            &self.network.valid(),
-            &self.device,
-            &self.loader,
-            self.config.feature_transform(),
-            image_indices,
-            layer,
-            self.config.training.feature_batch_size,
-            observer,
-        )?;
+        let pass = FeaturePass {
+            device: &self.device,
+            loader: &self.loader,
+            transform: self.config.feature_transform(),
+            batch_size: self.config.training.feature_batch_size,
+        };
+        let extracted = extract(&self.network.valid(), &pass, image_indices, layer, observer)?;
         // Nothing has changed since the checkpoint at the end of the epoch before.
         let Progress { epoch, step, .. } = self.progress;
         extracted.ok_or(TrainerError::Stopped { epoch, step })
@@ -494,10 +491,7 @@ impl ClusteringObserver for ForwardIterations<'_> {
 impl TrainConfig {
     /// How the folder of images is scanned.
     pub fn scan_config(&self) -> deepcluster_data::ScanConfig {
-        deepcluster_data::ScanConfig {
-            labels: self.data.labels.clone(),
-            ..Default::default()
-        }
+        deepcluster_data::ScanConfig { labels: self.data.labels.clone() }
     }
 
     pub(crate) fn loader_config(&self) -> LoaderConfig {

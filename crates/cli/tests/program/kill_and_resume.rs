@@ -1,14 +1,11 @@
 //! A run killed at random moments and resumed ends in the same files as one that was left alone.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{assert_same_results, deepcluster, draw_images, tiny_config};
+use crate::common::{assert_same_results, deepcluster, draw_images, tiny_config};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -31,7 +28,15 @@ fn runs(num_images: usize, num_epochs: usize) -> Runs {
     let (reference, interrupted) = (folder.path().join("reference"), folder.path().join("interrupted"));
     let start = Instant::now();
     let mut train = deepcluster();
-    train.arg("train").arg(&images).arg("--out").arg(&reference).arg("--config").arg(&config).assert().success();
+    train
+        .arg("train")
+        .arg(&images)
+        .arg("--out")
+        .arg(&reference)
+        .arg("--config")
+        .arg(&config)
+        .assert()
+        .success();
     Runs { images, config, reference, duration: start.elapsed(), interrupted, _folder: folder }
 }
 

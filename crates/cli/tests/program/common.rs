@@ -8,7 +8,7 @@ use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
 use tempfile::TempDir;
 
 /// Files that are the same bytes for the same images, settings and seed.
-pub const RESULTS: [&str; 7] = [
+pub(crate) const RESULTS: [&str; 7] = [
     "config.toml",
     "images.csv",
     "skipped.csv",
@@ -19,7 +19,7 @@ pub const RESULTS: [&str; 7] = [
 ];
 
 /// Draws `num_images` images of 32 px into `folder/images`.
-pub fn draw_images(folder: &Path, num_images: usize) -> PathBuf {
+pub(crate) fn draw_images(folder: &Path, num_images: usize) -> PathBuf {
     let images = folder.join("images");
     let drawings = SyntheticConfig { num_images, image_size: 32, seed: 3 };
     write_synthetic_folder(&images, &drawings, &mut |_| {}).unwrap();
@@ -27,7 +27,7 @@ pub fn draw_images(folder: &Path, num_images: usize) -> PathBuf {
 }
 
 /// Writes settings with which a few hundred images take seconds.
-pub fn tiny_config(folder: &Path, num_epochs: usize) -> PathBuf {
+pub(crate) fn tiny_config(folder: &Path, num_epochs: usize) -> PathBuf {
     let path = folder.join("tiny.toml");
     let text = format!(
         "seed = 5\n[data]\nimage_size = 32\n[model]\nwidth = 0.125\n[clustering]\nnum_clusters = 12\npca_dim = 16\n\
@@ -38,24 +38,32 @@ pub fn tiny_config(folder: &Path, num_epochs: usize) -> PathBuf {
 }
 
 /// The program under test, quiet.
-pub fn deepcluster() -> Command {
+pub(crate) fn deepcluster() -> Command {
     let mut command = Command::cargo_bin("deepcluster").unwrap();
     command.args(["--quiet"]);
     command
 }
 
 /// A folder with 120 drawings, a configuration, and a finished run of two epochs.
-pub fn finished_run() -> (TempDir, PathBuf, PathBuf) {
+pub(crate) fn finished_run() -> (TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let images = draw_images(folder.path(), 120);
     let config = tiny_config(folder.path(), 2);
     let run = folder.path().join("run");
-    deepcluster().arg("train").arg(&images).arg("--out").arg(&run).arg("--config").arg(config).assert().success();
+    deepcluster()
+        .arg("train")
+        .arg(&images)
+        .arg("--out")
+        .arg(&run)
+        .arg("--config")
+        .arg(config)
+        .assert()
+        .success();
     (folder, images, run)
 }
 
 /// Panics with the name of the first file that differs.
-pub fn assert_same_results(expected: &Path, found: &Path) {
+pub(crate) fn assert_same_results(expected: &Path, found: &Path) {
     for name in RESULTS {
         let read = |run: &Path| fs::read(run.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(read(expected) == read(found), "{name} differs");

@@ -1,22 +1,20 @@
 //! Every command on a small run, as a user types it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::fs;
 
-use common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config};
+use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config};
 use predicates::prelude::*;
 
 #[test]
 fn a_run_holds_every_file_and_assign_repeats_its_clusters() {
     let (folder, images, run) = finished_run();
-    for name in common::RESULTS.into_iter().chain(["run.json", "timings.jsonl"]) {
+    for name in crate::common::RESULTS.into_iter().chain(["run.json", "timings.jsonl"]) {
         assert!(run.join(name).is_file(), "{name} is missing");
     }
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), 3);
-    let epochs: Vec<serde_json::Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let epochs: Vec<serde_json::Value> =
+        metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(epochs[0]["loss"].as_f64().unwrap() > 0.0 && epochs[2]["loss"].is_null());
     assert!(epochs[0]["nmi_to_previous"].is_null() && epochs[1]["nmi_to_previous"].is_number());
     assert_eq!(epochs[0]["labels"]["num_labelled"], 120);
@@ -86,7 +84,8 @@ fn inspect_and_json_modes_are_readable_by_programs() {
     train.args(["--json", "train"]).arg(&images).arg("--out").arg(&second).arg("--config").arg(config);
     let output = train.assert().success();
     let lines = String::from_utf8(output.get_output().stdout.clone()).unwrap();
-    let events: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.iter().filter(|event| event["event"] == "epoch").count(), 2);
     assert_eq!(events.last().unwrap()["event"], "finished");
 }
@@ -99,7 +98,10 @@ fn options_win_over_the_file_and_set_over_both() {
     let run = folder.path().join("run");
     let mut train = deepcluster();
     train.arg("train").arg(&images).arg("--out").arg(&run).arg("--config").arg(config);
-    train.args(["--epochs", "3", "--clusters", "9", "--set", "training.epochs=1", "--seed", "8"]).assert().success();
+    train
+        .args(["--epochs", "3", "--clusters", "9", "--set", "training.epochs=1", "--seed", "8"])
+        .assert()
+        .success();
     let text = fs::read_to_string(run.join("config.toml")).unwrap();
     for line in ["seed = 8", "epochs = 1", "num_clusters = 9", "pca_dim = 16"] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
@@ -117,7 +119,8 @@ fn power_iteration_clustering_finds_its_own_number_of_clusters() {
     train.args(["--clustering", "pic"]).assert().success();
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let first: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
-    let sizes: u64 = first["cluster_sizes"].as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).sum();
+    let sizes: u64 =
+        first["cluster_sizes"].as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).sum();
     assert_eq!(sizes, 120);
     assert!(first["num_clusters"].as_u64().unwrap() >= 2 && first["num_empty"] == 0);
     deepcluster().arg("assign").arg(&run).arg(&images).assert().success();

@@ -1,12 +1,9 @@
 //! Whatever is typed or pointed to gives a clear error and the documented exit code: no panic, nothing half-written.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{deepcluster, draw_images, finished_run, tiny_config};
+use crate::common::{deepcluster, draw_images, finished_run, tiny_config};
 use tempfile::TempDir;
 
 /// Runs the program and checks its exit code and the words of its message.
@@ -41,7 +38,8 @@ fn drawings(num_images: usize) -> Drawings {
 
 impl Drawings {
     fn train<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let mut arguments = vec!["train", text(&self.images), "--out", text(&self.out), "--config", text(&self.config)];
+        let mut arguments =
+            vec!["train", text(&self.images), "--out", text(&self.out), "--config", text(&self.config)];
         arguments.extend(more);
         arguments
     }
@@ -92,7 +90,11 @@ fn folders_without_images_say_what_was_seen() {
     fs::write(texts.join("notes.txt"), "no image").unwrap();
     assert_fails(&["train", text(&texts), "--out", text(&out)], 1, &["no readable image", "1 files seen"]);
     assert_fails(&["train", text(&texts.join("notes.txt")), "--out", text(&out)], 1, &["not a folder"]);
-    assert_fails(&["train", text(&folder.path().join("missing")), "--out", text(&out)], 1, &["does not exist"]);
+    assert_fails(
+        &["train", text(&folder.path().join("missing")), "--out", text(&out)],
+        1,
+        &["does not exist"],
+    );
     // Text under the name of images: each is tried, none can be decoded.
     for index in 0..20 {
         fs::write(texts.join(format!("{index}.jpg")), "still no image").unwrap();
@@ -119,11 +121,21 @@ fn equal_images_train_with_fewer_dimensions_and_warnings() {
     write_equal_images(&images, 30);
     let config = tiny_config(folder.path(), 1);
     let run = folder.path().join("run");
-    deepcluster().arg("train").arg(&images).arg("--out").arg(&run).arg("--config").arg(config).assert().success();
+    deepcluster()
+        .arg("train")
+        .arg(&images)
+        .arg("--out")
+        .arg(&run)
+        .arg("--config")
+        .arg(config)
+        .assert()
+        .success();
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let first: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
     assert_eq!((&first["num_components"], &first["num_images"]), (&1.into(), &30.into()));
-    assert!(fs::read_to_string(run.join("assignments.csv")).unwrap().lines().all(|line| !line.contains("NaN")));
+    assert!(
+        fs::read_to_string(run.join("assignments.csv")).unwrap().lines().all(|line| !line.contains("NaN"))
+    );
 }
 
 #[test]
@@ -167,7 +179,9 @@ fn odd_names_and_looping_links_are_no_obstacle() {
     use std::os::unix::ffi::OsStrExt;
     let drawings = drawings(48);
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9,\"1\"\n.png");
-    image::RgbImage::from_pixel(40, 30, image::Rgb([9, 99, 9])).save(drawings.images.join("plain.png")).unwrap();
+    image::RgbImage::from_pixel(40, 30, image::Rgb([9, 99, 9]))
+        .save(drawings.images.join("plain.png"))
+        .unwrap();
     fs::rename(drawings.images.join("plain.png"), drawings.images.join(name)).unwrap();
     std::os::unix::fs::symlink(&drawings.images, drawings.images.join("loop")).unwrap();
     deepcluster().args(drawings.train(&[])).assert().success();
@@ -202,11 +216,16 @@ fn unwritable_outputs_are_errors() {
     let file = drawings.folder.path().join("file");
     fs::write(&file, "").unwrap();
     let below_a_file = file.join("run");
-    assert_fails(&["train", text(&drawings.images), "--out", text(&below_a_file)], 1, &["cannot create", "file"]);
+    assert_fails(
+        &["train", text(&drawings.images), "--out", text(&below_a_file)],
+        1,
+        &["cannot create", "file"],
+    );
     // A device that is always full.
     if Path::new("/dev/full").exists() {
         let (_folder, images, run) = finished_run();
-        let output = deepcluster().arg("assign").arg(&run).arg(&images).args(["--out", "/dev/full/x.csv"]).output();
+        let output =
+            deepcluster().arg("assign").arg(&run).arg(&images).args(["--out", "/dev/full/x.csv"]).output();
         let output = output.unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write"));

@@ -1,0 +1,11 @@
+//! The program as a user runs it.
+//!
+//! - `commands`: every command on a small run;
+//! - `bad_input`: what goes wrong, with its message and exit code;
+//! - `kill_and_resume`: stops of every sort, and what comes after.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod bad_input;
+mod commands;
+mod common;
+mod kill_and_resume;
