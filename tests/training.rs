@@ -80,7 +80,10 @@ fn the_network_learns_its_pseudo_labels() {
     let images = draw_images(folder.path(), 240);
     let mut config = tiny_config();
     config.model.width = 0.25;
+    config.model.dropout = 0.0;
+    config.data.crop_scale_min = 0.6;
     config.training.epochs = 4;
+    config.training.batch_size = 12;
     let out = folder.path().join("run");
     Trainer::new(config, images, &out, &cpu()).unwrap().run(&mut ()).unwrap();
     let epochs: Vec<EpochMetrics> = RunDirectory::open(&out).unwrap().metrics().unwrap();

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use deepcluster::Error;
+use deepcluster::clustering::ClusteringError;
+use deepcluster::models::ModelError;
 
 use crate::arguments::{Arguments, Command};
 
@@ -54,7 +56,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | Error::NotEmpty { .. }
             | Error::NotARun { .. }
             | Error::NoDevice { .. }
-            | Error::TooFewImages { .. },
+            | Error::TooFewImages { .. }
+            | Error::Model(ModelError::InvalidConfig { .. } | ModelError::ImageTooSmall { .. })
+            | Error::Clustering(ClusteringError::InvalidConfig { .. }),
         ) => USAGE,
         _ => FAILURE,
     }

@@ -54,6 +54,9 @@ impl BatchNorm2d {
             + output.variance.detach() * (MOMENTUM * unbiased);
         self.running_mean.update(mean.detach());
         self.running_var.update(variance.detach());
+        // Burn keeps an update pending until the next read; a checkpoint taken now would miss it.
+        self.running_mean.value_sync();
+        self.running_var.value_sync();
         output.output
     }
 
@@ -81,5 +84,17 @@ mod tests {
         let (mean, variance) = norm.running_statistics();
         assert!((mean.try_into_scalar::<f32>().unwrap() - 0.3).abs() < 1e-6);
         assert!((variance.try_into_scalar::<f32>().unwrap() - (0.9 + 0.1 * 14.0 / 3.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn exported_statistics_are_those_of_the_last_step() {
+        let device = Device::flex().autodiff();
+        let norm = BatchNorm2d::new(1, &device);
+        let input =
+            Tensor::<4>::from_data(TensorData::new(vec![1.0_f32, 2.0, 3.0, 6.0], [1, 1, 2, 2]), &device);
+        let _ = norm.forward(input);
+        let exported = crate::export_weights(&norm).unwrap();
+        let mean = exported["running_mean"].clone().try_to_vec::<f32>().unwrap()[0];
+        assert!((mean - 0.3).abs() < 1e-6, "{mean}");
     }
 }

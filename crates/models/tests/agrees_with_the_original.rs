@@ -2,6 +2,7 @@
 //!
 //! The figures and the rule by which weights and images are filled lie in `shared/fixtures/reference/models.json`
 //! beside the project; without that file the tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::path::PathBuf;
 

@@ -141,9 +141,9 @@ fn keys_of(table: &Table, prefix: &str) -> Vec<String> {
 fn unknown_key(key: &str, known: &[String]) -> TrainerError {
     let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_string();
     let likeness = |candidate: &String| {
-        let whole = strsim::jaro_winkler(key, candidate);
-        let last = strsim::jaro_winkler(&name(key), &name(candidate));
-        whole.max(last)
+        let (asked, known) = (name(key), name(candidate));
+        let part: f64 = if known.contains(&asked) || asked.contains(&known) { 0.9 } else { 0.0 };
+        part.max(strsim::jaro_winkler(&asked, &known)).max(strsim::jaro_winkler(key, candidate))
     };
     let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let hint = match nearest {

@@ -175,7 +175,7 @@ impl<B: Backbone> TrainedModel<B> {
         let extracted = extract(&self.network, &pass, &all, Layer::Features, observer)?;
         let extracted = extracted.ok_or(TrainerError::Stopped { epoch: 0, step: 0 })?;
         if extracted.image_indices.is_empty() {
-            let reason = extracted.failures.first().map(|(_, reason)| reason.clone()).unwrap_or_default();
+            let reason = first_failure(images, &extracted.failures);
             let folder = images.root().to_path_buf();
             return Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason });
         }
@@ -204,6 +204,12 @@ impl RunDirectory {
         Array2::from_shape_vec((num_images, num_components), array.to_f32().map_err(damaged)?)
             .map_err(|error| damaged(error.to_string()))
     }
+}
+
+/// Path and reason of the first image that could not be read.
+pub(crate) fn first_failure(images: &ImageFolder, failures: &[(usize, String)]) -> String {
+    let describe = |(index, reason): &(usize, String)| format!("{}: {reason}", images.path(*index).display());
+    failures.first().map(describe).unwrap_or_default()
 }
 
 fn write_tensors(run: &RunDirectory, name: &str, file: &TensorFile) -> Result<(), TrainerError> {

@@ -24,7 +24,7 @@ use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::run_directory::RunDirectory;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
-use crate::trained_model::TrainedModel;
+use crate::trained_model::{TrainedModel, first_failure};
 
 /// At most this many images take part in the nearest-neighbour accuracy, evenly spaced over the folder.
 const MAX_KNN_IMAGES: usize = 10_000;
@@ -309,7 +309,7 @@ impl<B: Backbone> Trainer<B> {
         images.exclude(failures);
         let folder = images.root().to_path_buf();
         if images.is_empty() {
-            let reason = failures.first().map(|(_, reason)| reason.clone()).unwrap_or_default();
+            let reason = first_failure(&self.images, failures);
             return Err(TrainerError::NoReadableImage { folder, num_files: failures.len(), reason });
         }
         let num_clusters = self.config.num_clusters(images.len());

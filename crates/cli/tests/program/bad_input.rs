@@ -155,12 +155,14 @@ fn broken_files_are_skipped_and_named() {
     let broken = |name: &str, bytes: &[u8]| fs::write(drawings.images.join(name), bytes).unwrap();
     broken("empty.png", b"");
     broken("text.jpg", b"this is no image");
-    let mut bomb = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
-    bomb.extend(50_000_u32.to_be_bytes());
-    bomb.extend(50_000_u32.to_be_bytes());
-    bomb.extend([8, 2, 0, 0, 0]);
-    let checksum = crc32fast::hash(&bomb[12..]);
-    bomb.extend(checksum.to_be_bytes());
+    let chunk = |kind: &[u8], data: &[u8]| {
+        let content = [kind, data].concat();
+        let length = (data.len() as u32).to_be_bytes();
+        [&length[..], &content, &crc32fast::hash(&content).to_be_bytes()].concat()
+    };
+    let side = 50_000_u32.to_be_bytes();
+    let header = chunk(b"IHDR", &[&side[..], &side, &[8, 2, 0, 0, 0]].concat());
+    let bomb = [&b"\x89PNG\r\n\x1a\n"[..], &header, &chunk(b"IDAT", &[]), &chunk(b"IEND", &[])].concat();
     broken("bomb.png", &bomb);
     image::RgbImage::from_pixel(1, 1, image::Rgb([9, 9, 9])).save(drawings.images.join("pixel.png")).unwrap();
     deepcluster().args(drawings.train(&[])).assert().success();
@@ -189,7 +191,7 @@ fn odd_names_and_looping_links_are_no_obstacle() {
     assert!(csv.windows(4).any(|window| window == b"caf\xe9"));
     // The odd name survives the way through images.csv.
     deepcluster().args(["train", "--resume", "--out", text(&drawings.out)]).assert().success();
-    assert_eq!(fs::read(drawings.out.join("assignments.csv")).unwrap(), csv);
+    assert!(fs::read(drawings.out.join("assignments.csv")).unwrap() == csv);
     let skipped = fs::read_to_string(drawings.out.join("skipped.csv")).unwrap();
     assert!(skipped.contains("loop"), "{skipped}");
 }
@@ -199,7 +201,7 @@ fn output_folders_in_use_are_left_alone() {
     let (folder, images, run) = finished_run();
     let before = fs::read(run.join("model.safetensors")).unwrap();
     assert_fails(&["train", text(&images), "--out", text(&run)], 2, &["already holds a run", "--resume"]);
-    assert_eq!(fs::read(run.join("model.safetensors")).unwrap(), before);
+    assert!(fs::read(run.join("model.safetensors")).unwrap() == before);
     let other = folder.path().join("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "years of work").unwrap();
@@ -265,7 +267,7 @@ fn a_truncated_checkpoint_falls_back_to_the_one_before_and_two_are_an_error() {
     truncate(&checkpoints[1]);
     let resume = ["train", "--resume", "--out", text(&run)];
     deepcluster().args(resume).assert().success();
-    assert_eq!(fs::read(run.join("model.safetensors")).unwrap(), expected);
+    assert!(fs::read(run.join("model.safetensors")).unwrap() == expected);
     for checkpoint in fs::read_dir(run.join("checkpoints")).unwrap() {
         truncate(&checkpoint.unwrap().path());
     }

@@ -13,6 +13,10 @@ pub(crate) type Color = [f32; 3];
 /// Least difference in brightness between the figure and its ground.
 const MIN_CONTRAST: f32 = 0.25;
 
+/// Greatest rotation in radians. Like photos, drawings have an upright; the random crops of training teach a network
+/// to overlook place and scale, not rotation.
+const MAX_TILT: f32 = 0.3;
+
 /// A drawing without its noise. Places are in -1..1 from left to right and from top to bottom.
 pub(crate) struct Scene {
     kind: &'static Kind,
@@ -77,14 +81,14 @@ impl Scene {
 impl Placement {
     fn random(extent: Extent, generator: &mut ChaCha8Rng) -> Self {
         let scale = match extent {
-            Extent::Shape => generator.random_range(0.5..0.95),
-            Extent::Texture => generator.random_range(0.32..0.65),
+            Extent::Shape => generator.random_range(0.4..0.85),
+            Extent::Texture => generator.random_range(0.28..0.6),
         };
         // The figure may leave the image by a little; textures begin anywhere.
         let room = if extent == Extent::Shape { 1.1_f32 - scale } else { 1.0 };
         let mut offset = || generator.random_range(-room..room);
         let centre = (offset(), offset());
-        let angle: f32 = generator.random_range(0.0..TAU);
+        let angle = generator.random_range(-MAX_TILT..MAX_TILT);
         let stretch = generator.random_range(0.85..1.18);
         Self { centre, scale, rotation: (angle.cos(), angle.sin()), stretch }
     }
