@@ -25,7 +25,7 @@
 //! features) and [`trainer`] (the loop, its run directory and checkpoints).
 //!
 //! # Devices
-//! The device is chosen at run time ([`parse_device`](trainer::parse_device)); the cargo features `flex` (CPU,
+//! The device is chosen at run time ([`parse_device`]); the cargo features `flex` (CPU,
 //! default), `wgpu`, `vulkan`, `metal` and `cuda` decide what is compiled in.
 
 use std::path::Path;
