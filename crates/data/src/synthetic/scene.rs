@@ -55,7 +55,7 @@ impl Scene {
         let variation = Variation { proportion: generator.random(), seed: generator.random() };
         let (foreground, background) = contrasting_colors(generator);
         let placement = Placement::random(kind.extent, generator);
-        let num_strokes = generator.random_range(3..=8);
+        let num_strokes = generator.random_range(1..=5);
         let clutter = (0..num_strokes).map(|_| Stroke::random(generator)).collect();
         let (strength, angle) = (generator.random_range(0.0..0.35), generator.random_range(0.0..TAU));
         let gradient = (strength * angle.cos(), strength * angle.sin());
@@ -81,8 +81,8 @@ impl Scene {
 impl Placement {
     fn random(extent: Extent, generator: &mut ChaCha8Rng) -> Self {
         let scale = match extent {
-            Extent::Shape => generator.random_range(0.35..0.7),
-            Extent::Texture => generator.random_range(0.25..0.55),
+            Extent::Shape => generator.random_range(0.4..0.85),
+            Extent::Texture => generator.random_range(0.28..0.6),
         };
         // The figure may leave the image by a little; textures begin anywhere.
         let room = if extent == Extent::Shape { 1.1_f32 - scale } else { 1.0 };
