@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{deepcluster, draw_images, finished_run, tiny_config};
+use crate::common::{deepcluster, draw_images, finished_run, tiny_config, train};
 use tempfile::TempDir;
 
 /// Runs the program and checks its exit code and the words of its message.
@@ -121,15 +121,7 @@ fn equal_images_train_with_fewer_dimensions_and_warnings() {
     write_equal_images(&images, 30);
     let config = tiny_config(folder.path(), 1);
     let run = folder.path().join("run");
-    deepcluster()
-        .arg("train")
-        .arg(&images)
-        .arg("--out")
-        .arg(&run)
-        .arg("--config")
-        .arg(config)
-        .assert()
-        .success();
+    train(&images, &run, &config);
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let first: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
     assert_eq!((&first["num_components"], &first["num_images"]), (&1.into(), &30.into()));

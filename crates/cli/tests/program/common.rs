@@ -44,21 +44,19 @@ pub(crate) fn deepcluster() -> Command {
     command
 }
 
+/// Trains on `images` into `run` and checks that it succeeds.
+pub(crate) fn train(images: &Path, run: &Path, config: &Path) {
+    let mut command = deepcluster();
+    command.arg("train").arg(images).arg("--out").arg(run).arg("--config").arg(config).assert().success();
+}
+
 /// A folder with 120 drawings, a configuration, and a finished run of two epochs.
 pub(crate) fn finished_run() -> (TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let images = draw_images(folder.path(), 120);
     let config = tiny_config(folder.path(), 2);
     let run = folder.path().join("run");
-    deepcluster()
-        .arg("train")
-        .arg(&images)
-        .arg("--out")
-        .arg(&run)
-        .arg("--config")
-        .arg(config)
-        .assert()
-        .success();
+    train(&images, &run, &config);
     (folder, images, run)
 }
 
