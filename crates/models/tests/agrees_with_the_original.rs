@@ -6,7 +6,11 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::optim::GradientsParams;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use deepcluster_models::{
     Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, export_weights, import_weights, sobel,
 };
@@ -44,40 +48,39 @@ fn images(num_images: usize, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, [num_images, 3, 224, 224]), device)
 }
 
-fn network(architecture: Architecture, device: &Device) -> ConvNet {
+/// Weights of the rule for parameter `number` (from 1, in PyTorch's order) of a linear layer, as Burn keeps them:
+/// PyTorch has `[outputs, inputs]`, Burn `[inputs, outputs]`.
+fn linear_weights(inputs: usize, outputs: usize, number: usize) -> Vec<f32> {
+    let sequence = sequence();
+    let scale = (3.0 / inputs as f64).sqrt() * 0.25;
+    let value = |i: usize| (scale * sequence[(i + 17 * number) % 1009]) as f32;
+    (0..inputs * outputs).map(|i| value((i % outputs) * inputs + i / outputs)).collect()
+}
+
+/// The network filled by the rule, and the number of the parameter that comes after its own.
+fn network(architecture: Architecture, device: &Device) -> (ConvNet, usize) {
     let network = ConvNetConfig::new(architecture, 224, true, 1.0).unwrap().init(0, device).unwrap();
     let mut weights = export_weights(&network).unwrap();
     let sequence = sequence();
     let num_blocks = network.tap_names().len();
-    let mut number = 0; // of the parameter in PyTorch's order, from 1
-    let mut fill = |data: &mut TensorData, linear: bool| {
-        number += 1;
-        let shape: Vec<usize> = data.shape().to_vec();
-        let fan_in: usize = if linear { shape[0] } else { shape[1..].iter().product() };
-        let gain = if linear { 0.25 } else { 2_f64.sqrt() };
-        let scale = (3.0 / fan_in as f64).sqrt() * gain;
-        let value = |i: usize| (scale * sequence[(i + 17 * number) % 1009]) as f32;
-        let num_values: usize = shape.iter().product();
-        let values = if linear {
-            // PyTorch keeps [out, in], Burn [in, out].
-            let (inputs, outputs) = (shape[0], shape[1]);
-            (0..num_values).map(|i| value((i % outputs) * inputs + i / outputs)).collect()
-        } else {
-            (0..num_values).map(value).collect()
-        };
-        *data = TensorData::new::<f32, _>(values, shape);
-        number += 1; // the bias, which stays 0
-        if !linear {
-            number += 2; // batch-norm weight and bias, which stay 1 and 0
-        }
-    };
+    let mut number = 1; // of the parameter in PyTorch's order
     for block in 0..num_blocks {
-        fill(weights.get_mut(&format!("blocks.{block}.convolution.weight")).unwrap(), false);
+        let data = weights.get_mut(&format!("blocks.{block}.convolution.weight")).unwrap();
+        let shape: Vec<usize> = data.shape().to_vec();
+        let fan_in: usize = shape[1..].iter().product();
+        let scale = (6.0 / fan_in as f64).sqrt();
+        let value = |i: usize| (scale * sequence[(i + 17 * number) % 1009]) as f32;
+        *data = TensorData::new::<f32, _>((0..shape.iter().product()).map(value).collect(), shape);
+        // The biases stay 0, the weight and bias of batch norm 1 and 0.
+        number += 4;
     }
     for layer in ["fc6.weight", "fc7.weight"] {
-        fill(weights.get_mut(layer).unwrap(), true);
+        let data = weights.get_mut(layer).unwrap();
+        let shape: Vec<usize> = data.shape().to_vec();
+        *data = TensorData::new::<f32, _>(linear_weights(shape[0], shape[1], number), shape);
+        number += 2;
     }
-    import_weights(network, weights).unwrap()
+    (import_weights(network, weights).unwrap(), number)
 }
 
 fn assert_agrees<const D: usize>(name: &str, output: Tensor<D>, expected: &Value) {
@@ -107,7 +110,7 @@ fn assert_architecture_agrees(architecture: Architecture, key: &str, num_images:
     let Some(figures) = figures() else { return };
     let expected = &figures[key];
     let device = Device::flex();
-    let network = network(architecture, &device);
+    let (network, _) = network(architecture, &device);
     let images = images(num_images, &device);
     assert_agrees("sobel", sobel(images.clone()), &expected["sobel"]);
     for (name, tap) in network.tap_names().iter().zip(network.forward_taps(images.clone())) {
@@ -115,6 +118,101 @@ fn assert_architecture_agrees(architecture: Architecture, key: &str, num_images:
     }
     let features = network.forward_features(images, &DropoutMasks::off());
     assert_agrees("fc7", features, &expected["eval_fc7_before_relu"]);
+}
+
+/// Collects the gradients of a module by the names of its parameters.
+struct Gradients<'a> {
+    of: &'a GradientsParams,
+    path: Vec<String>,
+    found: Vec<(String, Vec<f32>, Vec<usize>)>,
+}
+
+impl ModuleVisitor for Gradients<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.of.get::<D>(param.id) {
+            let shape = gradient.dims().to_vec();
+            self.found.push((self.path.join("."), gradient.into_data().try_to_vec::<f32>().unwrap(), shape));
+        }
+    }
+}
+
+/// One training step without dropout: the loss and the gradient of every parameter of the body.
+fn assert_gradients_agree(architecture: Architecture, key: &str, num_images: usize) {
+    let Some(figures) = figures() else { return };
+    let expected = &figures[key];
+    let device = Device::flex().autodiff();
+    let (network, number) = network(architecture, &device);
+    let (inputs, num_classes) = (network.feature_dim(), 10);
+    let head = TensorData::new(linear_weights(inputs, num_classes, number), [inputs, num_classes]);
+    let head = Tensor::<2>::from_data(head, &device);
+    let labels: Vec<i64> = (0..num_images as i64).collect();
+    let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [num_images]), &device);
+    let features = network.forward_features(images(num_images, &device), &DropoutMasks::off());
+    let loss = CrossEntropyLossConfig::new().init(&device).forward(relu(features).matmul(head), labels);
+    let value = f64::from(loss.clone().try_into_scalar::<f32>().unwrap());
+    let wanted = expected["losses"][0].as_f64().unwrap();
+    assert!((value / wanted - 1.0).abs() < TOLERANCE, "loss {value}, not {wanted}");
+
+    let of = GradientsParams::from_grads(loss.backward(), &network);
+    let mut gradients = Gradients { of: &of, path: Vec::new(), found: Vec::new() };
+    network.visit(&mut gradients);
+    let expected = &expected["grads_step0"];
+    // PyTorch's order, without the head: convolution and batch norm of each block, then the linear layers.
+    let num_blocks = network.tap_names().len();
+    assert_eq!(gradients.found.len(), 4 * num_blocks + 4);
+    for ((name, values, shape), wanted) in gradients.found.iter().zip(pytorch_order(expected)) {
+        // What batch norm takes away again: rounding is all there is in the gradient of a convolution's bias.
+        if name.ends_with("convolution.bias") {
+            assert!(values.iter().all(|value| value.abs() < 1e-4), "{name} has a gradient");
+            continue;
+        }
+        let l2 = values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        let wanted_l2 = wanted["l2"].as_f64().unwrap();
+        assert!((l2 / wanted_l2 - 1.0).abs() < TOLERANCE, "{name}: L2 norm {l2}, not {wanted_l2}");
+        // PyTorch's first values of a linear layer lie in Burn's first column.
+        let stride = if name.starts_with("fc") && shape.len() == 2 { shape[1] } else { 1 };
+        let root_mean_square = wanted_l2 / (values.len() as f64).sqrt();
+        for (position, value) in wanted["first"].as_array().unwrap().iter().enumerate() {
+            let (got, want) = (f64::from(values[position * stride]), value.as_f64().unwrap());
+            let error = (got - want).abs();
+            assert!(
+                error <= TOLERANCE * 10.0 * want.abs().max(root_mean_square),
+                "{name}: {got}, not {want}"
+            );
+        }
+    }
+}
+
+/// The figures of the body's parameters, in PyTorch's order: `features.3.weight` before `features.10.bias`.
+fn pytorch_order(figures: &Value) -> Vec<&Value> {
+    let order = |name: &str| {
+        let mut parts = name.split('.');
+        let is_classifier = parts.next() == Some("classifier");
+        let layer: usize = parts.next().unwrap().parse().unwrap();
+        (is_classifier, layer, parts.next() == Some("bias"))
+    };
+    let mut names: Vec<&String> = figures.as_object().unwrap().keys().collect();
+    names.retain(|name| !name.starts_with("top_layer"));
+    names.sort_by_key(|name| order(name));
+    names.into_iter().map(|name| &figures[name]).collect()
+}
+
+#[test]
+fn alexnet_gradients_agree_with_the_original() {
+    assert_gradients_agree(Architecture::Alexnet, "alexnet", 4);
+}
+
+#[test]
+fn vgg16_gradients_agree_with_the_original() {
+    assert_gradients_agree(Architecture::Vgg16, "vgg16", 2);
 }
 
 #[test]

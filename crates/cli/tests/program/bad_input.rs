@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{deepcluster, draw_images, finished_run, tiny_config, train};
+use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config, train};
 use tempfile::TempDir;
 
 /// Runs the program and checks its exit code and the words of its message.
@@ -224,6 +224,50 @@ fn unwritable_outputs_are_errors() {
         assert_eq!(output.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write"));
     }
+}
+
+/// Trains on a file system of a megabyte, gives it more room, and resumes.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_stops_a_run_that_can_be_resumed() {
+    // A file system of one's own needs no rights within a user namespace, where the machine allows those.
+    let in_namespace = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-eu", "-c", script]);
+        command
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", text(&disk));
+    if !in_namespace(&mount).output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no file system can be mounted here");
+        return;
+    }
+    let (_finished, images, expected) = finished_run();
+    let config = tiny_config(folder.path(), 2);
+    let found = folder.path().join("found");
+    fs::create_dir(&found).unwrap();
+    let script = format!(
+        "{mount}
+         if {program} --quiet train {images} --out {disk}/run --config {config} 2> {found}/stderr; then exit 7; fi
+         (cd {disk} && find .) > {found}/files
+         mount -o remount,size=64m {disk}
+         {program} --quiet train {images} --out {disk}/run --resume
+         cp -r {disk}/run {found}/run",
+        program = env!("CARGO_BIN_EXE_deepcluster"),
+        images = text(&images),
+        disk = text(&disk),
+        config = text(&config),
+        found = text(&found),
+    );
+    let output = in_namespace(&script).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let stderr = fs::read_to_string(found.join("stderr")).unwrap();
+    assert!(stderr.contains("No space left on device") && stderr.contains("cannot write"), "{stderr}");
+    let files = fs::read_to_string(found.join("files")).unwrap();
+    assert!(!files.contains("tmp"), "something is half-written: {files}");
+    assert_same_results(&expected, &found.join("run"));
 }
 
 #[test]
