@@ -1,7 +1,7 @@
 //! A labelled set of drawings for demonstrations and tests.
 //!
-//! Each image shows one of twelve kinds of figures or textures. Colours, brightness, place, scale, rotation, clutter
-//! and noise are random and do not depend on the kind, so that simple statistics of the pixels do not tell it.
+//! Each image shows one of twelve kinds of figures or textures. Colours, place, scale, rotation, clutter and noise are
+//! random and do not depend on the kind, so that simple statistics of the pixels do not tell it.
 
 mod kinds;
 mod render;

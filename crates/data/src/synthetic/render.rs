@@ -1,6 +1,5 @@
 //! From a scene to pixels.
 
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::rgb_image::RgbImage8;
@@ -15,8 +14,7 @@ pub(crate) fn render(scene: &Scene, size: u32, generator: &mut ChaCha8Rng) -> Rg
     for row in 0..size {
         for column in 0..size {
             for value in pixel_color(scene, column, row, size) {
-                let noise = generator.random_range(-scene.noise..=scene.noise);
-                pixels.push(((value + noise).clamp(0.0, 1.0) * 255.0).round() as u8);
+                pixels.push(((value + scene.noise(generator)).clamp(0.0, 1.0) * 255.0).round() as u8);
             }
         }
     }
@@ -33,6 +31,5 @@ fn pixel_color(scene: &Scene, column: u32, row: u32, size: u32) -> [f32; 3] {
             *sum += value;
         }
     }
-    let brightness = scene.brightness_at(place(column, 1), place(row, 1));
-    sum.map(|sum| sum / (SUPERSAMPLING * SUPERSAMPLING) as f32 * brightness)
+    sum.map(|sum| sum / (SUPERSAMPLING * SUPERSAMPLING) as f32)
 }

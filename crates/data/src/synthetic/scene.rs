@@ -10,12 +10,21 @@ use crate::synthetic::kinds::{Extent, Kind, Variation};
 /// Red, green and blue in 0..=1.
 pub(crate) type Color = [f32; 3];
 
-/// Least difference in brightness between the figure and its ground.
-const MIN_CONTRAST: f32 = 0.25;
+// What must differ from drawing to drawing is what nothing can be learned from: noise, clutter, place and colour. A
+// contrast or a strength of noise of each drawing's own would be as easy to learn as its kind, and no crop hides it.
+
+/// Difference in brightness between the figure and its ground, least and greatest.
+const CONTRAST: (f32, f32) = (0.4, 0.5);
+
+/// Greatest change of a value by noise.
+const NOISE: f32 = 0.5;
+
+/// Lines and blobs over every drawing.
+const NUM_STROKES: usize = 6;
 
 /// Greatest rotation in radians. Like photos, drawings have an upright; the random crops of training teach a network
 /// to overlook place and scale, not rotation.
-const MAX_TILT: f32 = 0.3;
+const MAX_TILT: f32 = 0.15;
 
 /// A drawing without its noise. Places are in -1..1 from left to right and from top to bottom.
 pub(crate) struct Scene {
@@ -25,10 +34,6 @@ pub(crate) struct Scene {
     background: Color,
     placement: Placement,
     clutter: Vec<Stroke>,
-    /// Direction in which the brightness grows, its length being the share it grows by from the centre to the edge.
-    gradient: (f32, f32),
-    /// Greatest change of a value by noise.
-    pub(crate) noise: f32,
 }
 
 /// From places in the image to the figure's own coordinates.
@@ -55,15 +60,11 @@ impl Scene {
         let variation = Variation { proportion: generator.random(), seed: generator.random() };
         let (foreground, background) = contrasting_colors(generator);
         let placement = Placement::random(kind.extent, generator);
-        let num_strokes = generator.random_range(1..=5);
-        let clutter = (0..num_strokes).map(|_| Stroke::random(generator)).collect();
-        let (strength, angle) = (generator.random_range(0.0..0.35), generator.random_range(0.0..TAU));
-        let gradient = (strength * angle.cos(), strength * angle.sin());
-        let noise = generator.random_range(0.02..0.12);
-        Self { kind, variation, foreground, background, placement, clutter, gradient, noise }
+        let clutter = (0..NUM_STROKES).map(|_| Stroke::random(generator)).collect();
+        Self { kind, variation, foreground, background, placement, clutter }
     }
 
-    /// The colour of a point, without the gradient and noise.
+    /// The colour of a point, without noise.
     pub(crate) fn color_at(&self, x: f32, y: f32) -> Color {
         if let Some(stroke) = self.clutter.iter().find(|stroke| stroke.covers(x, y)) {
             return stroke.color;
@@ -72,17 +73,17 @@ impl Scene {
         if (self.kind.contains)(u, v, &self.variation) { self.foreground } else { self.background }
     }
 
-    /// What colours are multiplied by at a point.
-    pub(crate) fn brightness_at(&self, x: f32, y: f32) -> f32 {
-        1.0 + self.gradient.0 * x + self.gradient.1 * y
+    /// A random change of one value of one pixel.
+    pub(crate) fn noise(&self, generator: &mut ChaCha8Rng) -> f32 {
+        generator.random_range(-NOISE..=NOISE)
     }
 }
 
 impl Placement {
     fn random(extent: Extent, generator: &mut ChaCha8Rng) -> Self {
         let scale = match extent {
-            Extent::Shape => generator.random_range(0.4..0.85),
-            Extent::Texture => generator.random_range(0.28..0.6),
+            Extent::Shape => generator.random_range(0.55..0.9),
+            Extent::Texture => generator.random_range(0.32..0.52),
         };
         // The figure may leave the image by a little; textures begin anywhere.
         let room = if extent == Extent::Shape { 1.1_f32 - scale } else { 1.0 };
@@ -129,7 +130,8 @@ fn random_color(generator: &mut ChaCha8Rng) -> Color {
 fn contrasting_colors(generator: &mut ChaCha8Rng) -> (Color, Color) {
     loop {
         let colors = (random_color(generator), random_color(generator));
-        if (luma(colors.0) - luma(colors.1)).abs() >= MIN_CONTRAST {
+        let contrast = (luma(colors.0) - luma(colors.1)).abs();
+        if (CONTRAST.0..CONTRAST.1).contains(&contrast) {
             return colors;
         }
     }
