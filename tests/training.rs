@@ -84,6 +84,7 @@ fn the_network_learns_its_pseudo_labels() {
     config.data.crop_scale_min = 0.6;
     config.training.epochs = 4;
     config.training.batch_size = 12;
+    config.training.epochs_per_clustering = 6.0;
     let out = folder.path().join("run");
     Trainer::new(config, images, &out, &cpu()).unwrap().run(&mut ()).unwrap();
     let epochs: Vec<EpochMetrics> = RunDirectory::open(&out).unwrap().metrics().unwrap();
