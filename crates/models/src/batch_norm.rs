@@ -71,15 +71,20 @@ mod tests {
     use super::*;
     use burn::tensor::TensorData;
 
-    #[test]
-    fn running_statistics_follow_pytorch() {
-        // One channel, values 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3.
-        // After one step: mean 0.1 * 3, variance 0.9 + 0.1 * 14/3.
+    /// One channel that has seen the values 1, 2, 3 and 6, and what it made of them.
+    fn one_training_step() -> (BatchNorm2d, Tensor<4>) {
         let device = Device::flex().autodiff();
         let norm = BatchNorm2d::new(1, &device);
-        let input =
-            Tensor::<4>::from_data(TensorData::new(vec![1.0_f32, 2.0, 3.0, 6.0], [1, 1, 2, 2]), &device);
-        let output = norm.forward(input).into_data().try_to_vec::<f32>().unwrap();
+        let values = TensorData::new(vec![1.0_f32, 2.0, 3.0, 6.0], [1, 1, 2, 2]);
+        let output = norm.forward(Tensor::from_data(values, &device));
+        (norm, output)
+    }
+
+    #[test]
+    fn running_statistics_follow_pytorch() {
+        // Mean 3, biased variance 3.5, unbiased 14/3. After one step: mean 0.1 * 3, variance 0.9 + 0.1 * 14/3.
+        let (norm, output) = one_training_step();
+        let output = output.into_data().try_to_vec::<f32>().unwrap();
         assert!((output[0] - (1.0 - 3.0) / (3.5_f32 + 1e-5).sqrt()).abs() < 1e-5);
         let (mean, variance) = norm.running_statistics();
         assert!((mean.try_into_scalar::<f32>().unwrap() - 0.3).abs() < 1e-6);
@@ -88,11 +93,7 @@ mod tests {
 
     #[test]
     fn exported_statistics_are_those_of_the_last_step() {
-        let device = Device::flex().autodiff();
-        let norm = BatchNorm2d::new(1, &device);
-        let input =
-            Tensor::<4>::from_data(TensorData::new(vec![1.0_f32, 2.0, 3.0, 6.0], [1, 1, 2, 2]), &device);
-        let _ = norm.forward(input);
+        let (norm, _) = one_training_step();
         let exported = crate::export_weights(&norm).unwrap();
         let mean = exported["running_mean"].clone().try_to_vec::<f32>().unwrap()[0];
         assert!((mean - 0.3).abs() < 1e-6, "{mean}");

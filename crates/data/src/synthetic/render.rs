@@ -1,9 +1,13 @@
 //! From a scene to pixels.
 
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::rgb_image::RgbImage8;
 use crate::synthetic::scene::Scene;
+
+/// Greatest change of a value by noise. It is the same for all drawings, so that no cluster can be made of it.
+const NOISE: f32 = 0.5;
 
 /// Points in each direction whose mean is one pixel.
 const SUPERSAMPLING: u32 = 3;
@@ -14,7 +18,8 @@ pub(crate) fn render(scene: &Scene, size: u32, generator: &mut ChaCha8Rng) -> Rg
     for row in 0..size {
         for column in 0..size {
             for value in pixel_color(scene, column, row, size) {
-                pixels.push(((value + scene.noise(generator)).clamp(0.0, 1.0) * 255.0).round() as u8);
+                let noise = generator.random_range(-NOISE..=NOISE);
+                pixels.push(((value + noise).clamp(0.0, 1.0) * 255.0).round() as u8);
             }
         }
     }

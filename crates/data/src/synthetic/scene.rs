@@ -10,14 +10,11 @@ use crate::synthetic::kinds::{Extent, Kind, Variation};
 /// Red, green and blue in 0..=1.
 pub(crate) type Color = [f32; 3];
 
-// What must differ from drawing to drawing is what nothing can be learned from: noise, clutter, place and colour. A
-// contrast or a strength of noise of each drawing's own would be as easy to learn as its kind, and no crop hides it.
+// Only what a network cannot learn to recognise differs freely between drawings: clutter, place and colour. Contrast and
+// strength of noise are as good as the same for all; otherwise they would make clusters of their own.
 
 /// Difference in brightness between the figure and its ground, least and greatest.
 const CONTRAST: (f32, f32) = (0.4, 0.5);
-
-/// Greatest change of a value by noise.
-const NOISE: f32 = 0.5;
 
 /// Lines and blobs over every drawing.
 const NUM_STROKES: usize = 6;
@@ -71,11 +68,6 @@ impl Scene {
         }
         let (u, v) = self.placement.to_figure(x, y);
         if (self.kind.contains)(u, v, &self.variation) { self.foreground } else { self.background }
-    }
-
-    /// A random change of one value of one pixel.
-    pub(crate) fn noise(&self, generator: &mut ChaCha8Rng) -> f32 {
-        generator.random_range(-NOISE..=NOISE)
     }
 }
 
