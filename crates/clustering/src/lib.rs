@@ -36,6 +36,7 @@ mod assignments;
 mod clustering_algorithm;
 mod error;
 mod feature_matrix;
+mod feature_source;
 mod kmeans;
 mod knn;
 mod matmul;
@@ -50,6 +51,7 @@ pub use clustering_algorithm::{
     Clustering, ClusteringAlgorithm, ClusteringConfig, ClusteringObserver, IterationStats,
 };
 pub use error::ClusteringError;
+pub use feature_source::FeatureSource;
 pub use kmeans::{KMeans, KMeansConfig, assign};
 pub use knn::{Neighbors, nearest_neighbors};
 pub use metrics::{Contingency, NmiNorm, adjusted_rand_index, contingency, nmi, purity};
