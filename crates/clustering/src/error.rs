@@ -16,6 +16,14 @@ pub enum ClusteringError {
         /// The values allowed.
         allowed: &'static str,
     },
+    /// A sample weight that is negative, not finite, or 0 like all others.
+    #[error("the weight of sample {row} is {value}; weights are finite, at least 0, and not all 0")]
+    InvalidWeight {
+        /// The first sample with such a weight.
+        row: usize,
+        /// Its weight.
+        value: f32,
+    },
     /// Fewer samples than clusters.
     #[error(
         "{num_samples} samples cannot fill {num_clusters} clusters: lower num_clusters to at most {num_samples} \

@@ -90,17 +90,20 @@ pub(crate) fn checked_squared_norm(row: &[f32], index: usize) -> Result<f64, Clu
 }
 
 /// Sum of squares of `row`; NaN or infinite where a value is.
+#[inline(always)]
 pub(crate) fn squared_norm(row: &[f32]) -> f64 {
     sum_in_lanes(row.len(), |i| f64::from(row[i]).powi(2))
 }
 
 /// Squared Euclidean distance of two rows of the same length.
+#[inline(always)]
 pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     let b = &b[..a.len()];
     sum_in_lanes(a.len(), |i| (f64::from(a[i]) - f64::from(b[i])).powi(2))
 }
 
 /// Sum of `term(i)` over `0..len` in an order that is fixed but leaves room for vector instructions.
+#[inline(always)]
 fn sum_in_lanes(len: usize, term: impl Fn(usize) -> f64) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];

@@ -43,6 +43,8 @@ mod matmul;
 mod metrics;
 mod model;
 mod pic;
+mod row_check;
+mod scan;
 mod symmetric_eigen;
 mod whitening;
 
@@ -52,7 +54,9 @@ pub use clustering_algorithm::{
 };
 pub use error::ClusteringError;
 pub use feature_source::FeatureSource;
-pub use kmeans::{KMeans, KMeansConfig, assign};
+pub use kmeans::{
+    Initialization, KMeans, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision, assign, assign_source,
+};
 pub use knn::{Neighbors, nearest_neighbors};
 pub use metrics::{Contingency, NmiNorm, adjusted_rand_index, contingency, nmi, purity};
 pub use model::ClusterModel;

@@ -1,21 +1,30 @@
-//! Lloyd's iterations.
+//! The run of k-means: from samples to clusters.
 
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
 
-use super::assign::nearest_centroids;
-use super::init::random_rows;
-use super::split::split_clusters;
-use super::update::update;
-use crate::clustering_algorithm::imbalance_factor;
+use super::init::initial_centroids;
+use super::lloyd::{Assigned, Iterated, iterate};
+use super::samples::Samples;
+use super::{KMeans, KMeansConfig, KMeansVariant, mini_batch, two_level};
 use crate::feature_matrix::FeatureMatrix;
 use crate::{
-    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, IterationStats, KMeans,
+    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, FeatureSource,
 };
 
 /// Distance between the seeds of two redos; any odd number spreads them.
 const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// What a run of k-means begins with.
+#[derive(Debug, Clone, Copy)]
+pub enum KMeansStart<'a> {
+    /// Centroids chosen by [`KMeansConfig::initialization`] with this seed.
+    Seed(u64),
+    /// These centroids, `[num_clusters, feature_dim]`. `num_redos` and `initialization` do not count then; the variant
+    /// [`KMeansVariant::TwoLevel`] has no use for them.
+    Centroids(ArrayView2<'a, f32>),
+}
 
 impl ClusteringAlgorithm for KMeans {
     fn name(&self) -> &'static str {
@@ -28,19 +37,109 @@ impl ClusteringAlgorithm for KMeans {
         seed: u64,
         observer: &mut dyn ClusteringObserver,
     ) -> Result<Clustering, ClusteringError> {
-        let features = FeatureMatrix::new(features)?;
-        self.check_num_samples(&features)?;
-        let start = Instant::now();
+        self.fit(&features, None, KMeansStart::Seed(seed), observer)
+    }
+}
+
+impl KMeans {
+    /// Clusters the rows of `source`, which need not lie in memory. Sample `i` counts `weights[i]` times; without
+    /// `weights` every sample counts once.
+    ///
+    /// # Errors
+    /// Those of [`ClusteringAlgorithm::cluster`], and
+    /// - [`ClusteringError::DimensionMismatch`]: the number of weights is not that of the samples, or the centroids to
+    ///   start with are not `num_clusters` rows of the dimension of the features.
+    /// - [`ClusteringError::InvalidWeight`]: a weight is negative or not finite, or all are 0.
+    /// - [`ClusteringError::InvalidConfig`]: centroids to start with are given for [`KMeansVariant::TwoLevel`].
+    pub fn fit(
+        &self,
+        source: &dyn FeatureSource,
+        weights: Option<&[f32]>,
+        start: KMeansStart<'_>,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        let samples = Samples::new(source, weights)?;
+        let (num_samples, num_clusters) = (samples.len(), self.config.num_clusters);
+        if num_samples < num_clusters {
+            return Err(ClusteringError::TooFewSamples { num_samples, num_clusters });
+        }
+        let (seed, given) = match start {
+            KMeansStart::Seed(seed) => (seed, None),
+            KMeansStart::Centroids(centroids) => (0, Some(self.checked(centroids, samples.dim())?)),
+        };
+        let begin = Instant::now();
+        let Some(chosen) = subsample(&self.config, num_samples, seed) else {
+            return self.fit_samples(&samples, given, seed, begin, observer);
+        };
+        let rows = samples.gather(chosen.iter().copied());
+        let rows = Array2::from_shape_vec((chosen.len(), samples.dim()), rows).expect("one row for each choice");
+        let chosen_weights = samples.gather_weights(&chosen);
+        let view = rows.view();
+        let part = Samples::new(&view, chosen_weights.as_deref())?;
+        let fitted = self.fit_samples(&part, given, seed, begin, observer)?;
+        let centroids = fitted.centroids.into_raw_vec_and_offset().0;
+        let assigned = Assigned::to(&samples, &centroids, self.config.precision);
+        clustering(&samples, Iterated { centroids, assigned, iterations: fitted.iterations })
+    }
+
+    /// Clusters `features`, `[num_samples, feature_dim]`, from the given `initial_centroids`,
+    /// `[num_clusters, feature_dim]`, in a single run: `num_redos` does not count.
+    ///
+    /// # Errors
+    /// Those of [`KMeans::fit`].
+    pub fn fit_from(
+        &self,
+        features: ArrayView2<'_, f32>,
+        initial_centroids: ArrayView2<'_, f32>,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        self.fit(&features, None, KMeansStart::Centroids(initial_centroids), observer)
+    }
+
+    fn checked(&self, centroids: ArrayView2<'_, f32>, dim: usize) -> Result<Vec<f32>, ClusteringError> {
+        for (what, actual, expected) in [
+            ("the number of initial centroids", centroids.nrows(), self.config.num_clusters),
+            ("the dimension of the initial centroids", centroids.ncols(), dim),
+        ] {
+            if actual != expected {
+                return Err(ClusteringError::DimensionMismatch { what, expected, actual });
+            }
+        }
+        if self.config.variant == KMeansVariant::TwoLevel {
+            let (field, value) = ("variant", "two-level".to_string());
+            return Err(ClusteringError::InvalidConfig { field, value, allowed: "lloyd or mini-batch from given centroids" });
+        }
+        Ok(FeatureMatrix::new(centroids)?.as_slice().to_vec())
+    }
+
+    /// Runs the configured variant on all of `samples`.
+    fn fit_samples(
+        &self,
+        samples: &Samples<'_>,
+        given: Option<Vec<f32>>,
+        seed: u64,
+        begin: Instant,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        let config = &self.config;
+        let num_redos = if given.is_some() { 1 } else { config.num_redos };
         let mut best: Option<Clustering> = None;
-        for redo in 0..self.config.num_redos {
+        for redo in 0..num_redos {
             let seed = seed.wrapping_add((redo as u64).wrapping_mul(SEED_STEP));
-            let centroids = random_rows(&features, self.config.num_clusters, seed);
             let rounds = Rounds {
-                first: redo * self.config.num_iterations,
-                count: self.config.num_iterations,
-                total: self.config.num_redos.saturating_mul(self.config.num_iterations),
+                first: redo * config.num_iterations,
+                count: config.num_iterations,
+                total: num_redos.saturating_mul(config.num_iterations),
             };
-            let clustering = iterate(&features, centroids, rounds, start, observer)?;
+            let initial = |seed| given.clone().unwrap_or_else(|| initial_centroids(config, samples, seed));
+            let iterated = match config.variant {
+                KMeansVariant::Lloyd => iterate(config, samples, initial(seed), rounds, begin, observer)?,
+                KMeansVariant::MiniBatch => {
+                    mini_batch::iterate(config, samples, initial(seed), seed, rounds, begin, observer)?
+                }
+                KMeansVariant::TwoLevel => two_level::fit(config, samples, seed, rounds, begin, observer)?,
+            };
+            let clustering = clustering(samples, iterated)?;
             if best.as_ref().is_none_or(|best| clustering.inertia < best.inertia) {
                 best = Some(clustering);
             }
@@ -49,100 +148,37 @@ impl ClusteringAlgorithm for KMeans {
     }
 }
 
-impl KMeans {
-    /// Clusters `features`, `[num_samples, feature_dim]`, from the given `initial_centroids`,
-    /// `[num_clusters, feature_dim]`, in a single run: `num_redos` does not count.
-    ///
-    /// # Errors
-    /// Those of [`ClusteringAlgorithm::cluster`], and
-    /// - [`ClusteringError::DimensionMismatch`]: the initial centroids are not `num_clusters` rows of the dimension
-    ///   of the features.
-    pub fn fit_from(
-        &self,
-        features: ArrayView2<'_, f32>,
-        initial_centroids: ArrayView2<'_, f32>,
-        observer: &mut dyn ClusteringObserver,
-    ) -> Result<Clustering, ClusteringError> {
-        for (what, actual, expected) in [
-            ("the number of initial centroids", initial_centroids.nrows(), self.config.num_clusters),
-            ("the dimension of the initial centroids", initial_centroids.ncols(), features.ncols()),
-        ] {
-            if actual != expected {
-                return Err(ClusteringError::DimensionMismatch { what, expected, actual });
-            }
-        }
-        let features = FeatureMatrix::new(features)?;
-        self.check_num_samples(&features)?;
-        let centroids = FeatureMatrix::new(initial_centroids)?.as_slice().to_vec();
-        let rounds =
-            Rounds { first: 0, count: self.config.num_iterations, total: self.config.num_iterations };
-        iterate(&features, centroids, rounds, Instant::now(), observer)
-    }
-
-    fn check_num_samples(&self, features: &FeatureMatrix<'_>) -> Result<(), ClusteringError> {
-        let (num_samples, num_clusters) = (features.num_rows(), self.config.num_clusters);
-        if num_samples < num_clusters {
-            return Err(ClusteringError::TooFewSamples { num_samples, num_clusters });
-        }
-        Ok(())
-    }
-}
-
 /// The iterations of one run among those of all redos.
-struct Rounds {
-    first: usize,
-    count: usize,
-    total: usize,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rounds {
+    pub(super) first: usize,
+    pub(super) count: usize,
+    pub(super) total: usize,
 }
 
-fn iterate(
-    features: &FeatureMatrix<'_>,
-    mut centroids: Vec<f32>,
-    rounds: Rounds,
-    start: Instant,
-    observer: &mut dyn ClusteringObserver,
-) -> Result<Clustering, ClusteringError> {
-    let dim = features.dim();
-    let num_clusters = centroids.len() / dim;
-    let mut iterations = Vec::new();
-    let mut previous_centroids = Vec::new();
-    for iteration in rounds.first..rounds.first + rounds.count {
-        let (labels, squared_distances) = nearest_centroids(features, &centroids);
-        previous_centroids.clone_from(&centroids);
-        let mut cluster_sizes = update(features, &labels, &mut centroids);
-        let imbalance_factor = imbalance_factor(&cluster_sizes);
-        let num_empty = split_clusters(&mut centroids, &mut cluster_sizes, dim);
-        let stats = IterationStats {
-            iteration,
-            num_iterations: rounds.total,
-            inertia: sum(&squared_distances),
-            num_empty,
-            imbalance_factor,
-            elapsed: start.elapsed(),
-        };
-        let wish = observer.iteration(&stats);
-        iterations.push(stats);
-        if wish.is_break() {
-            return Err(ClusteringError::Cancelled);
-        }
-        // An iteration is a function of the centroids: if they did not move, all further ones would repeat it.
-        if centroids == previous_centroids {
-            break;
-        }
+/// The samples, in ascending order, that the centroids are learnt from if these are not all.
+fn subsample(config: &KMeansConfig, num_samples: usize, seed: u64) -> Option<Vec<usize>> {
+    let num_chosen = config.max_samples_per_cluster?.saturating_mul(config.num_clusters);
+    if num_chosen >= num_samples {
+        return None;
     }
-    let (labels, squared_distances) = nearest_centroids(features, &centroids);
+    let mut chosen = super::init::distinct_indices(num_samples, num_chosen, seed.wrapping_sub(SEED_STEP));
+    chosen.sort_unstable();
+    Some(chosen)
+}
+
+fn clustering(samples: &Samples<'_>, iterated: Iterated) -> Result<Clustering, ClusteringError> {
+    let Iterated { centroids, assigned, iterations } = iterated;
+    let num_clusters = centroids.len() / samples.dim();
+    let inertia = assigned.inertia(samples);
     Ok(Clustering {
-        assignments: Assignments::new(labels, num_clusters)?,
-        centroids: Array2::from_shape_vec((num_clusters, dim), centroids)
+        assignments: Assignments::new(assigned.labels, num_clusters)?,
+        centroids: Array2::from_shape_vec((num_clusters, samples.dim()), centroids)
             .expect("there are num_clusters rows of dim values"),
-        inertia: sum(&squared_distances),
-        squared_distances,
+        inertia,
+        squared_distances: assigned.squared_distances,
         iterations,
     })
-}
-
-fn sum(squared_distances: &[f32]) -> f64 {
-    squared_distances.iter().map(|&distance| f64::from(distance)).sum()
 }
 
 #[cfg(test)]
@@ -152,7 +188,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::KMeansConfig;
+    use crate::{IterationStats, KMeansConfig};
 
     #[test]
     fn a_hand_computed_run_gives_means_inertia_and_its_course() {

@@ -1,13 +1,18 @@
-//! k-means as the original code ran it with faiss: Lloyd's iterations from random rows, without subsampling, with
-//! emptied clusters refilled by splitting others.
+//! k-means. The defaults are what the original code asks of faiss: Lloyd's iterations from random rows, without
+//! subsampling, with emptied clusters refilled by splitting others.
 
 mod assign;
+mod cluster_sums;
 mod config;
 mod fit;
 mod init;
+mod lloyd;
+mod mini_batch;
+mod samples;
 mod split;
-mod update;
+mod two_level;
 
-pub use assign::assign;
-pub use config::{KMeans, KMeansConfig};
-pub(crate) use update::update;
+pub use assign::{ScanPrecision, assign, assign_source};
+pub use config::{Initialization, KMeans, KMeansConfig, KMeansVariant};
+pub(crate) use cluster_sums::cluster_means;
+pub use fit::KMeansStart;

@@ -1,9 +1,8 @@
 //! Exact search of the k nearest neighbours.
 //!
-//! As in k-means, `||c||^2 - 2 <x, c>` is computed in `f32` tile by tile. Every candidate that the rounding error
-//! does not rule out is measured again in `f64`, so the neighbours are the true ones.
+//! The scan of the assignment step of k-means, with a list of the best instead of one: every candidate that integers
+//! and single precision do not rule out is measured again in `f64`, so the neighbours are the true ones.
 
-mod candidates;
 mod search;
 
 use ndarray::{Array2, ArrayView2};

@@ -6,19 +6,12 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::Neighbors;
-use super::candidates::Candidates;
-use crate::feature_matrix::{FeatureMatrix, squared_distance, squared_norm};
-use crate::matmul::{inner_products, score_rounding_bound};
+use crate::feature_matrix::FeatureMatrix;
+use crate::scan::{Database, Instructions, Nearest, ROWS_PER_BLOCK, Scan};
 use crate::{ClusteringError, ClusteringObserver};
 
-const QUERIES_PER_BLOCK: usize = 128;
-const ROWS_PER_TILE: usize = 512;
-
 /// Queries between two calls of the observer.
-const QUERIES_PER_WAVE: usize = 64 * QUERIES_PER_BLOCK;
-
-/// Scores compared with the limit at once.
-const LANES: usize = 16;
+const QUERIES_PER_WAVE: usize = 43 * ROWS_PER_BLOCK;
 
 /// [`nearest_neighbors`](super::nearest_neighbors) of checked rows, telling `observer` of the progress.
 ///
@@ -41,7 +34,12 @@ pub(crate) fn find_neighbors(
     if num_neighbors > num_candidates {
         return Err(ClusteringError::TooFewCandidates { num_neighbors, num_candidates });
     }
-    let search = Search::new(queries, database, num_neighbors, exclude_self);
+    let search = Search {
+        queries,
+        database: Database::new(database.as_slice(), database.dim(), Instructions::best()),
+        num_neighbors,
+        exclude_self,
+    };
     let num_queries = queries.num_rows();
     let mut indices = vec![0; num_queries * num_neighbors];
     let mut squared_distances = vec![0.0; num_queries * num_neighbors];
@@ -65,105 +63,41 @@ pub(crate) fn find_neighbors(
 
 struct Search<'a> {
     queries: &'a FeatureMatrix<'a>,
-    database: &'a FeatureMatrix<'a>,
-    squared_norms: Vec<f32>,
-    largest_norm: f64,
+    database: Database<'a>,
     num_neighbors: usize,
     exclude_self: bool,
 }
 
-impl<'a> Search<'a> {
-    fn new(
-        queries: &'a FeatureMatrix<'a>,
-        database: &'a FeatureMatrix<'a>,
-        num_neighbors: usize,
-        exclude_self: bool,
-    ) -> Self {
-        let squared_norms: Vec<f32> =
-            database.as_slice().par_chunks(database.dim()).map(|row| squared_norm(row) as f32).collect();
-        let largest_norm = f64::from(squared_norms.iter().copied().fold(0.0, f32::max)).sqrt();
-        Self { queries, database, squared_norms, largest_norm, num_neighbors, exclude_self }
-    }
-
+impl Search<'_> {
     /// Searches for the queries from `first` on.
     fn run_wave(&self, first: usize, indices: &mut [u32], squared_distances: &mut [f32]) {
-        let block_len = QUERIES_PER_BLOCK * self.num_neighbors;
+        let dim = self.database.dim();
+        let block_len = ROWS_PER_BLOCK * self.num_neighbors;
         indices
             .par_chunks_mut(block_len)
             .zip(squared_distances.par_chunks_mut(block_len))
             .enumerate()
-            .for_each_init(Vec::new, |tile, (block, (indices, squared_distances))| {
-                self.run_block(first + block * QUERIES_PER_BLOCK, indices, squared_distances, tile);
-            });
-    }
-
-    /// Searches for one block of queries; `tile` is scratch memory.
-    fn run_block(
-        &self,
-        first: usize,
-        indices: &mut [u32],
-        squared_distances: &mut [f32],
-        tile: &mut Vec<f32>,
-    ) {
-        let dim = self.queries.dim();
-        let num_queries = indices.len() / self.num_neighbors;
-        let queries = &self.queries.as_slice()[first * dim..][..num_queries * dim];
-        let mut candidates: Vec<Candidates> = (first..first + num_queries)
-            .map(|query| {
-                let bound = score_rounding_bound(dim, self.queries.norm(query), self.largest_norm);
-                Candidates::new(self.num_neighbors, bound)
-            })
-            .collect();
-        for (index, rows) in self.database.as_slice().chunks(ROWS_PER_TILE * dim).enumerate() {
-            let first_row = index * ROWS_PER_TILE;
-            let num_rows = rows.len() / dim;
-            tile.resize(num_queries * num_rows, 0.0);
-            inner_products(queries, rows, dim, tile);
-            let products = tile.chunks_exact(num_rows);
-            for ((query, products), candidates) in (first..).zip(products).zip(&mut candidates) {
-                self.scan(query, products, first_row, candidates);
-            }
-        }
-        let results = indices
-            .chunks_exact_mut(self.num_neighbors)
-            .zip(squared_distances.chunks_exact_mut(self.num_neighbors));
-        for ((query, candidates), (indices, squared_distances)) in (first..).zip(candidates).zip(results) {
-            let nearest = candidates.into_nearest(|row| self.distance(query, row));
-            for ((index, squared_distance), (distance, row)) in
-                indices.iter_mut().zip(squared_distances).zip(nearest)
-            {
-                *index = row;
-                *squared_distance = distance as f32;
-            }
-        }
-    }
-
-    /// Looks for candidates among the rows from `first_row` on, whose inner products with the query are given.
-    fn scan(&self, query: usize, products: &[f32], first_row: usize, candidates: &mut Candidates) {
-        let norms = &self.squared_norms[first_row..][..products.len()];
-        let groups = products.chunks(LANES).zip(norms.chunks(LANES));
-        for (first_row, (products, norms)) in (first_row..).step_by(LANES).zip(groups) {
-            let limit = candidates.limit();
-            let scores = || products.iter().zip(norms).map(|(product, norm)| norm - 2.0 * product);
-            // Without a branch per score, so that the lanes are compared together.
-            if scores().fold(false, |any, score| any | (score <= limit)) {
-                for (row, score) in (first_row..).zip(scores()) {
-                    if score <= candidates.limit() && !(self.exclude_self && row == query) {
-                        candidates.push(score, row as u32, |row| self.distance(query, row));
+            .for_each_init(
+                || (Scan::new(&self.database, self.num_neighbors), Vec::new()),
+                |(scan, nearest), (block, (indices, squared_distances))| {
+                    let first = first + block * ROWS_PER_BLOCK;
+                    let num_queries = indices.len() / self.num_neighbors;
+                    let rows = &self.queries.as_slice()[first * dim..][..num_queries * dim];
+                    nearest.resize(indices.len(), Nearest { index: 0, squared_distance: 0.0 });
+                    scan.nearest_several(rows, self.exclude_self.then_some(first), nearest);
+                    for ((index, distance), near) in indices.iter_mut().zip(squared_distances).zip(nearest) {
+                        *index = near.index;
+                        *distance = near.squared_distance as f32;
                     }
-                }
-            }
-        }
-    }
-
-    fn distance(&self, query: usize, row: u32) -> f64 {
-        squared_distance(self.queries.row(query), self.database.row(row as usize))
+                },
+            );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feature_matrix::squared_distance;
 
     fn points(num_rows: usize, dim: usize, salt: usize) -> Array2<f32> {
         let value = |i: usize, j: usize| ((i * 7919 + j * 104_729 + i * i * 31 + salt) % 1009) as f32 / 100.0;

@@ -6,7 +6,7 @@ use super::Pic;
 use super::graph::Graph;
 use super::maxima::{Labels, clusters_of_maxima, join_singletons};
 use crate::feature_matrix::{FeatureMatrix, squared_distance};
-use crate::kmeans::update;
+use crate::kmeans::cluster_means;
 use crate::knn::find_neighbors;
 use crate::{Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver};
 
@@ -37,7 +37,7 @@ impl ClusteringAlgorithm for Pic {
 fn describe(features: &FeatureMatrix<'_>, clusters: Labels) -> Result<Clustering, ClusteringError> {
     let (dim, num_clusters) = (features.dim(), clusters.num_clusters);
     let mut centroids = vec![0.0; num_clusters * dim];
-    update(features, &clusters.labels, &mut centroids);
+    cluster_means(features, &clusters.labels, &mut centroids);
     let squared_distances: Vec<f32> = clusters
         .labels
         .iter()

@@ -1,28 +1,21 @@
-//! Initial centroids: distinct samples chosen at random.
+//! Different samples at random.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::feature_matrix::FeatureMatrix;
-
-/// The first `num_clusters` rows of a random permutation of the samples, one after the other.
-pub(super) fn random_rows(features: &FeatureMatrix<'_>, num_clusters: usize, seed: u64) -> Vec<f32> {
-    let rows = distinct_indices(features.num_rows(), num_clusters, seed);
-    rows.into_iter().flat_map(|row| features.row(row as usize).iter().copied()).collect()
-}
-
-/// The first `count` steps of a Fisher-Yates shuffle of `0..num_rows`.
-fn distinct_indices(num_rows: usize, count: usize, seed: u64) -> Vec<u32> {
-    let num_rows =
-        u32::try_from(num_rows).expect("the feature matrix was checked to have at most 2^32 - 1 rows");
+/// The first `count` steps of a Fisher-Yates shuffle of `0..num_rows`; `count` is at most `num_rows`.
+pub(in crate::kmeans) fn distinct_indices(num_rows: usize, count: usize, seed: u64) -> Vec<usize> {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let Ok(num_rows) = u32::try_from(num_rows) else {
+        return rand::seq::index::sample(&mut generator, num_rows, count).into_vec();
+    };
     let mut order: Vec<u32> = (0..num_rows).collect();
     for position in 0..count as u32 {
         let chosen = generator.random_range(position..num_rows);
         order.swap(position as usize, chosen as usize);
     }
     order.truncate(count);
-    order
+    order.into_iter().map(|index| index as usize).collect()
 }
 
 #[cfg(test)]

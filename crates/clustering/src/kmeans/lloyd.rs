@@ -1,0 +1,175 @@
+//! Lloyd's iterations.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::assign::{NO_LABEL, ScanPrecision, database, for_each_block};
+use super::cluster_sums::{Change, ClusterSums};
+use super::samples::Samples;
+use super::split::split_clusters;
+use super::{KMeansConfig, fit::Rounds};
+use crate::clustering_algorithm::imbalance_factor;
+use crate::{ClusteringError, ClusteringObserver, IterationStats};
+
+/// Most bytes of the sums that threads keep for themselves.
+const MAX_SUM_BYTES: usize = 256 << 20;
+
+/// Centroids and what they led to.
+pub(super) struct Iterated {
+    pub(super) centroids: Vec<f32>,
+    pub(super) assigned: Assigned,
+    pub(super) iterations: Vec<IterationStats>,
+}
+
+/// The nearest centroid of each sample.
+pub(super) struct Assigned {
+    pub(super) labels: Vec<u32>,
+    pub(super) squared_distances: Vec<f32>,
+}
+
+impl Assigned {
+    /// No sample is assigned yet.
+    fn none(num_samples: usize) -> Self {
+        Self { labels: vec![NO_LABEL; num_samples], squared_distances: vec![0.0; num_samples] }
+    }
+
+    /// Assigns every sample to its nearest centroid.
+    pub(super) fn to(samples: &Samples<'_>, centroids: &[f32], precision: ScanPrecision) -> Self {
+        let mut assigned = Self::none(samples.len());
+        assigned.update(samples, centroids, precision);
+        assigned
+    }
+
+    /// Assigns every sample anew.
+    fn update(&mut self, samples: &Samples<'_>, centroids: &[f32], precision: ScanPrecision) {
+        let database = database(centroids, samples.dim(), precision);
+        let Self { labels, squared_distances } = self;
+        for_each_block(samples.source, &database, labels, squared_distances, |block| block.write_nearest());
+    }
+
+    /// The weighted sum of squared distances.
+    pub(super) fn inertia(&self, samples: &Samples<'_>) -> f64 {
+        let distances = self.squared_distances.iter().enumerate();
+        distances.map(|(index, &distance)| f64::from(distance) * f64::from(samples.weight(index))).sum()
+    }
+}
+
+/// Iterates from `centroids`, `[num_clusters, dim]`.
+pub(super) fn iterate(
+    config: &KMeansConfig,
+    samples: &Samples<'_>,
+    mut centroids: Vec<f32>,
+    rounds: Rounds,
+    start: Instant,
+    observer: &mut dyn ClusteringObserver,
+) -> Result<Iterated, ClusteringError> {
+    let dim = samples.dim();
+    if config.spherical {
+        normalize(&mut centroids, dim);
+    }
+    let mut pass = FusedPass::new(samples, centroids.len() / dim);
+    let mut iterations: Vec<IterationStats> = Vec::new();
+    let mut previous_centroids = Vec::new();
+    for iteration in rounds.first..rounds.first + rounds.count {
+        pass.run(&centroids, config.precision);
+        previous_centroids.clone_from(&centroids);
+        let mut cluster_sizes = pass.sums.write_means(&samples.fixed_point, &mut centroids);
+        let imbalance_factor = imbalance_factor(&cluster_sizes);
+        let num_empty = split_clusters(&mut centroids, &mut cluster_sizes, dim);
+        if config.spherical {
+            normalize(&mut centroids, dim);
+        }
+        let inertia = pass.assigned.inertia(samples);
+        let previous_inertia = iterations.last().map(|stats| stats.inertia);
+        let stats = IterationStats {
+            iteration,
+            num_iterations: rounds.total,
+            inertia,
+            num_empty,
+            imbalance_factor,
+            elapsed: start.elapsed(),
+        };
+        let wish = observer.iteration(&stats);
+        iterations.push(stats);
+        if wish.is_break() {
+            return Err(ClusteringError::Cancelled);
+        }
+        // An iteration is a function of the centroids: if they did not move, all further ones would repeat it.
+        let has_settled = centroids == previous_centroids;
+        let gains_little = config.tolerance > 0.0
+            && previous_inertia.is_some_and(|previous| previous - inertia <= config.tolerance * previous);
+        if has_settled || gains_little {
+            break;
+        }
+    }
+    let mut assigned = pass.assigned;
+    assigned.update(samples, &centroids, config.precision);
+    Ok(Iterated { centroids, assigned, iterations })
+}
+
+/// Assignment and sums of the clusters in one pass over the samples. The sums stay from pass to pass: only samples
+/// that move to another cluster change them.
+struct FusedPass<'a> {
+    samples: &'a Samples<'a>,
+    assigned: Assigned,
+    sums: ClusterSums,
+    /// What the threads have added to the sums in this pass.
+    parts: Vec<Mutex<ClusterSums>>,
+}
+
+impl<'a> FusedPass<'a> {
+    fn new(samples: &'a Samples<'a>, num_clusters: usize) -> Self {
+        let dim = samples.dim();
+        let num_affordable = MAX_SUM_BYTES / ClusterSums::num_bytes(num_clusters, dim).max(1);
+        let num_parts = rayon::current_num_threads().min(num_affordable).max(1);
+        Self {
+            samples,
+            assigned: Assigned::none(samples.len()),
+            sums: ClusterSums::zeros(num_clusters, dim),
+            parts: (0..num_parts).map(|_| Mutex::new(ClusterSums::zeros(num_clusters, dim))).collect(),
+        }
+    }
+
+    fn run(&mut self, centroids: &[f32], precision: ScanPrecision) {
+        let samples = self.samples;
+        let dim = samples.dim();
+        let database = database(centroids, dim, precision);
+        let parts = &self.parts;
+        let Assigned { labels, squared_distances } = &mut self.assigned;
+        for_each_block(samples.source, &database, labels, squared_distances, |block| {
+            let part = rayon::current_thread_index().unwrap_or(0) % parts.len();
+            // A thread that panicked has left sums that nobody will use: the panic goes on.
+            let mut sums = parts[part].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let rows = block.rows.chunks_exact(dim).zip(block.labels.iter().zip(block.nearest)).enumerate();
+            database.instructions().compile_for(
+                #[inline(always)]
+                || {
+                    for (row, (values, (&label, near))) in rows {
+                        if label != near.index {
+                            let weight = samples.weight(block.first + row);
+                            if label != NO_LABEL {
+                                sums.change(&samples.fixed_point, label, values, weight, Change::Leaves);
+                            }
+                            sums.change(&samples.fixed_point, near.index, values, weight, Change::Joins);
+                        }
+                    }
+                },
+            );
+            drop(sums);
+            block.write_nearest();
+        });
+        for part in &mut self.parts {
+            self.sums.take(part.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner));
+        }
+    }
+}
+
+/// Scales every centroid to unit norm; zeros stay.
+pub(super) fn normalize(centroids: &mut [f32], dim: usize) {
+    for centroid in centroids.chunks_exact_mut(dim) {
+        let norm = crate::feature_matrix::squared_norm(centroid).sqrt();
+        if norm > 0.0 {
+            centroid.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! One pass over the features before a clustering: are all values sound, and how large are they?
+
+use rayon::prelude::*;
+
+use crate::feature_matrix::checked_squared_norm;
+use crate::{ClusteringError, FeatureSource};
+
+const ROWS_PER_BLOCK: usize = 1024;
+
+/// Checks that `source` is not empty and that every row is finite and not too large; gives the largest magnitude of
+/// each column, `[feature_dim]`.
+///
+/// # Errors
+/// - [`ClusteringError::EmptyFeatures`]: no rows or no columns.
+/// - [`ClusteringError::NonFiniteFeatures`], [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
+pub(crate) fn checked_column_maxima(source: &dyn FeatureSource) -> Result<Vec<f32>, ClusteringError> {
+    let (num_rows, dim) = (source.num_rows(), source.feature_dim());
+    if num_rows == 0 || dim == 0 {
+        return Err(ClusteringError::EmptyFeatures { num_samples: num_rows, feature_dim: dim });
+    }
+    let num_blocks = num_rows.div_ceil(ROWS_PER_BLOCK);
+    // Enough parts to share the work, few enough that their maxima are small beside the features.
+    let blocks_per_part = num_blocks.div_ceil(256);
+    let parts: Vec<Result<Vec<f32>, ClusteringError>> = (0..num_blocks.div_ceil(blocks_per_part))
+        .into_par_iter()
+        .map(|part| {
+            let first = part * blocks_per_part * ROWS_PER_BLOCK;
+            let last = (first + blocks_per_part * ROWS_PER_BLOCK).min(num_rows);
+            part_maxima(source, first..last)
+        })
+        .collect();
+    let mut maxima = vec![0.0; dim];
+    for part in parts {
+        take_larger(&mut maxima, &part?);
+    }
+    Ok(maxima)
+}
+
+fn part_maxima(
+    source: &dyn FeatureSource,
+    rows: std::ops::Range<usize>,
+) -> Result<Vec<f32>, ClusteringError> {
+    let dim = source.feature_dim();
+    let mut maxima = vec![0.0; dim];
+    let mut buffer = Vec::new();
+    for first in rows.clone().step_by(ROWS_PER_BLOCK) {
+        let count = ROWS_PER_BLOCK.min(rows.end - first);
+        for (row, index) in source.rows(first, count, &mut buffer).chunks_exact(dim).zip(first..) {
+            checked_squared_norm(row, index)?;
+            take_larger(&mut maxima, row);
+        }
+    }
+    Ok(maxima)
+}
+
+fn take_larger(maxima: &mut [f32], values: &[f32]) {
+    for (maximum, value) in maxima.iter_mut().zip(values) {
+        let magnitude = value.abs();
+        *maximum = if magnitude > *maximum { magnitude } else { *maximum };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+
+    #[test]
+    fn the_largest_magnitude_of_each_column_is_found() {
+        let mut features = Array2::<f32>::zeros((5000, 3));
+        features[[17, 0]] = -2.0;
+        features[[4999, 2]] = 7.0;
+        assert_eq!(checked_column_maxima(&features.view()).unwrap(), [2.0, 0.0, 7.0]);
+    }
+
+    #[test]
+    fn the_first_bad_row_is_named_even_when_a_later_part_has_another() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut features = Array2::<f32>::zeros((3000, 3));
+            features[[2500, 0]] = bad;
+            features[[1100, 2]] = bad;
+            let error = checked_column_maxima(&features.view()).unwrap_err();
+            assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 1100 }));
+        }
+        let error = checked_column_maxima(&array![[0.0_f32], [3e19]].view()).unwrap_err();
+        assert!(matches!(error, ClusteringError::FeaturesTooLarge { row: 1 }));
+        let error = checked_column_maxima(&Array2::<f32>::zeros((0, 2)).view()).unwrap_err();
+        assert!(matches!(error, ClusteringError::EmptyFeatures { num_samples: 0, feature_dim: 2 }));
+    }
+}

@@ -1,0 +1,188 @@
+//! The inner loops of the scan: a few rows against a few columns at a time, in the widest registers there are.
+//!
+//! The columns, which are centroids or database rows, lie in *panels* of [`PANEL`]: value by value (in single
+//! precision) or four values by four values (in integers), those of all columns of the panel side by side.
+
+#[cfg(target_arch = "x86_64")]
+mod f32_avx2;
+#[cfg(target_arch = "x86_64")]
+mod f32_avx512;
+#[cfg(target_arch = "aarch64")]
+mod f32_neon;
+#[cfg(target_arch = "x86_64")]
+mod int8_vnni;
+mod scalar;
+
+use std::sync::LazyLock;
+
+/// Rows of a tile.
+pub(crate) const TILE_ROWS: usize = 12;
+
+/// Columns of a panel.
+pub(crate) const PANEL: usize = 32;
+
+/// Inner products of the rows of a tile with the columns of a panel.
+pub(crate) type TileProducts = [[f32; PANEL]; TILE_ROWS];
+
+/// A tile in single precision: `out[i][j] = sum_l rows[i][l] * panel[l][j]`, summed in any order.
+#[derive(Debug)]
+pub(crate) struct F32Tile<'a> {
+    /// `[TILE_ROWS, dim]`.
+    pub(crate) rows: &'a [f32],
+    /// `[dim, PANEL]`.
+    pub(crate) panel: &'a [f32],
+}
+
+/// A tile in 8-bit integers. With `p = starts[i] + sum_l rows[i][l] * panel[l][j]`, which is exact, the score is
+///
+/// ```text
+/// score[i][j] = squared_norms[j] - double_scales[i] * (p * scales[j])
+/// ```
+///
+/// A bit of the mask says whether it is at most `limits[i]`; other scores need not be written.
+#[derive(Debug)]
+pub(crate) struct Int8Tile<'a> {
+    /// `[TILE_ROWS, row_len]` with a `row_len` that is a multiple of 4.
+    pub(crate) rows: &'a [i8],
+    /// `[row_len / 4, PANEL, 4]`.
+    pub(crate) panel: &'a [u8],
+    pub(crate) starts: &'a [i32; TILE_ROWS],
+    pub(crate) double_scales: &'a [f32; TILE_ROWS],
+    pub(crate) limits: &'a [f32; TILE_ROWS],
+    pub(crate) scales: &'a [f32; PANEL],
+    pub(crate) squared_norms: &'a [f32; PANEL],
+}
+
+/// What an [`Int8Tile`] gives.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TileScores {
+    pub(crate) scores: [[f32; PANEL]; TILE_ROWS],
+    /// One bit for each column of the first and of the second half of the panel.
+    pub(crate) masks: [[u16; 2]; TILE_ROWS],
+}
+
+impl F32Tile<'_> {
+    /// The length of a row, checked against the length of both sides.
+    fn dim(&self) -> usize {
+        let dim = self.panel.len() / PANEL;
+        assert!(self.rows.len() == TILE_ROWS * dim && self.panel.len() == PANEL * dim);
+        dim
+    }
+}
+
+/// The instructions a scan uses; all give the same neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instructions {
+    /// AVX-512 with VNNI: has a kernel for integers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    Scalar,
+}
+
+impl Instructions {
+    /// The best that this processor has.
+    pub(crate) fn best() -> Self {
+        static BEST: LazyLock<Instructions> = LazyLock::new(|| Instructions::available()[0]);
+        *BEST
+    }
+
+    /// All that this processor has, the best first.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut available = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = avx2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512bw");
+            if avx512 && is_x86_feature_detected!("avx512vnni") {
+                available.push(Self::Avx512Vnni);
+            }
+            if avx512 {
+                available.push(Self::Avx512);
+            }
+            if avx2 {
+                available.push(Self::Avx2);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            available.push(Self::Neon);
+        }
+        available.push(Self::Scalar);
+        available
+    }
+
+    /// Whether integers are scanned faster than single precision.
+    pub(crate) fn has_int8(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => true,
+            _ => false,
+        }
+    }
+
+    /// Inner products of a tile.
+    pub(crate) fn f32_tile(self, tile: &F32Tile<'_>, out: &mut TileProducts) {
+        match self {
+            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the processor.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni | Self::Avx512 => unsafe { f32_avx512::f32_tile(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { f32_avx2::f32_tile(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => unsafe { f32_neon::f32_tile(tile, out) },
+            Self::Scalar => scalar::f32_tile(tile, out),
+        }
+    }
+
+    /// Scores of a tile of integers.
+    pub(crate) fn int8_tile(self, tile: &Int8Tile<'_>, out: &mut TileScores) {
+        match self {
+            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the processor.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => unsafe { int8_vnni::int8_tile(tile, out) },
+            _ => scalar::int8_tile(tile, out),
+        }
+    }
+
+    /// Runs `work`, compiled for these instructions as far as it is inlined here.
+    #[inline(always)]
+    pub(crate) fn compile_for<R>(self, work: impl FnOnce() -> R) -> R {
+        match self {
+            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the processor.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni | Self::Avx512 => unsafe { with_avx512(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { with_avx2(work) },
+            _ => work(),
+        }
+    }
+}
+
+/// # Safety
+/// The processor has these features.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+unsafe fn with_avx512<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// # Safety
+/// The processor has these features.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
