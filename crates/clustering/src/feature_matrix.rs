@@ -1,4 +1,4 @@
-//! A checked feature matrix: contiguous finite rows with their norms.
+//! A checked feature matrix: contiguous finite rows.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,6 @@ const LARGEST_SQUARED_NORM: f64 = f32::MAX as f64 / 16.0;
 pub(crate) struct FeatureMatrix<'a> {
     values: Cow<'a, [f32]>,
     dim: usize,
-    norms: Vec<f32>,
 }
 
 impl<'a> FeatureMatrix<'a> {
@@ -29,8 +28,8 @@ impl<'a> FeatureMatrix<'a> {
         if u32::try_from(num_samples).is_err() {
             return Err(ClusteringError::TooManySamples { num_samples });
         }
-        let mut matrix = Self { values: to_row_major(features), dim: feature_dim, norms: Vec::new() };
-        matrix.norms = matrix.checked_norms()?;
+        let matrix = Self { values: to_row_major(features), dim: feature_dim };
+        matrix.check()?;
         Ok(matrix)
     }
 
@@ -51,29 +50,14 @@ impl<'a> FeatureMatrix<'a> {
         &self.as_slice()[index * self.dim()..][..self.dim()]
     }
 
-    /// Euclidean norm of row `index`.
-    pub(crate) fn norm(&self, index: usize) -> f64 {
-        f64::from(self.norms[index])
-    }
-
-    fn checked_norms(&self) -> Result<Vec<f32>, ClusteringError> {
-        let blocks: Vec<Result<Vec<f32>, ClusteringError>> = self
-            .as_slice()
-            .par_chunks(ROWS_PER_BLOCK * self.dim())
-            .enumerate()
-            .map(|(block, rows)| {
-                let first_row = block * ROWS_PER_BLOCK;
-                rows.chunks_exact(self.dim())
-                    .zip(first_row..)
-                    .map(|(row, index)| checked_squared_norm(row, index).map(|norm| norm.sqrt() as f32))
-                    .collect()
-            })
-            .collect();
-        let mut norms = Vec::with_capacity(self.num_rows());
-        for block in blocks {
-            norms.extend(block?);
-        }
-        Ok(norms)
+    /// Names the first bad row.
+    fn check(&self) -> Result<(), ClusteringError> {
+        let first_errors =
+            self.as_slice().par_chunks(ROWS_PER_BLOCK * self.dim()).enumerate().map(|(block, rows)| {
+                let rows = rows.chunks_exact(self.dim()).zip(block * ROWS_PER_BLOCK..);
+                rows.map(|(row, index)| checked_squared_norm(row, index)).find_map(Result::err)
+            });
+        first_errors.find_map_first(|error| error).map_or(Ok(()), Err)
     }
 }
 
@@ -136,8 +120,6 @@ mod tests {
         let matrix = FeatureMatrix::new(features.t()).unwrap();
         assert_eq!(matrix.as_slice(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         assert_eq!(matrix.row(2), [3.0, 6.0]);
-        // sqrt(3^2 + 6^2) = sqrt(45)
-        assert!((matrix.norm(2) - 45.0_f64.sqrt()).abs() < 1e-6);
     }
 
     #[test]

@@ -1,41 +1,8 @@
-//! Safe single-threaded products of matrix tiles over the `gemm` crate, and the rounding error of such a product.
+//! Safe single-threaded products of matrix tiles over the `gemm` crate, and the rounding error of a product in `f32`.
 //!
 //! A tile is computed by one thread, so that its bits do not depend on how many threads there are.
 
 use gemm::{Parallelism, gemm};
-
-/// `out[i, j] = sum_l a[i, l] * b[j, l]`: all inner products of the rows of `a`, `[num_a, dim]`, with the rows of
-/// `b`, `[num_b, dim]`; `out` is `[num_a, num_b]`.
-pub(crate) fn inner_products(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
-    let (num_a, num_b) = (a.len() / dim, b.len() / dim);
-    assert!(a.len() == num_a * dim && b.len() == num_b * dim && out.len() == num_a * num_b);
-    let (row_stride, dim_stride) = (num_b as isize, dim as isize);
-    // SAFETY: the lengths were checked above: the strides reach every element of the three row-major matrices
-    // and nothing beyond, and `out` is borrowed mutably, so it overlaps neither input.
-    unsafe {
-        gemm(
-            num_a,
-            num_b,
-            dim,
-            out.as_mut_ptr(),
-            1,
-            row_stride,
-            false,
-            a.as_ptr(),
-            1,
-            dim_stride,
-            b.as_ptr(),
-            dim_stride,
-            1,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
-}
 
 /// A run of columns of a row-major `f64` matrix, seen as vectors: `vectors[i, l]`.
 #[derive(Clone, Copy)]
@@ -111,15 +78,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inner_products_pair_every_row_of_one_matrix_with_every_row_of_the_other() {
-        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [3, 2]
-        let b = [1.0, 0.0, 1.0, 1.0]; // [2, 2]
-        let mut out = [f32::NAN; 6];
-        inner_products(&a, &b, 2, &mut out);
-        assert_eq!(out, [1.0, 3.0, 3.0, 7.0, 5.0, 11.0]);
-    }
-
-    #[test]
     fn accumulation_adds_to_what_is_there_and_follows_the_strides() {
         // columns of the row-major [2, 3] matrix: (1, 4), (2, 5), (3, 6)
         let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
@@ -136,12 +94,9 @@ mod tests {
         let dim = 1000;
         let x: Vec<f32> = (0..dim).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 + 1e-4 * i as f32 }).collect();
         let c = vec![0.1_f32; dim];
-        let mut product = [0.0];
-        inner_products(&x, &c, dim, &mut product);
+        let product: f32 = x.iter().zip(&c).map(|(x, c)| x * c).sum();
         let exact: f64 = x.iter().zip(&c).map(|(&x, &c)| f64::from(x) * f64::from(c)).sum();
         let norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        assert!(
-            (2.0 * (f64::from(product[0]) - exact)).abs() <= score_rounding_bound(dim, norm(&x), norm(&c))
-        );
+        assert!((2.0 * (f64::from(product) - exact)).abs() <= score_rounding_bound(dim, norm(&x), norm(&c)));
     }
 }

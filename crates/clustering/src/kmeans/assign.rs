@@ -69,11 +69,9 @@ pub(super) const NO_LABEL: u32 = u32::MAX;
 
 /// Centroids prepared for [`for_each_block`].
 pub(super) fn database(centroids: &[f32], dim: usize, precision: ScanPrecision) -> Database<'_> {
-    let database = Database::new(centroids, dim, Instructions::best());
-    match precision {
-        ScanPrecision::Auto => database,
-        ScanPrecision::F32 => database.without_int8(),
-    }
+    let instructions = Instructions::best();
+    let use_int8 = precision == ScanPrecision::Auto && instructions.has_int8();
+    Database::new(centroids, dim, instructions, use_int8)
 }
 
 /// A block of samples with the nearest centroid of each, and what is known of them so far.
@@ -88,7 +86,8 @@ pub(super) struct AssignedBlock<'a> {
 
 impl AssignedBlock<'_> {
     pub(super) fn write_nearest(self) {
-        for ((label, distance), near) in self.labels.iter_mut().zip(self.squared_distances).zip(self.nearest) {
+        for ((label, distance), near) in self.labels.iter_mut().zip(self.squared_distances).zip(self.nearest)
+        {
             *label = near.index;
             *distance = near.squared_distance as f32;
         }
@@ -118,7 +117,11 @@ pub(super) fn for_each_block(
                 let first = block * ROWS_PER_BLOCK;
                 let rows = features.rows(first, labels.len(), buffer);
                 let nearest = &mut nearest[..labels.len()];
-                scan.nearest(rows, |row| Some(labels[row]).filter(|&label| (label as usize) < num_centroids), nearest);
+                scan.nearest(
+                    rows,
+                    |row| Some(labels[row]).filter(|&label| (label as usize) < num_centroids),
+                    nearest,
+                );
                 take(AssignedBlock { first, rows, nearest, labels, squared_distances });
             },
         );

@@ -79,7 +79,14 @@ impl ClusterSums {
 
     /// Notes that a sample of this `weight` joins or leaves `cluster`.
     #[inline(always)]
-    pub(super) fn change(&mut self, scale: &FixedPoint, cluster: u32, row: &[f32], weight: f32, change: Change) {
+    pub(super) fn change(
+        &mut self,
+        scale: &FixedPoint,
+        cluster: u32,
+        row: &[f32],
+        weight: f32,
+        change: Change,
+    ) {
         let cluster = cluster as usize;
         let sign = change as i64;
         let weight = f64::from(weight);
@@ -125,7 +132,11 @@ impl ClusterSums {
 pub(super) fn check_weights(weights: &[f32], num_samples: usize) -> Result<f32, ClusteringError> {
     if weights.len() != num_samples {
         let (expected, actual) = (num_samples, weights.len());
-        return Err(ClusteringError::DimensionMismatch { what: "the number of sample weights", expected, actual });
+        return Err(ClusteringError::DimensionMismatch {
+            what: "the number of sample weights",
+            expected,
+            actual,
+        });
     }
     let is_sound = |weight: f32| weight >= 0.0 && weight <= f32::MAX;
     if let Some(row) = weights.iter().position(|&weight| !is_sound(weight)) {

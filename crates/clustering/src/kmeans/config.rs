@@ -113,7 +113,11 @@ impl KMeansConfig {
         }
         if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
             let (field, value) = ("tolerance", self.tolerance.to_string());
-            return Err(ClusteringError::InvalidConfig { field, value, allowed: "a finite number of at least 0" });
+            return Err(ClusteringError::InvalidConfig {
+                field,
+                value,
+                allowed: "a finite number of at least 0",
+            });
         }
         Ok(())
     }

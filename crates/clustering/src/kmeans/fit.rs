@@ -72,7 +72,8 @@ impl KMeans {
             return self.fit_samples(&samples, given, seed, begin, observer);
         };
         let rows = samples.gather(chosen.iter().copied());
-        let rows = Array2::from_shape_vec((chosen.len(), samples.dim()), rows).expect("one row for each choice");
+        let rows =
+            Array2::from_shape_vec((chosen.len(), samples.dim()), rows).expect("one row for each choice");
         let chosen_weights = samples.gather_weights(&chosen);
         let view = rows.view();
         let part = Samples::new(&view, chosen_weights.as_deref())?;
@@ -107,7 +108,11 @@ impl KMeans {
         }
         if self.config.variant == KMeansVariant::TwoLevel {
             let (field, value) = ("variant", "two-level".to_string());
-            return Err(ClusteringError::InvalidConfig { field, value, allowed: "lloyd or mini-batch from given centroids" });
+            return Err(ClusteringError::InvalidConfig {
+                field,
+                value,
+                allowed: "lloyd or mini-batch from given centroids",
+            });
         }
         Ok(FeatureMatrix::new(centroids)?.as_slice().to_vec())
     }

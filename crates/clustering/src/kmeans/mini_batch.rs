@@ -106,6 +106,9 @@ mod tests {
             config.init().unwrap().cluster(features.view(), 5, &mut ()).unwrap().inertia
         };
         let (lloyd, mini_batch) = (inertia(KMeansVariant::Lloyd), inertia(KMeansVariant::MiniBatch));
-        assert!(mini_batch >= lloyd * (1.0 - 1e-9) && mini_batch < 1.1 * lloyd, "{mini_batch} beside {lloyd}");
+        assert!(
+            mini_batch >= lloyd * (1.0 - 1e-9) && mini_batch < 1.1 * lloyd,
+            "{mini_batch} beside {lloyd}"
+        );
     }
 }

@@ -13,6 +13,6 @@ mod split;
 mod two_level;
 
 pub use assign::{ScanPrecision, assign, assign_source};
-pub use config::{Initialization, KMeans, KMeansConfig, KMeansVariant};
 pub(crate) use cluster_sums::cluster_means;
+pub use config::{Initialization, KMeans, KMeansConfig, KMeansVariant};
 pub use fit::KMeansStart;

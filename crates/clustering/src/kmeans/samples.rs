@@ -13,7 +13,10 @@ pub(super) struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
-    pub(super) fn new(source: &'a dyn FeatureSource, weights: Option<&'a [f32]>) -> Result<Self, ClusteringError> {
+    pub(super) fn new(
+        source: &'a dyn FeatureSource,
+        weights: Option<&'a [f32]>,
+    ) -> Result<Self, ClusteringError> {
         let column_maxima = checked_column_maxima(source)?;
         let num_samples = source.num_rows();
         let largest_weight = weights.map_or(Ok(1.0), |weights| check_weights(weights, num_samples))?;

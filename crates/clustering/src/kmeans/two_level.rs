@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use ndarray::ArrayView2;
 
-use super::init::initial_centroids;
 use super::fit::Rounds;
+use super::init::initial_centroids;
 use super::lloyd::{Assigned, Iterated, iterate};
 use super::samples::Samples;
 use super::{KMeansConfig, KMeansVariant};
@@ -30,7 +30,8 @@ pub(super) fn fit(
     let members = members_by_cluster(&coarse.assigned.labels, num_coarse);
     let sizes: Vec<usize> = members.iter().map(Vec::len).collect();
     let mut centroids = Vec::with_capacity(config.num_clusters * dim);
-    for (cluster, (members, num_parts)) in members.iter().zip(shares(&sizes, config.num_clusters)).enumerate() {
+    for (cluster, (members, num_parts)) in members.iter().zip(shares(&sizes, config.num_clusters)).enumerate()
+    {
         if num_parts == 0 {
             continue;
         }
@@ -103,7 +104,8 @@ mod tests {
 
     #[test]
     fn two_levels_give_every_cluster_and_nearly_the_same_inertia() {
-        let features = Array2::from_shape_fn((4000, 3), |(i, j)| ((i * 37 + j * 101 + i * i * (j + 1)) % 997) as f32);
+        let features =
+            Array2::from_shape_fn((4000, 3), |(i, j)| ((i * 37 + j * 101 + i * i * (j + 1)) % 997) as f32);
         let cluster = |variant| {
             let config = KMeansConfig { num_clusters: 50, variant, ..Default::default() };
             config.init().unwrap().cluster(features.view(), 5, &mut ()).unwrap()

@@ -34,9 +34,10 @@ pub(crate) fn find_neighbors(
     if num_neighbors > num_candidates {
         return Err(ClusteringError::TooFewCandidates { num_neighbors, num_candidates });
     }
+    let instructions = Instructions::best();
     let search = Search {
         queries,
-        database: Database::new(database.as_slice(), database.dim(), Instructions::best()),
+        database: Database::new(database.as_slice(), database.dim(), instructions, instructions.has_int8()),
         num_neighbors,
         exclude_self,
     };

@@ -181,7 +181,8 @@ impl BlockScratch {
             let squared_norms = &database.squared_norms[panel];
             for (tile, rows) in self.overflowed.chunks(TILE_ROWS).enumerate() {
                 let first = tile * TILE_ROWS;
-                let inputs = F32Tile { rows: &self.padded_rows[first * dim..][..TILE_ROWS * dim], panel: values };
+                let inputs =
+                    F32Tile { rows: &self.padded_rows[first * dim..][..TILE_ROWS * dim], panel: values };
                 database.instructions().f32_tile(&inputs, &mut products);
                 for ((&row, products), &error) in rows.iter().zip(&products).zip(&errors[first..]) {
                     let candidates = &mut self.candidates[row];

@@ -47,8 +47,8 @@ pub(super) struct PanelTerms {
 }
 
 impl<'a> Database<'a> {
-    /// Prepares `values`, `[num_rows, dim]`, at least one row.
-    pub(crate) fn new(values: &'a [f32], dim: usize, instructions: Instructions) -> Self {
+    /// Prepares `values`, `[num_rows, dim]`, at least one row, for a scan that begins with integers or not.
+    pub(crate) fn new(values: &'a [f32], dim: usize, instructions: Instructions, use_int8: bool) -> Self {
         let squared_norms = values
             .par_chunks(PANEL * dim)
             .map(|rows| {
@@ -61,7 +61,7 @@ impl<'a> Database<'a> {
             .collect::<Vec<_>>();
         let finite = squared_norms.iter().flatten().filter(|norm| norm.is_finite());
         let largest_norm = finite.fold(0.0, |largest: f32, &norm| largest.max(norm)).sqrt() * (1.0 + 1e-6);
-        let int8 = (instructions.has_int8() && dim <= MAX_DIM).then(|| Int8Panels::new(values, dim));
+        let int8 = (use_int8 && dim <= MAX_DIM).then(|| Int8Panels::new(values, dim));
         Self {
             values,
             dim,
@@ -73,12 +73,6 @@ impl<'a> Database<'a> {
             num_overflowed: AtomicUsize::new(0),
             num_scanned: AtomicUsize::new(0),
         }
-    }
-
-    /// As prepared for single precision alone.
-    pub(crate) fn without_int8(mut self) -> Self {
-        self.int8 = None;
-        self
     }
 
     pub(crate) fn num_rows(&self) -> usize {

@@ -49,7 +49,12 @@ impl<'a> Scan<'a> {
 
     /// Finds the nearest database row of each of `rows`, `[out.len(), dim]`; the lowest index among equals. `guess`
     /// may name a near row for each: a good guess saves time. For a `count` of 1.
-    pub(crate) fn nearest(&mut self, rows: &[f32], guess: impl Fn(usize) -> Option<u32>, out: &mut [Nearest]) {
+    pub(crate) fn nearest(
+        &mut self,
+        rows: &[f32],
+        guess: impl Fn(usize) -> Option<u32>,
+        out: &mut [Nearest],
+    ) {
         let Self { database, scratch, known, .. } = self;
         database.instructions().compile_for(
             #[inline(always)]
@@ -98,7 +103,9 @@ impl<'a> Scan<'a> {
                 let dim = database.dim();
                 scratch.scan(database, Block { rows, first_excluded }, count, |_| f64::INFINITY);
                 let mut ranked = Vec::new();
-                for (row, (values, out)) in rows.chunks_exact(dim).zip(out.chunks_exact_mut(count)).enumerate() {
+                for (row, (values, out)) in
+                    rows.chunks_exact(dim).zip(out.chunks_exact_mut(count)).enumerate()
+                {
                     let candidates = &scratch.candidates[row];
                     let near = |index| Nearest {
                         index,
@@ -133,4 +140,143 @@ fn nearest_of(indices: impl Iterator<Item = u32>, distance: impl Fn(u32) -> f64)
         }
     }
     nearest
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+
+    /// `[count, dim]` values of a kind that is easy or hard for the sieves.
+    fn rows(kind: &str, count: usize, dim: usize, seed: u64) -> Vec<f32> {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        let mut normal = || -> f32 { StandardNormal.sample(&mut generator) };
+        let mut rows: Vec<f32> = (0..count * dim).map(|_| normal()).collect();
+        let mut uniform = ChaCha8Rng::seed_from_u64(seed ^ 99);
+        for (index, row) in rows.chunks_exact_mut(dim).enumerate() {
+            match kind {
+                "normal" => {}
+                "unit rows" => {
+                    let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+                    row.iter_mut().for_each(|value| *value /= norm);
+                }
+                "far from the origin" => row.iter_mut().for_each(|value| *value += 1000.0),
+                "heavy tails" => row.iter_mut().for_each(|value| *value = value.powi(9)),
+                "one huge value" => row[index % dim] *= 1e6,
+                "duplicates" => row.fill((index % 7) as f32),
+                "all equal" => row.fill(0.1),
+                "zeros" => row.fill(0.0),
+                "integers" => row.iter_mut().for_each(|value| *value = value.round()),
+                "denormals" => row.iter_mut().for_each(|value| *value *= 1e-42),
+                "tiny" => row.iter_mut().for_each(|value| *value *= 1e-22),
+                "huge" => row.iter_mut().for_each(|value| *value *= 1e16),
+                "mixed sizes" => {
+                    let size = 10_f32.powi(uniform.random_range(-15..15));
+                    row.iter_mut().for_each(|value| *value *= size);
+                }
+                "almost equal" => row.iter_mut().for_each(|value| *value = 1.0 + *value * 1e-6),
+                "on a line" => {
+                    let position = row[0];
+                    row.iter_mut().enumerate().for_each(|(l, value)| *value = position * (l + 1) as f32);
+                }
+                _ => panic!("no such kind"),
+            }
+        }
+        rows
+    }
+
+    const KINDS: [&str; 15] = [
+        "normal",
+        "unit rows",
+        "far from the origin",
+        "heavy tails",
+        "one huge value",
+        "duplicates",
+        "all equal",
+        "zeros",
+        "integers",
+        "denormals",
+        "tiny",
+        "huge",
+        "mixed sizes",
+        "almost equal",
+        "on a line",
+    ];
+
+    fn ranked(row: &[f32], database: &Database<'_>, excluded: Option<usize>) -> Vec<Nearest> {
+        let others = (0..database.num_rows() as u32).filter(|&index| Some(index as usize) != excluded);
+        let mut ranked: Vec<Nearest> = others
+            .map(|index| Nearest { index, squared_distance: squared_distance(row, database.row(index)) })
+            .collect();
+        ranked.sort_by(|a, b| a.squared_distance.total_cmp(&b.squared_distance).then(a.index.cmp(&b.index)));
+        ranked
+    }
+
+    fn databases(values: &[f32], dim: usize) -> Vec<Database<'_>> {
+        let mut databases = Vec::new();
+        for instructions in Instructions::available() {
+            for use_int8 in [true, false] {
+                databases.push(Database::new(values, dim, instructions, use_int8));
+            }
+        }
+        databases
+    }
+
+    #[test]
+    fn the_nearest_row_is_that_of_a_scan_in_double_precision_whatever_the_distribution_and_instructions() {
+        for kind in KINDS {
+            for (num_rows, num_queries, dim) in [(1, 3, 1), (33, 13, 5), (150, 200, 48)] {
+                let (values, queries) = (rows(kind, num_rows, dim, 1), rows(kind, num_queries, dim, 2));
+                for database in databases(&values, dim) {
+                    let expected: Vec<Nearest> =
+                        queries.chunks_exact(dim).map(|row| ranked(row, &database, None)[0]).collect();
+                    let none = Nearest { index: 9, squared_distance: -1.0 };
+                    // Without a guess, with a wrong one, and with a right one.
+                    let guesses: [&dyn Fn(usize) -> Option<u32>; 3] =
+                        [&|_| None, &|row| Some((row % num_rows) as u32), &|row| Some(expected[row].index)];
+                    for guess in guesses {
+                        let mut found = vec![none; num_queries];
+                        Scan::new(&database, 1).nearest(&queries, guess, &mut found);
+                        assert_eq!(found, expected, "{kind}, {:?}", database.instructions());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn several_nearest_rows_are_those_of_a_scan_in_double_precision() {
+        for kind in KINDS {
+            for (num_rows, dim, count) in [(2, 3, 1), (60, 5, 59), (150, 48, 5)] {
+                let values = rows(kind, num_rows, dim, 1);
+                for database in databases(&values, dim) {
+                    let mut found = vec![Nearest { index: 0, squared_distance: 0.0 }; num_rows * count];
+                    Scan::new(&database, count).nearest_several(&values, Some(0), &mut found);
+                    for (row, found) in found.chunks_exact(count).enumerate() {
+                        let expected = ranked(&values[row * dim..][..dim], &database, Some(row));
+                        assert_eq!(found, &expected[..count], "{kind}, {:?}", database.instructions());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn integers_are_given_up_where_they_rule_nothing_out() {
+        let dim = 32;
+        let values = rows("almost equal", 2000, dim, 1);
+        let database = Database::new(&values, dim, Instructions::best(), true);
+        let mut found = vec![Nearest { index: 0, squared_distance: 0.0 }; 192];
+        let mut scan = Scan::new(&database, 1);
+        scan.nearest(&values[..192 * dim], |_| None, &mut found);
+        assert!(found.iter().enumerate().all(|(row, near)| near.index as usize == row));
+        assert!(database.int8_if_it_pays().is_none());
+        let values = rows("unit rows", 2000, dim, 1);
+        let database = Database::new(&values, dim, Instructions::best(), true);
+        Scan::new(&database, 1).nearest(&values[..192 * dim], |_| None, &mut found);
+        assert!(database.int8_if_it_pays().is_some());
+    }
 }

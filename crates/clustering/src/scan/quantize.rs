@@ -51,7 +51,8 @@ pub(super) fn quantize(row: &[f32], out: &mut [i8]) -> Quantized {
     let mut squares = [0.0_f32; LANES];
     for values in lanes {
         for lane in 0..LANES {
-            largest[lane] = if values[lane].abs() > largest[lane] { values[lane].abs() } else { largest[lane] };
+            largest[lane] =
+                if values[lane].abs() > largest[lane] { values[lane].abs() } else { largest[lane] };
             squares[lane] += values[lane] * values[lane];
         }
     }
@@ -59,7 +60,8 @@ pub(super) fn quantize(row: &[f32], out: &mut [i8]) -> Quantized {
     let squared_norm = squares.iter().sum::<f32>() + tail.iter().map(|value| value * value).sum::<f32>();
     let margin = Margin::new(row.len());
     let norm = margin.above(squared_norm);
-    let least_squared_norm = squared_norm * (2.0 - margin.factor);
+    // Squares below the smallest normal number may be rounded up.
+    let least_squared_norm = squared_norm * (2.0 - margin.factor) - row.len() as f32 * f32::MIN_POSITIVE;
     if largest < SMALLEST_SCALED {
         out.fill(0);
         return Quantized { norm, least_squared_norm, error: norm, ..Default::default() };

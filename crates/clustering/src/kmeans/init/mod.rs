@@ -65,7 +65,8 @@ mod tests {
     fn groups() -> Array2<f32> {
         Array2::from_shape_fn((400, 2), |(i, j)| {
             let (group, member) = (i % 10, i / 10);
-            100.0 * (if j == 0 { group % 4 } else { group / 4 }) as f32 + ((member * 7 + j * 3) % 11) as f32 / 10.0
+            100.0 * (if j == 0 { group % 4 } else { group / 4 }) as f32
+                + ((member * 7 + j * 3) % 11) as f32 / 10.0
         })
     }
 

@@ -44,17 +44,20 @@ pub(super) fn draw(values: &[f64], generator: &mut ChaCha8Rng) -> usize {
 /// Lowers each of `distances` to the squared distance to `centroid` times the weight of the sample.
 pub(super) fn lower_distances(samples: &Samples<'_>, centroid: &[f32], distances: &mut [f64]) {
     let dim = samples.dim();
-    distances.par_chunks_mut(ROWS_PER_BLOCK).enumerate().for_each_init(Vec::new, |buffer, (block, distances)| {
-        let first = block * ROWS_PER_BLOCK;
-        let rows = samples.source.rows(first, distances.len(), buffer);
-        Instructions::best().compile_for(
-            #[inline(always)]
-            || {
-                for (index, (row, distance)) in (first..).zip(rows.chunks_exact(dim).zip(distances)) {
-                    let weight = f64::from(samples.weight(index));
-                    *distance = distance.min(squared_distance(row, centroid) * weight);
-                }
-            },
-        );
-    });
+    distances.par_chunks_mut(ROWS_PER_BLOCK).enumerate().for_each_init(
+        Vec::new,
+        |buffer, (block, distances)| {
+            let first = block * ROWS_PER_BLOCK;
+            let rows = samples.source.rows(first, distances.len(), buffer);
+            Instructions::best().compile_for(
+                #[inline(always)]
+                || {
+                    for (index, (row, distance)) in (first..).zip(rows.chunks_exact(dim).zip(distances)) {
+                        let weight = f64::from(samples.weight(index));
+                        *distance = distance.min(squared_distance(row, centroid) * weight);
+                    }
+                },
+            );
+        },
+    );
 }

@@ -1,6 +1,8 @@
 //! Inner products in single precision with AVX2 and FMA.
 
-use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps};
+use std::arch::x86_64::{
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+};
 
 use super::{F32Tile, PANEL, TILE_ROWS, TileProducts};
 

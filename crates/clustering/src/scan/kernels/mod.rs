@@ -186,3 +186,111 @@ unsafe fn with_avx512<R>(work: impl FnOnce() -> R) -> R {
 unsafe fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn every_f32_kernel_agrees_with_the_plain_one() {
+        let mut generator = ChaCha8Rng::seed_from_u64(1);
+        for dim in [1, 2, 7, 16, 33, 256] {
+            let mut values =
+                |count| -> Vec<f32> { (0..count).map(|_| generator.random_range(-1.0..1.0)).collect() };
+            let (rows, panel) = (values(TILE_ROWS * dim), values(PANEL * dim));
+            let tile = F32Tile { rows: &rows, panel: &panel };
+            let mut expected = [[0.0; PANEL]; TILE_ROWS];
+            Instructions::Scalar.f32_tile(&tile, &mut expected);
+            for instructions in Instructions::available() {
+                let mut products = [[f32::NAN; PANEL]; TILE_ROWS];
+                instructions.f32_tile(&tile, &mut products);
+                for (product, expected) in products.iter().flatten().zip(expected.iter().flatten()) {
+                    // Sums of `dim` products of up to 1 in another order.
+                    let tolerance = dim as f32 * f32::EPSILON;
+                    assert!((product - expected).abs() <= tolerance, "{instructions:?}, dim {dim}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_int8_kernel_agrees_with_the_plain_one_at_the_ends_of_the_range() {
+        let mut generator = ChaCha8Rng::seed_from_u64(2);
+        for row_len in [4, 8, 36, 256, 1024] {
+            for extreme in [false, true] {
+                let mut byte = || if extreme { generator.random::<bool>() } else { true };
+                let mut rows = vec![0_i8; TILE_ROWS * row_len];
+                let mut panel = vec![0_u8; PANEL * row_len];
+                if extreme {
+                    rows.iter_mut().for_each(|value| *value = if byte() { 127 } else { -127 });
+                    panel.iter_mut().for_each(|value| *value = if byte() { 255 } else { 1 });
+                } else {
+                    rows.iter_mut().for_each(|value| *value = generator.random_range(-127..=127));
+                    panel.iter_mut().for_each(|value| *value = generator.random_range(1..=255));
+                }
+                // Powers of two, so that the scores are exact and equal limits are met.
+                let starts: [i32; TILE_ROWS] = std::array::from_fn(|row| row as i32 * 1000 - 5000);
+                let limits: [f32; TILE_ROWS] = std::array::from_fn(|row| 64.0 * row as f32 - 300.0);
+                let tile = Int8Tile {
+                    rows: &rows,
+                    panel: &panel,
+                    starts: &starts,
+                    double_scales: &[0.125; TILE_ROWS],
+                    limits: &limits,
+                    scales: &std::array::from_fn(|column| if column % 2 == 0 { 0.5 } else { 0.03125 }),
+                    squared_norms: &std::array::from_fn(
+                        |column| if column == 31 { f32::INFINITY } else { 2.0 },
+                    ),
+                };
+                let mut expected = TileScores::default();
+                Instructions::Scalar.int8_tile(&tile, &mut expected);
+                for instructions in Instructions::available() {
+                    let mut found = TileScores::default();
+                    instructions.int8_tile(&tile, &mut found);
+                    assert_eq!(found.masks, expected.masks, "{instructions:?}, row_len {row_len}");
+                    for row in 0..TILE_ROWS {
+                        for column in 0..PANEL {
+                            if expected.masks[row][column / 16] >> (column % 16) & 1 == 1 {
+                                assert_eq!(found.scores[row][column], expected.scores[row][column]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_plain_kernels_give_hand_computed_values() {
+        let mut rows = [0.0; TILE_ROWS * 2];
+        rows[2..4].copy_from_slice(&[3.0, -1.0]);
+        let mut panel = [0.0; PANEL * 2];
+        (panel[5], panel[PANEL + 5]) = (10.0, 4.0);
+        let mut products = [[0.0; PANEL]; TILE_ROWS];
+        Instructions::Scalar.f32_tile(&F32Tile { rows: &rows, panel: &panel }, &mut products);
+        // 3 * 10 - 1 * 4
+        assert_eq!(products[1][5], 26.0);
+
+        let mut rows = [0_i8; TILE_ROWS * 4];
+        rows[4..8].copy_from_slice(&[3, -1, 0, 2]);
+        let mut panel = [128_u8; PANEL * 4];
+        panel[5 * 4..6 * 4].copy_from_slice(&[138, 132, 200, 127]);
+        let mut scores = TileScores::default();
+        let tile = Int8Tile {
+            rows: &rows,
+            panel: &panel,
+            starts: &std::array::from_fn(|row| if row == 1 { -128 * 4 } else { 0 }),
+            double_scales: &[2.0; TILE_ROWS],
+            limits: &[0.0; TILE_ROWS],
+            scales: &[0.5; PANEL],
+            squared_norms: &[7.0; PANEL],
+        };
+        Instructions::Scalar.int8_tile(&tile, &mut scores);
+        // 3 * 10 - 1 * 4 + 2 * -1 = 24; 7 - 2 * (24 * 0.5) = -17
+        assert_eq!(scores.scores[1][5], -17.0);
+        assert_eq!(scores.masks[1], [1 << 5, 0]);
+    }
+}
