@@ -23,21 +23,23 @@ pub(super) struct Block<'a> {
 pub(super) struct BlockScratch {
     pub(super) candidates: Vec<Candidates>,
     integers: Vec<i8>,
-    terms: Vec<[RowTerms; TILE_ROWS]>,
+    terms: Vec<TileTerms>,
     scores: TileScores,
     padded_rows: Vec<f32>,
     overflowed: Vec<usize>,
 }
 
 /// What the scores of a tile of rows and their bounds are made of, all in single precision:
-/// `error[i][j] = double_error[i] * norm[j] + double_norm[i] * error[j] + slack[i]`.
+/// `error[i][j] = double_errors[i] * norm[j] + double_norms[i] * error[j] + slacks[i]`.
 #[derive(Debug, Clone, Copy, Default)]
-struct RowTerms {
-    double_scale: f32,
-    start: i32,
-    double_error: f32,
-    double_norm: f32,
-    slack: f32,
+struct TileTerms {
+    double_scales: [f32; TILE_ROWS],
+    starts: [i32; TILE_ROWS],
+    double_errors: [f32; TILE_ROWS],
+    double_norms: [f32; TILE_ROWS],
+    slacks: [f32; TILE_ROWS],
+    /// The limits of the candidates; none passes that of padding.
+    limits: [f32; TILE_ROWS],
 }
 
 impl BlockScratch {
@@ -85,21 +87,22 @@ impl BlockScratch {
         self.integers.clear();
         self.integers.resize(num_tiles * TILE_ROWS * row_len, 0);
         self.terms.clear();
-        self.terms.resize(num_tiles, [RowTerms::default(); TILE_ROWS]);
+        let padding = TileTerms { limits: [f32::NEG_INFINITY; TILE_ROWS], ..Default::default() };
+        self.terms.resize(num_tiles, padding);
         let underflow = dim as f32 * f32::MIN_POSITIVE;
         let rows = block.rows.chunks_exact(dim).zip(self.integers.chunks_exact_mut(row_len));
         for (index, (row, integers)) in rows.enumerate() {
             let quantized = quantize(row, integers);
             let slack = SLACK * (quantized.norm + database.largest_norm).powi(2) + underflow;
-            self.terms[index / TILE_ROWS][index % TILE_ROWS] = RowTerms {
-                double_scale: 2.0 * quantized.scale,
-                start: -128 * quantized.sum,
-                double_error: 2.0 * quantized.error,
-                double_norm: 2.0 * quantized.rounded_norm,
-                slack,
-            };
+            let (terms, row) = (&mut self.terms[index / TILE_ROWS], index % TILE_ROWS);
+            terms.double_scales[row] = 2.0 * quantized.scale;
+            terms.starts[row] = -128 * quantized.sum;
+            terms.double_errors[row] = 2.0 * quantized.error;
+            terms.double_norms[row] = 2.0 * quantized.rounded_norm;
+            terms.slacks[row] = slack;
             // ||x - c||^2 - ||x||^2 is the score of c.
             let limit = distance_limit(index) as f32 - quantized.least_squared_norm + slack;
+            terms.limits[row] = limit;
             self.candidates[index].reset(limit);
         }
         for panel in 0..panels.terms.len() {
@@ -120,39 +123,41 @@ impl BlockScratch {
     ) {
         let row_len = panels.row_len;
         let columns = &panels.terms[panel];
-        let rows = &self.terms[tile];
+        let terms = &mut self.terms[tile];
         let first_row = tile * TILE_ROWS;
-        let num_rows = (block.rows.len() / database.dim() - first_row).min(TILE_ROWS);
-        let candidates = &mut self.candidates[first_row..][..num_rows];
-        let mut limits = [f32::NEG_INFINITY; TILE_ROWS];
-        for ((limit, terms), candidates) in limits.iter_mut().zip(rows).zip(candidates.iter()) {
-            *limit = candidates.limit()
-                + (terms.double_error * columns.largest_norm
-                    + terms.double_norm * columns.largest_error
-                    + terms.slack);
+        let mut limits = [0.0; TILE_ROWS];
+        for row in 0..TILE_ROWS {
+            limits[row] = terms.limits[row]
+                + (terms.double_errors[row] * columns.largest_norm
+                    + terms.double_norms[row] * columns.largest_error
+                    + terms.slacks[row]);
         }
         let inputs = Int8Tile {
             rows: &self.integers[first_row * row_len..][..TILE_ROWS * row_len],
             panel: &panels.values[panel * PANEL * row_len..][..PANEL * row_len],
-            starts: &rows.map(|terms| terms.start),
-            double_scales: &rows.map(|terms| terms.double_scale),
+            starts: &terms.starts,
+            double_scales: &terms.double_scales,
             limits: &limits,
             scales: &columns.scales,
             squared_norms: &database.squared_norms[panel],
         };
         database.instructions().int8_tile(&inputs, &mut self.scores);
-        for (row, candidates) in candidates.iter_mut().enumerate() {
+        // Padding rows pass nothing, so `row` is one of the block.
+        for row in (0..TILE_ROWS).filter(|&row| self.scores.masks[row] != [0; 2]) {
             let [low, high] = self.scores.masks[row];
-            let mut mask = u32::from(low) | (u32::from(high) << 16);
-            while mask != 0 {
-                let column = mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                let score = self.scores.scores[row][column];
-                let error = rows[row].double_error * columns.norms[column]
-                    + rows[row].double_norm * columns.errors[column]
-                    + rows[row].slack;
-                offer(candidates, database, block, first_row + row, panel * PANEL + column, score, error);
-            }
+            let candidates = &mut self.candidates[first_row + row];
+            let mut found = Found {
+                mask: u32::from(low) | (u32::from(high) << 16),
+                scores: self.scores.scores[row],
+                errors: std::array::from_fn(|column| {
+                    terms.double_errors[row] * columns.norms[column]
+                        + terms.double_norms[row] * columns.errors[column]
+                        + terms.slacks[row]
+                }),
+            };
+            found.drop_padding_and_self(database, block, first_row + row, panel);
+            found.offer(candidates, panel);
+            terms.limits[row] = candidates.limit();
         }
     }
 
@@ -194,9 +199,9 @@ impl BlockScratch {
                         any |= scores[column] <= limit;
                     }
                     if any {
-                        for (column, &score) in scores.iter().enumerate() {
-                            offer(candidates, database, block, row, panel * PANEL + column, score, error);
-                        }
+                        let mut found = Found { mask: u32::MAX, scores, errors: [error; PANEL] };
+                        found.drop_padding_and_self(database, block, row, panel);
+                        found.offer(candidates, panel);
                     }
                 }
             }
@@ -204,19 +209,45 @@ impl BlockScratch {
     }
 }
 
-/// Takes a score into account that is off by at most `error`, unless it is that of padding or of the row itself.
-#[inline]
-fn offer(
-    candidates: &mut Candidates,
-    database: &Database<'_>,
-    block: Block<'_>,
-    row: usize,
-    index: usize,
-    score: f32,
-    error: f32,
-) {
-    let is_excluded = block.first_excluded.is_some_and(|first| first + row == index);
-    if index < database.num_rows() && !is_excluded {
-        candidates.push(Candidate { lower: score - error, upper: score + error, index: index as u32 });
+/// The scores of a row in one panel, for the columns of which `mask` has a bit.
+struct Found {
+    mask: u32,
+    scores: [f32; PANEL],
+    errors: [f32; PANEL],
+}
+
+impl Found {
+    fn drop_padding_and_self(&mut self, database: &Database<'_>, block: Block<'_>, row: usize, panel: usize) {
+        let first = panel * PANEL;
+        let num_columns = (database.num_rows() - first).min(PANEL);
+        self.mask &= u32::MAX >> (PANEL - num_columns);
+        if let Some(own) = block.first_excluded.map(|excluded| excluded + row)
+            && (first..first + num_columns).contains(&own)
+        {
+            self.mask &= !(1 << (own - first));
+        }
+    }
+
+    /// Takes the columns into account.
+    #[inline(always)]
+    fn offer(&self, candidates: &mut Candidates, panel: usize) {
+        if candidates.count() == 1 {
+            // Before any is kept, so that few are.
+            let mut lowest = f32::INFINITY;
+            for column in 0..PANEL {
+                let is_set = self.mask >> column & 1 == 1;
+                let upper = if is_set { self.scores[column] + self.errors[column] } else { f32::INFINITY };
+                lowest = if upper < lowest { upper } else { lowest };
+            }
+            candidates.lower_limit(lowest);
+        }
+        let mut mask = self.mask;
+        while mask != 0 {
+            let column = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            let (score, error) = (self.scores[column], self.errors[column]);
+            let index = (panel * PANEL + column) as u32;
+            candidates.push(Candidate { lower: score - error, upper: score + error, index });
+        }
     }
 }

@@ -39,6 +39,11 @@ impl Candidates {
         self.has_overflowed = false;
     }
 
+    /// Number of rows sought.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Rows with a higher lower bound are none of the nearest.
     pub(super) fn limit(&self) -> f32 {
         self.limit
@@ -55,6 +60,7 @@ impl Candidates {
     }
 
     /// Takes a row into account.
+    #[inline]
     pub(super) fn push(&mut self, candidate: Candidate) {
         if candidate.lower > self.limit {
             return;
@@ -73,7 +79,8 @@ impl Candidates {
         self.list.push(candidate);
     }
 
-    fn lower_limit(&mut self, upper: f32) {
+    /// Takes into account that a row has this upper bound.
+    pub(super) fn lower_limit(&mut self, upper: f32) {
         if upper >= self.limit {
             return;
         }

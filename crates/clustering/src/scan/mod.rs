@@ -19,6 +19,8 @@ mod quantize;
 pub(crate) use database::Database;
 pub(crate) use kernels::Instructions;
 
+use std::cmp::Ordering;
+
 use crate::feature_matrix::squared_distance;
 use block::{Block, BlockScratch};
 
@@ -55,35 +57,40 @@ impl<'a> Scan<'a> {
         guess: impl Fn(usize) -> Option<u32>,
         out: &mut [Nearest],
     ) {
-        let Self { database, scratch, known, .. } = self;
-        database.instructions().compile_for(
+        self.database.instructions().compile_for(
             #[inline(always)]
-            || {
-                let dim = database.dim();
-                known.clear();
-                known.extend(rows.chunks_exact(dim).enumerate().map(|(row, values)| {
-                    guess(row).map(|index| Nearest {
-                        index,
-                        squared_distance: squared_distance(values, database.row(index)),
-                    })
-                }));
-                let block = Block { rows, first_excluded: None };
-                let limit = |row: usize| known[row].map_or(f64::INFINITY, |near| near.squared_distance);
-                scratch.scan(database, block, 1, limit);
-                for (row, (values, out)) in rows.chunks_exact(dim).zip(out).enumerate() {
-                    let candidates = &scratch.candidates[row];
-                    let distance = |index| match known[row] {
-                        Some(near) if near.index == index => near.squared_distance,
-                        _ => squared_distance(values, database.row(index)),
-                    };
-                    *out = if candidates.has_overflowed() {
-                        nearest_of(0..database.num_rows() as u32, distance)
-                    } else {
-                        nearest_of(candidates.remaining(), distance)
-                    };
-                }
-            },
+            || self.nearest_inlined(rows, guess, out),
         );
+    }
+
+    #[inline(always)]
+    fn nearest_inlined(&mut self, rows: &[f32], guess: impl Fn(usize) -> Option<u32>, out: &mut [Nearest]) {
+        let Self { database, scratch, known, .. } = self;
+        known.clear();
+        for (row, values) in rows.chunks_exact(database.dim()).enumerate() {
+            known.push(match guess(row) {
+                Some(index) => Some(measure(database, values, index)),
+                None => None,
+            });
+        }
+        let limit = |row: usize| known[row].map_or(f64::INFINITY, |near| near.squared_distance);
+        scratch.scan(database, Block { rows, first_excluded: None }, 1, limit);
+        for (row, (values, out)) in rows.chunks_exact(database.dim()).zip(out).enumerate() {
+            let candidates = &scratch.candidates[row];
+            *out = Nearest { index: 0, squared_distance: f64::INFINITY };
+            if candidates.has_overflowed() {
+                for index in 0..database.num_rows() as u32 {
+                    out.improve(measure(database, values, index));
+                }
+            } else {
+                for index in candidates.remaining() {
+                    out.improve(match known[row] {
+                        Some(near) if near.index == index => near,
+                        _ => measure(database, values, index),
+                    });
+                }
+            }
+        }
     }
 
     /// Finds the `count` nearest database rows of each of `rows`, nearest first, the lowest index first among equals,
@@ -95,51 +102,55 @@ impl<'a> Scan<'a> {
         first_excluded: Option<usize>,
         out: &mut [Nearest],
     ) {
-        let Self { database, count, scratch, .. } = self;
-        let count = *count;
-        database.instructions().compile_for(
+        self.database.instructions().compile_for(
             #[inline(always)]
-            || {
-                let dim = database.dim();
-                scratch.scan(database, Block { rows, first_excluded }, count, |_| f64::INFINITY);
-                let mut ranked = Vec::new();
-                for (row, (values, out)) in
-                    rows.chunks_exact(dim).zip(out.chunks_exact_mut(count)).enumerate()
-                {
-                    let candidates = &scratch.candidates[row];
-                    let near = |index| Nearest {
-                        index,
-                        squared_distance: squared_distance(values, database.row(index)),
-                    };
-                    ranked.clear();
-                    if candidates.has_overflowed() {
-                        let excluded = first_excluded.map(|first| (first + row) as u32);
-                        let others = (0..database.num_rows() as u32).filter(|&index| Some(index) != excluded);
-                        ranked.extend(others.map(near));
-                    } else {
-                        ranked.extend(candidates.remaining().map(near));
-                    }
-                    ranked.sort_unstable_by(|a, b| {
-                        a.squared_distance.total_cmp(&b.squared_distance).then(a.index.cmp(&b.index))
-                    });
-                    out.copy_from_slice(&ranked[..count]);
-                }
-            },
+            || self.nearest_several_inlined(rows, first_excluded, out),
         );
+    }
+
+    #[inline(always)]
+    fn nearest_several_inlined(&mut self, rows: &[f32], first_excluded: Option<usize>, out: &mut [Nearest]) {
+        let Self { database, count, scratch, .. } = self;
+        scratch.scan(database, Block { rows, first_excluded }, *count, |_| f64::INFINITY);
+        let mut ranked = Vec::new();
+        let outs = out.chunks_exact_mut(*count);
+        for (row, (values, out)) in rows.chunks_exact(database.dim()).zip(outs).enumerate() {
+            let candidates = &scratch.candidates[row];
+            ranked.clear();
+            if candidates.has_overflowed() {
+                let excluded = first_excluded.map(|first| (first + row) as u32);
+                for index in (0..database.num_rows() as u32).filter(|&index| Some(index) != excluded) {
+                    ranked.push(measure(database, values, index));
+                }
+            } else {
+                for index in candidates.remaining() {
+                    ranked.push(measure(database, values, index));
+                }
+            }
+            ranked.sort_unstable_by(Nearest::compare);
+            out.copy_from_slice(&ranked[..*count]);
+        }
     }
 }
 
-/// The nearest of `indices`, which ascend.
-#[inline(always)]
-fn nearest_of(indices: impl Iterator<Item = u32>, distance: impl Fn(u32) -> f64) -> Nearest {
-    let mut nearest = Nearest { index: 0, squared_distance: f64::INFINITY };
-    for index in indices {
-        let squared_distance = distance(index);
-        if squared_distance < nearest.squared_distance {
-            nearest = Nearest { index, squared_distance };
+impl Nearest {
+    /// Takes `other` if it is nearer; rows are offered in ascending order.
+    #[inline(always)]
+    fn improve(&mut self, other: Self) {
+        if other.squared_distance < self.squared_distance {
+            *self = other;
         }
     }
-    nearest
+
+    /// Nearest first, the lowest index first among equals.
+    fn compare(&self, other: &Self) -> Ordering {
+        self.squared_distance.total_cmp(&other.squared_distance).then(self.index.cmp(&other.index))
+    }
+}
+
+#[inline(always)]
+fn measure(database: &Database<'_>, values: &[f32], index: u32) -> Nearest {
+    Nearest { index, squared_distance: squared_distance(values, database.row(index)) }
 }
 
 #[cfg(test)]
@@ -211,7 +222,7 @@ mod tests {
         let mut ranked: Vec<Nearest> = others
             .map(|index| Nearest { index, squared_distance: squared_distance(row, database.row(index)) })
             .collect();
-        ranked.sort_by(|a, b| a.squared_distance.total_cmp(&b.squared_distance).then(a.index.cmp(&b.index)));
+        ranked.sort_by(Nearest::compare);
         ranked
     }
 
