@@ -1,6 +1,9 @@
 //! Measures of agreement, computed from the table of label pairs.
 
+use rayon::prelude::*;
+
 use super::Contingency;
+use super::contingency::Cell;
 
 /// By which mean of the two entropies the mutual information is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +18,15 @@ impl Contingency {
     /// Mutual information of the two labellings in nats, at least 0.
     pub fn mutual_information(&self) -> f64 {
         let num_samples = self.num_samples() as f64;
-        let terms = self.sized_cells().map(|cell| {
+        let term = |cell: Cell| {
             let count = cell.count as f64;
             let expected = cell.first_size as f64 * (cell.second_size as f64 / num_samples);
             count / num_samples * (count / expected).ln()
-        });
-        terms.sum::<f64>().max(0.0)
+        };
+        let num_rows = self.first_sizes().len();
+        let row_sums: Vec<f64> =
+            (0..num_rows).into_par_iter().map(|row| self.sized_row(row).map(term).sum()).collect();
+        row_sums.iter().sum::<f64>().max(0.0)
     }
 
     /// Normalised mutual information, `I(a, b) / mean(H(a), H(b))`, from 0 to 1.

@@ -5,7 +5,9 @@
 //! 2010; Hubert, Arabie, *Comparing partitions*, 1985.
 
 mod contingency;
+mod labelling;
 mod measures;
+mod pair_counts;
 
 pub use contingency::{Contingency, contingency};
 pub use measures::NmiNorm;
