@@ -87,6 +87,17 @@ pub enum ClusteringError {
     /// A measure of no samples at all.
     #[error("no labels were given: the measure needs at least one sample")]
     NoLabels,
+    /// A silhouette of samples that are all in one cluster or each in its own.
+    #[error(
+        "the silhouette of {num_samples} samples in {num_clusters} clusters is not defined: there must be at least 2 \
+         clusters and fewer clusters than samples"
+    )]
+    SilhouetteUndefined {
+        /// Samples measured.
+        num_samples: usize,
+        /// Clusters that occur among them.
+        num_clusters: usize,
+    },
     /// The observer asked to stop.
     #[error("the clustering was cancelled")]
     Cancelled,

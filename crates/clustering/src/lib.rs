@@ -11,7 +11,8 @@
 //! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of the two was configured;
 //! - [`ClusterModel`]: whitening and centroids together, to assign new images and to save in a file;
 //! - [`nearest_neighbors`]: exact k-nearest-neighbour search;
-//! - [`nmi`], [`adjusted_rand_index`], [`purity`]: agreement of two labellings.
+//! - [`nmi`], [`adjusted_rand_index`], [`purity`], [`clustering_accuracy`]: agreement of two labellings;
+//! - [`silhouette`], [`cluster_balance`]: how well apart and how even the clusters are, without labels.
 //!
 //! Matrices are `[num_samples, feature_dim]`, one sample per row, `f32`. Work is spread over the current rayon
 //! thread pool; the results have the same bits for any number of threads, because blocks are cut at fixed places
@@ -54,7 +55,10 @@ pub use error::ClusteringError;
 pub use feature_source::FeatureSource;
 pub use kmeans::{KMeans, KMeansConfig, assign};
 pub use knn::{Neighbors, nearest_neighbors};
-pub use metrics::{Contingency, NmiNorm, adjusted_rand_index, contingency, nmi, purity};
+pub use metrics::{
+    ClusterBalance, Contingency, NmiNorm, SilhouetteConfig, adjusted_rand_index, cluster_balance,
+    clustering_accuracy, contingency, nmi, purity, silhouette,
+};
 pub use model::ClusterModel;
 pub use pic::{Pic, PicConfig};
 pub use whitening::{Whitening, WhiteningConfig};

@@ -5,6 +5,7 @@ use std::iter::repeat_n;
 use rayon::prelude::*;
 
 use super::labelling::Labelling;
+use super::matching::largest_matching;
 use super::pair_counts::count_pairs;
 use crate::ClusteringError;
 
@@ -130,6 +131,35 @@ impl Contingency {
         self.cells[range.clone()].iter().zip(&self.second_positions[range]).map(move |(cell, &position)| {
             Cell { count: cell.2, first_size, second_size: self.second_sizes[position as usize] }
         })
+    }
+
+    /// Most samples in cells of which no two share a first or a second label.
+    pub(super) fn matched_samples(&self) -> i64 {
+        let (num_first, num_second) = (self.first_sizes.len(), self.second_sizes.len());
+        // One search for each row, so the rows are the side with fewer labels.
+        let is_transposed = num_second < num_first;
+        let (num_rows, num_columns) =
+            if is_transposed { (num_second, num_first) } else { (num_first, num_second) };
+        let cells = || {
+            let first = (0..)
+                .zip(self.row_offsets.windows(2))
+                .flat_map(|(i, range)| repeat_n(i, range[1] - range[0]));
+            let both = first.zip(&self.second_positions).zip(&self.cells);
+            both.map(move |((i, &j), cell)| if is_transposed { (j, i, cell.2) } else { (i, j, cell.2) })
+        };
+        let mut offsets = vec![0; num_rows + 1];
+        cells().for_each(|(row, _, _)| offsets[row as usize + 1] += 1);
+        for row in 0..num_rows {
+            offsets[row + 1] += offsets[row];
+        }
+        let mut next = offsets.clone();
+        let mut by_row = vec![(0, 0); self.cells.len()];
+        for (row, column, count) in cells() {
+            let position = &mut next[row as usize];
+            by_row[*position] = (column, count as i64); // below 2^32, the limit of the number of samples
+            *position += 1;
+        }
+        largest_matching(&offsets, &by_row, num_columns)
     }
 }
 
