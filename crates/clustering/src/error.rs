@@ -38,6 +38,14 @@ pub enum ClusteringError {
         /// Rows of the database, less the query itself where it is excluded.
         num_candidates: usize,
     },
+    /// A link of a neighbour graph that cannot be.
+    #[error("row {row} of the neighbour graph {problem}")]
+    InvalidNeighbor {
+        /// The first such row, counted from 0.
+        row: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// More rows than a 32-bit row number can name.
     #[error("{num_samples} samples are more than the 4,294,967,295 that this crate can number")]
     TooManySamples {

@@ -3,6 +3,7 @@
 mod config;
 mod fit;
 mod graph;
+mod links;
 mod maxima;
 
 pub use config::{Pic, PicConfig};
