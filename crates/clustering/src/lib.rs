@@ -7,8 +7,9 @@
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
 //! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of faiss;
-//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code;
-//! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of the two was configured;
+//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds the number of
+//!   clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given number;
+//! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of them was configured;
 //! - [`ClusterModel`]: whitening and centroids together, to assign new images and to save in a file;
 //! - [`nearest_neighbors`]: exact k-nearest-neighbour search;
 //! - [`nmi`], [`adjusted_rand_index`], [`purity`], [`clustering_accuracy`]: agreement of two labellings;
@@ -60,5 +61,5 @@ pub use metrics::{
     clustering_accuracy, contingency, nmi, purity, silhouette,
 };
 pub use model::ClusterModel;
-pub use pic::{Pic, PicConfig};
+pub use pic::{LinCohenPic, LinCohenPicConfig, Pic, PicConfig};
 pub use whitening::{Whitening, WhiteningConfig};

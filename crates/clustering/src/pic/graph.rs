@@ -75,6 +75,16 @@ impl Graph {
         self.columns[range.clone()].iter().copied().zip(self.weights[range].iter().copied())
     }
 
+    /// Writes `map(row, (W values)[row])` to `out`, for each row.
+    pub(super) fn multiply(&self, values: &[f64], out: &mut [f64], map: impl Fn(usize, f64) -> f64 + Sync) {
+        out.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, out)| {
+            for (row, out) in (task * ROWS_PER_TASK..).zip(out) {
+                let sum = self.row(row).map(|(column, weight)| weight * values[column as usize]).sum();
+                *out = map(row, sum);
+            }
+        });
+    }
+
     /// `v <- u / ||u||_1` with `u = damping W v + (1 - damping) / n`, from `v = 1/n`: at most `num_iterations` times,
     /// or until the bits stay the same, after which they would for ever. `[num_rows]`.
     pub(super) fn iterate(&self, damping: f64, num_iterations: usize) -> Vec<f64> {
@@ -83,13 +93,7 @@ impl Graph {
         let mut values = vec![1.0 / num_rows as f64; num_rows];
         let mut next = vec![0.0; num_rows];
         for _ in 0..num_iterations {
-            next.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, out)| {
-                for (row, out) in (task * ROWS_PER_TASK..).zip(out) {
-                    let sum: f64 =
-                        self.row(row).map(|(column, weight)| weight * values[column as usize]).sum();
-                    *out = damping * sum + constant;
-                }
-            });
+            self.multiply(&values, &mut next, |_, sum| damping * sum + constant);
             let norm: f64 = next.iter().sum(); // all are positive
             next.iter_mut().for_each(|value| *value /= norm);
             std::mem::swap(&mut values, &mut next);
