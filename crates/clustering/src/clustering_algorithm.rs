@@ -6,7 +6,7 @@ use std::time::Duration;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use crate::{Assignments, ClusteringError, KMeansConfig, PicConfig};
+use crate::{Assignments, ClusteringError, KMeansConfig, LinCohenPicConfig, PicConfig};
 
 /// Groups the rows of a feature matrix.
 pub trait ClusteringAlgorithm: Send + Sync {
@@ -38,8 +38,9 @@ pub trait ClusteringObserver {
         ControlFlow::Continue(())
     }
 
-    /// Called by [`Pic`](crate::Pic) while it searches the nearest neighbours of `num_rows` rows, of which
-    /// `num_rows_done` are finished; `Break` ends the run with [`ClusteringError::Cancelled`].
+    /// Called by [`Pic`](crate::Pic) and [`LinCohenPic`](crate::LinCohenPic) while they search the nearest neighbours
+    /// of `num_rows` rows, of which `num_rows_done` are finished; `Break` ends the run with
+    /// [`ClusteringError::Cancelled`].
     fn neighbors_found(&mut self, _num_rows_done: usize, _num_rows: usize) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
@@ -69,7 +70,8 @@ pub struct IterationStats {
 pub struct Clustering {
     /// The cluster of each sample. For k-means: the nearest of `centroids`, the lowest index among equals.
     pub assignments: Assignments,
-    /// `[num_clusters, feature_dim]`. For PIC: the mean of the members of each cluster.
+    /// `[num_clusters, feature_dim]`. For PIC: the mean of the members of each cluster, 0
+    /// for an empty one.
     pub centroids: Array2<f32>,
     /// Squared Euclidean distance of each sample to its centroid, `[num_samples]`.
     pub squared_distances: Vec<f32>,
@@ -79,7 +81,8 @@ pub struct Clustering {
     pub iterations: Vec<IterationStats>,
 }
 
-/// The choice of the algorithm with its settings; in files the key `algorithm` is `kmeans` or `pic`.
+/// The choice of the algorithm with its settings; in files the key `algorithm` is `kmeans`, `pic` or
+/// `lin-cohen-pic`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "algorithm", rename_all = "lowercase")]
 pub enum ClusteringConfig {
@@ -87,6 +90,9 @@ pub enum ClusteringConfig {
     KMeans(KMeansConfig),
     /// Power Iteration Clustering, which finds the number of clusters by itself.
     Pic(PicConfig),
+    /// Power Iteration Clustering as published, with a given number of clusters.
+    #[serde(rename = "lin-cohen-pic")]
+    LinCohenPic(LinCohenPicConfig),
 }
 
 impl Default for ClusteringConfig {
@@ -104,6 +110,7 @@ impl ClusteringConfig {
         match self {
             Self::KMeans(config) => config.validate(),
             Self::Pic(config) => config.validate(),
+            Self::LinCohenPic(config) => config.validate(),
         }
     }
 
@@ -115,6 +122,7 @@ impl ClusteringConfig {
         Ok(match self {
             Self::KMeans(config) => Box::new(config.init()?),
             Self::Pic(config) => Box::new(config.init()?),
+            Self::LinCohenPic(config) => Box::new(config.init()?),
         })
     }
 }
@@ -140,6 +148,12 @@ mod tests {
         let config: ClusteringConfig = serde_json::from_str(r#"{"algorithm": "pic"}"#).unwrap();
         assert_eq!(config, ClusteringConfig::Pic(PicConfig::default()));
         assert_eq!(config.init().unwrap().name(), "pic");
+
+        let config: ClusteringConfig =
+            serde_json::from_str(r#"{"algorithm": "lin-cohen-pic", "num_clusters": 12}"#).unwrap();
+        let expected = LinCohenPicConfig { num_clusters: 12, ..Default::default() };
+        assert_eq!(config, ClusteringConfig::LinCohenPic(expected));
+        assert_eq!(config.init().unwrap().name(), "lin-cohen-pic");
     }
 
     #[test]
@@ -150,7 +164,11 @@ mod tests {
 
     #[test]
     fn a_config_survives_the_way_through_a_file() {
-        for config in [ClusteringConfig::default(), ClusteringConfig::Pic(PicConfig::default())] {
+        for config in [
+            ClusteringConfig::default(),
+            ClusteringConfig::Pic(PicConfig::default()),
+            ClusteringConfig::LinCohenPic(LinCohenPicConfig::default()),
+        ] {
             let text = serde_json::to_string(&config).unwrap();
             assert_eq!(serde_json::from_str::<ClusteringConfig>(&text).unwrap(), config);
         }

@@ -46,6 +46,14 @@ pub enum ClusteringError {
         /// Rows of the database, less the query itself where it is excluded.
         num_candidates: usize,
     },
+    /// A link of a neighbour graph that cannot be.
+    #[error("row {row} of the neighbour graph {problem}")]
+    InvalidNeighbor {
+        /// The first such row, counted from 0.
+        row: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// More rows than a 32-bit row number can name.
     #[error("{num_samples} samples are more than the 4,294,967,295 that this crate can number")]
     TooManySamples {
@@ -95,6 +103,17 @@ pub enum ClusteringError {
     /// A measure of no samples at all.
     #[error("no labels were given: the measure needs at least one sample")]
     NoLabels,
+    /// A silhouette of samples that are all in one cluster or each in its own.
+    #[error(
+        "the silhouette of {num_samples} samples in {num_clusters} clusters is not defined: there must be at least 2 \
+         clusters and fewer clusters than samples"
+    )]
+    SilhouetteUndefined {
+        /// Samples measured.
+        num_samples: usize,
+        /// Clusters that occur among them.
+        num_clusters: usize,
+    },
     /// The observer asked to stop.
     #[error("the clustering was cancelled")]
     Cancelled,

@@ -7,11 +7,13 @@
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
 //! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of faiss;
-//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code;
-//! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of the two was configured;
+//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds the number of
+//!   clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given number;
+//! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of them was configured;
 //! - [`ClusterModel`]: whitening and centroids together, to assign new images and to save in a file;
 //! - [`nearest_neighbors`]: exact k-nearest-neighbour search;
-//! - [`nmi`], [`adjusted_rand_index`], [`purity`]: agreement of two labellings.
+//! - [`nmi`], [`adjusted_rand_index`], [`purity`], [`clustering_accuracy`]: agreement of two labellings;
+//! - [`silhouette`], [`cluster_balance`]: how well apart and how even the clusters are, without labels.
 //!
 //! Matrices are `[num_samples, feature_dim]`, one sample per row, `f32`. Work is spread over the current rayon
 //! thread pool; the results have the same bits for any number of threads, because blocks are cut at fixed places
@@ -58,7 +60,10 @@ pub use kmeans::{
     Initialization, KMeans, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision, assign, assign_source,
 };
 pub use knn::{Neighbors, nearest_neighbors};
-pub use metrics::{Contingency, NmiNorm, adjusted_rand_index, contingency, nmi, purity};
+pub use metrics::{
+    ClusterBalance, Contingency, NmiNorm, SilhouetteConfig, adjusted_rand_index, cluster_balance,
+    clustering_accuracy, contingency, nmi, purity, silhouette,
+};
 pub use model::ClusterModel;
-pub use pic::{Pic, PicConfig};
+pub use pic::{LinCohenPic, LinCohenPicConfig, Pic, PicConfig};
 pub use whitening::{Whitening, WhiteningConfig};

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use deepcluster_clustering::{
-    ClusterModel, Clustering, ClusteringAlgorithm, ClusteringError, KMeansConfig, PicConfig, WhiteningConfig,
-    assign, contingency, nearest_neighbors,
+    ClusterModel, Clustering, ClusteringAlgorithm, ClusteringError, KMeansConfig, LinCohenPicConfig,
+    PicConfig, SilhouetteConfig, WhiteningConfig, assign, contingency, nearest_neighbors, silhouette,
 };
 use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
@@ -149,8 +149,16 @@ fn any_number_of_threads_gives_the_same_bits() {
                 (kmeans.assignments, kmeans.centroids, kmeans.squared_distances, kmeans.inertia, inertias);
             let pic = PicConfig { kernel_bandwidth: 1.0, ..Default::default() }.init().unwrap();
             let pic = pic.cluster(rows, 3, &mut ()).unwrap();
+            let lin_cohen =
+                LinCohenPicConfig { num_clusters: 30, kernel_bandwidth: 1.0, ..Default::default() };
+            let lin_cohen = lin_cohen.init().unwrap().cluster(rows, 3, &mut ()).unwrap();
+            let silhouette = silhouette(rows, &kmeans.0, &SilhouetteConfig { max_samples: 700, seed: 2 })
+                .unwrap()
+                .to_bits();
+            let table = contingency(kmeans.0.labels(), pic.assignments.labels()).unwrap();
+            let information = table.mutual_information().to_bits();
             let neighbors = nearest_neighbors(rows, rows, 7, true).unwrap();
-            (whitenings, kmeans, pic, neighbors)
+            (whitenings, kmeans, pic, neighbors, lin_cohen, silhouette, information)
         })
     };
     let one = run(1);

@@ -1,7 +1,12 @@
 //! The sparse table of how often each pair of labels occurs.
 
+use std::iter::repeat_n;
+
 use rayon::prelude::*;
 
+use super::labelling::Labelling;
+use super::matching::largest_matching;
+use super::pair_counts::count_pairs;
 use crate::ClusteringError;
 
 /// How many samples have label `a` in one labelling and label `b` in the other, made by [`contingency`]; only pairs
@@ -10,10 +15,12 @@ use crate::ClusteringError;
 pub struct Contingency {
     num_samples: u64,
     cells: Vec<(u32, u32, u64)>,
+    /// Where the cells of each first label begin in `cells`, and their end.
+    row_offsets: Vec<usize>,
     first_sizes: Vec<u64>,
     second_sizes: Vec<u64>,
     /// For each cell the position of its second label in `second_sizes`.
-    second_positions: Vec<usize>,
+    second_positions: Vec<u32>,
 }
 
 /// One pair of labels that occurs, with the sizes of its clusters in both labellings.
@@ -26,11 +33,13 @@ pub(super) struct Cell {
 
 /// Counts the pairs of labels of two labellings of the same samples, `[num_samples]` each. Any numbers may be labels.
 ///
-/// Costs one sort of the samples; memory is `O(num_samples)`, never the product of the numbers of labels.
+/// Costs `O(num_samples)`, or a sort of the samples if labels exceed four times their number; memory is
+/// `O(num_samples)`, never the product of the numbers of labels.
 ///
 /// # Errors
 /// - [`ClusteringError::DimensionMismatch`]: the labellings differ in length.
 /// - [`ClusteringError::NoLabels`]: they are empty.
+/// - [`ClusteringError::TooManySamples`]: their length exceeds `u32::MAX`.
 pub fn contingency(a: &[u32], b: &[u32]) -> Result<Contingency, ClusteringError> {
     if a.len() != b.len() {
         return Err(ClusteringError::DimensionMismatch {
@@ -42,23 +51,46 @@ pub fn contingency(a: &[u32], b: &[u32]) -> Result<Contingency, ClusteringError>
     if a.is_empty() {
         return Err(ClusteringError::NoLabels);
     }
-    let mut pairs: Vec<(u32, u32)> = a.iter().copied().zip(b.iter().copied()).collect();
-    pairs.par_sort_unstable(); // equal pairs cannot be told apart, so the order is unique
-    let cells: Vec<(u32, u32, u64)> =
-        pairs.chunk_by(|x, y| x == y).map(|run| (run[0].0, run[0].1, run.len() as u64)).collect();
-    let size = |run: &[(u32, u32, u64)]| run.iter().map(|cell| cell.2).sum();
-    let first_sizes = cells.chunk_by(|x, y| x.0 == y.0).map(size).collect();
-    let mut by_second: Vec<usize> = (0..cells.len()).collect();
-    by_second.sort_unstable_by_key(|&index| (cells[index].1, index));
-    let mut second_sizes = Vec::new();
-    let mut second_positions = vec![0; cells.len()];
-    for run in by_second.chunk_by(|&x, &y| cells[x].1 == cells[y].1) {
-        for &index in run {
-            second_positions[index] = second_sizes.len();
-        }
-        second_sizes.push(run.iter().map(|&index| cells[index].2).sum());
+    if u32::try_from(a.len()).is_err() {
+        return Err(ClusteringError::TooManySamples { num_samples: a.len() });
     }
-    Ok(Contingency { num_samples: a.len() as u64, cells, first_sizes, second_sizes, second_positions })
+    let (first, second) = rayon::join(|| Labelling::new(a), || Labelling::new(b));
+    let parts = count_pairs(&first, &second);
+    let mut row_offsets = Vec::with_capacity(first.labels.len() + 1);
+    row_offsets.push(0);
+    let mut num_cells = 0;
+    for length in parts.iter().flat_map(|rows| &rows.lengths) {
+        num_cells += length;
+        row_offsets.push(num_cells);
+    }
+    let mut cells = vec![(0, 0, 0); num_cells];
+    let mut second_positions = vec![0; num_cells];
+    let mut targets = Vec::with_capacity(parts.len());
+    let (mut labels, mut free_cells, mut free_positions) =
+        (&first.labels[..], &mut cells[..], &mut second_positions[..]);
+    for rows in &parts {
+        let (own_labels, own_cells, own_positions);
+        (own_labels, labels) = labels.split_at(rows.lengths.len());
+        (own_cells, free_cells) = free_cells.split_at_mut(rows.counts.len());
+        (own_positions, free_positions) = free_positions.split_at_mut(rows.counts.len());
+        targets.push((rows, own_labels, own_cells, own_positions));
+    }
+    targets.into_par_iter().for_each(|(rows, labels, cells, positions)| {
+        let labels = labels.iter().zip(&rows.lengths).flat_map(|(&label, &length)| repeat_n(label, length));
+        let cells = cells.iter_mut().zip(positions);
+        for ((label, &(second_position, count)), (cell, position)) in labels.zip(&rows.counts).zip(cells) {
+            *cell = (label, second.labels[second_position as usize], u64::from(count));
+            *position = second_position;
+        }
+    });
+    Ok(Contingency {
+        num_samples: a.len() as u64,
+        cells,
+        row_offsets,
+        first_sizes: first.sizes,
+        second_sizes: second.sizes,
+        second_positions,
+    })
 }
 
 impl Contingency {
@@ -87,22 +119,47 @@ impl Contingency {
         self.cells.len() == self.first_sizes.len() && self.cells.len() == self.second_sizes.len()
     }
 
-    /// The cells, grouped by the label of the first labelling.
+    /// The cells of each label of the first labelling.
     pub(super) fn rows(&self) -> impl Iterator<Item = &[(u32, u32, u64)]> {
-        self.cells.chunk_by(|x, y| x.0 == y.0)
+        self.row_offsets.windows(2).map(|range| &self.cells[range[0]..range[1]])
     }
 
-    /// The cells with the sizes of their clusters.
-    pub(super) fn sized_cells(&self) -> impl Iterator<Item = Cell> {
-        let first_sizes =
-            self.rows().zip(&self.first_sizes).flat_map(|(row, &size)| row.iter().map(move |_| size));
-        self.cells.iter().zip(first_sizes).zip(&self.second_positions).map(
-            |((cell, first_size), &position)| Cell {
-                count: cell.2,
-                first_size,
-                second_size: self.second_sizes[position],
-            },
-        )
+    /// The cells of label number `row` of the first labelling, with the sizes of their clusters.
+    pub(super) fn sized_row(&self, row: usize) -> impl Iterator<Item = Cell> {
+        let range = self.row_offsets[row]..self.row_offsets[row + 1];
+        let first_size = self.first_sizes[row];
+        self.cells[range.clone()].iter().zip(&self.second_positions[range]).map(move |(cell, &position)| {
+            Cell { count: cell.2, first_size, second_size: self.second_sizes[position as usize] }
+        })
+    }
+
+    /// Most samples in cells of which no two share a first or a second label.
+    pub(super) fn matched_samples(&self) -> i64 {
+        let (num_first, num_second) = (self.first_sizes.len(), self.second_sizes.len());
+        // One search for each row, so the rows are the side with fewer labels.
+        let is_transposed = num_second < num_first;
+        let (num_rows, num_columns) =
+            if is_transposed { (num_second, num_first) } else { (num_first, num_second) };
+        let cells = || {
+            let first = (0..)
+                .zip(self.row_offsets.windows(2))
+                .flat_map(|(i, range)| repeat_n(i, range[1] - range[0]));
+            let both = first.zip(&self.second_positions).zip(&self.cells);
+            both.map(move |((i, &j), cell)| if is_transposed { (j, i, cell.2) } else { (i, j, cell.2) })
+        };
+        let mut offsets = vec![0; num_rows + 1];
+        cells().for_each(|(row, _, _)| offsets[row as usize + 1] += 1);
+        for row in 0..num_rows {
+            offsets[row + 1] += offsets[row];
+        }
+        let mut next = offsets.clone();
+        let mut by_row = vec![(0, 0); self.cells.len()];
+        for (row, column, count) in cells() {
+            let position = &mut next[row as usize];
+            by_row[*position] = (column, count as i64); // below 2^32, the limit of the number of samples
+            *position += 1;
+        }
+        largest_matching(&offsets, &by_row, num_columns)
     }
 }
 
@@ -117,8 +174,8 @@ mod tests {
         assert_eq!(table.first_sizes(), [2, 3]);
         assert_eq!(table.second_sizes(), [2, 3]);
         assert_eq!(table.num_samples(), 5);
-        let sizes: Vec<_> =
-            table.sized_cells().map(|cell| (cell.count, cell.first_size, cell.second_size)).collect();
+        let cells = (0..2).flat_map(|row| table.sized_row(row));
+        let sizes: Vec<_> = cells.map(|cell| (cell.count, cell.first_size, cell.second_size)).collect();
         assert_eq!(sizes, [(2, 2, 3), (2, 3, 2), (1, 3, 3)]);
         assert!(!table.is_same_partition());
     }

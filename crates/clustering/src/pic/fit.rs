@@ -1,14 +1,39 @@
 //! The run of Power Iteration Clustering.
 
 use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 
 use super::Pic;
 use super::graph::Graph;
-use super::maxima::{Labels, clusters_of_maxima, join_singletons};
+use super::maxima::{clusters_of_maxima, join_singletons};
 use crate::feature_matrix::{FeatureMatrix, squared_distance};
 use crate::kmeans::cluster_means;
 use crate::knn::find_neighbors;
-use crate::{Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver};
+use crate::{Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, Neighbors};
+
+impl Pic {
+    /// Clusters a given neighbour graph: what [`cluster`](ClusteringAlgorithm::cluster) does once it has found the
+    /// neighbours. `num_neighbors` of the configuration does not matter here.
+    ///
+    /// Row `i` of `neighbors`, `[num_samples, num_neighbors]`, holds samples that sample `i` is linked to, nearest
+    /// first, as [`nearest_neighbors`](crate::nearest_neighbors) or an approximate search finds them. A sample that
+    /// is named twice in a row is linked twice. Costs `O(num_samples * num_neighbors)` time per iteration and memory.
+    ///
+    /// # Errors
+    /// - [`ClusteringError::DimensionMismatch`]: there is not one distance per neighbour.
+    /// - [`ClusteringError::TooManySamples`]: the graph has more rows than can be numbered.
+    /// - [`ClusteringError::InvalidNeighbor`]: names the first row with a neighbour that is no sample or the row
+    ///   itself, or with a distance that is negative, NaN or infinite.
+    pub fn cluster_graph(&self, neighbors: &Neighbors) -> Result<Assignments, ClusteringError> {
+        let graph = Graph::new(neighbors, self.config.kernel_bandwidth)?;
+        let values = graph.iterate(self.config.damping, self.config.num_iterations);
+        let mut clusters = clusters_of_maxima(&graph, &values);
+        if self.config.join_singletons {
+            clusters = join_singletons(&clusters, neighbors);
+        }
+        Assignments::new(clusters.labels, clusters.num_clusters)
+    }
+}
 
 impl ClusteringAlgorithm for Pic {
     fn name(&self) -> &'static str {
@@ -23,37 +48,31 @@ impl ClusteringAlgorithm for Pic {
     ) -> Result<Clustering, ClusteringError> {
         let features = FeatureMatrix::new(features)?;
         let neighbors = find_neighbors(&features, &features, self.config.num_neighbors, true, observer)?;
-        let graph = Graph::new(&neighbors, self.config.kernel_bandwidth);
-        let values = graph.iterate(self.config.damping, self.config.num_iterations);
-        let mut clusters = clusters_of_maxima(&graph, &values);
-        if self.config.join_singletons {
-            clusters = join_singletons(&clusters, &neighbors);
-        }
-        describe(&features, clusters)
+        Ok(describe(&features, self.cluster_graph(&neighbors)?))
     }
 }
 
-/// The clusters with their means and the distances to them.
-fn describe(features: &FeatureMatrix<'_>, clusters: Labels) -> Result<Clustering, ClusteringError> {
-    let (dim, num_clusters) = (features.dim(), clusters.num_clusters);
+/// The clusters with their means and the distances to them. The centroid of an empty cluster is 0.
+pub(super) fn describe(features: &FeatureMatrix<'_>, assignments: Assignments) -> Clustering {
+    let (dim, num_clusters) = (features.dim(), assignments.num_clusters());
     let mut centroids = vec![0.0; num_clusters * dim];
-    cluster_means(features, &clusters.labels, &mut centroids);
-    let squared_distances: Vec<f32> = clusters
-        .labels
-        .iter()
+    cluster_means(features, assignments.labels(), &mut centroids);
+    let squared_distances: Vec<f32> = assignments
+        .labels()
+        .par_iter()
         .enumerate()
         .map(|(row, &label)| {
             squared_distance(features.row(row), &centroids[label as usize * dim..][..dim]) as f32
         })
         .collect();
-    Ok(Clustering {
-        assignments: Assignments::new(clusters.labels, num_clusters)?,
+    Clustering {
+        assignments,
         centroids: Array2::from_shape_vec((num_clusters, dim), centroids)
             .expect("there are num_clusters rows of dim values"),
         inertia: squared_distances.iter().map(|&distance| f64::from(distance)).sum(),
         squared_distances,
         iterations: Vec::new(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +82,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::PicConfig;
+    use crate::{PicConfig, nearest_neighbors};
 
     #[test]
     fn two_far_groups_become_two_clusters_with_their_means() {
@@ -90,6 +109,26 @@ mod tests {
         let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
         assert_eq!(clustering.assignments.labels(), [0, 1, 2]);
         assert_eq!(clustering.inertia, 0.0);
+    }
+
+    #[test]
+    fn a_given_graph_gives_the_clusters_of_the_features_it_was_made_of() {
+        let features = Array2::from_shape_fn((90, 2), |(i, j)| ((i * i * (j + 3)) % 89) as f32 / 89.0);
+        let pic = PicConfig { num_neighbors: 3, ..Default::default() }.init().unwrap();
+        let neighbors = nearest_neighbors(features.view(), features.view(), 3, true).unwrap();
+        let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
+        assert_eq!(pic.cluster_graph(&neighbors).unwrap(), clustering.assignments);
+    }
+
+    #[test]
+    fn samples_without_links_stay_alone() {
+        let pic = PicConfig::default().init().unwrap();
+        for num_samples in [0, 3] {
+            let shape = (num_samples, 0);
+            let neighbors =
+                Neighbors { indices: Array2::zeros(shape), squared_distances: Array2::zeros(shape) };
+            assert_eq!(pic.cluster_graph(&neighbors).unwrap().num_clusters(), num_samples);
+        }
     }
 
     #[test]

@@ -2,53 +2,87 @@
 
 use rayon::prelude::*;
 
-use crate::Neighbors;
+use super::links::{Incoming, Links, merge};
+use crate::{ClusteringError, Neighbors};
 
 const ROWS_PER_TASK: usize = 1024;
 
 /// The symmetric matrix `W = A + A^T`, row by row: the columns of each row in ascending order, with their weights.
 pub(super) struct Graph {
+    /// Where the room of each row begins, and the end. A row has room for all its links, before equal ones are joined.
     offsets: Vec<usize>,
+    lengths: Vec<u32>,
     columns: Vec<u32>,
     weights: Vec<f64>,
 }
 
 impl Graph {
-    /// Links each sample with its neighbours; two samples that are neighbours of each other get the double weight.
-    pub(super) fn new(neighbors: &Neighbors, kernel_bandwidth: f64) -> Self {
-        let (num_rows, num_neighbors) = neighbors.indices.dim();
-        let mut edges = Vec::with_capacity(2 * num_rows * num_neighbors);
-        for (((row, _), &column), &distance) in
-            neighbors.indices.indexed_iter().zip(&neighbors.squared_distances)
-        {
-            let row = row as u32;
-            let weight = kernel(distance, kernel_bandwidth);
-            edges.push((row, column, weight));
-            edges.push((column, row, weight));
+    /// Links each sample with its neighbours; two samples that are neighbours of each other get both weights.
+    pub(super) fn new(neighbors: &Neighbors, kernel_bandwidth: f64) -> Result<Self, ClusteringError> {
+        let links = Links::new(neighbors)?;
+        let num_rows = links.num_rows;
+        let incoming = Incoming::new(&links);
+        let offsets: Vec<usize> = incoming
+            .offsets
+            .iter()
+            .enumerate()
+            .map(|(row, &begin)| begin + row * links.num_neighbors)
+            .collect();
+        let (mut lengths, mut columns) = (vec![0; num_rows], vec![0; offsets[num_rows]]);
+        let mut weights = vec![0.0; offsets[num_rows]];
+        let mut tasks = Vec::with_capacity(num_rows.div_ceil(ROWS_PER_TASK));
+        let (mut free_columns, mut free_weights) = (&mut columns[..], &mut weights[..]);
+        for (first_row, lengths) in (0..).step_by(ROWS_PER_TASK).zip(lengths.chunks_mut(ROWS_PER_TASK)) {
+            let size = offsets[first_row + lengths.len()] - offsets[first_row];
+            let (columns, weights);
+            (columns, free_columns) = free_columns.split_at_mut(size);
+            (weights, free_weights) = free_weights.split_at_mut(size);
+            tasks.push((first_row, lengths, columns, weights));
         }
-        // Both edges of a pair have the same weight, so the order of the equals does not matter.
-        edges.par_sort_unstable_by_key(|&(row, column, _)| (row, column));
-        let mut graph = Self { offsets: vec![0; num_rows + 1], columns: Vec::new(), weights: Vec::new() };
-        for edge in edges.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let (row, column, _) = edge[0];
-            graph.offsets[row as usize + 1] += 1;
-            graph.columns.push(column);
-            graph.weights.push(edge.iter().map(|&(_, _, weight)| weight).sum());
-        }
-        for row in 0..num_rows {
-            graph.offsets[row + 1] += graph.offsets[row];
-        }
-        graph
+        tasks.into_par_iter().for_each(|(first_row, lengths, mut columns, mut weights)| {
+            let mut outgoing = Vec::with_capacity(links.num_neighbors);
+            for (row, length) in (first_row..).zip(lengths) {
+                outgoing.clear();
+                outgoing.extend(links.row(row));
+                outgoing.sort_by_key(|&(column, _)| column);
+                let size = offsets[row + 1] - offsets[row];
+                let (own_columns, own_weights);
+                (own_columns, columns) = columns.split_at_mut(size);
+                (own_weights, weights) = weights.split_at_mut(size);
+                let mut last = None;
+                let mut num_columns = 0;
+                for (column, distance) in merge(&outgoing, incoming.row(row)) {
+                    if last != Some(column) {
+                        own_columns[num_columns] = column;
+                        last = Some(column);
+                        num_columns += 1;
+                    }
+                    own_weights[num_columns - 1] += kernel(distance, kernel_bandwidth);
+                }
+                *length = num_columns as u32; // at most num_rows
+            }
+        });
+        Ok(Self { offsets, lengths, columns, weights })
     }
 
     pub(super) fn num_rows(&self) -> usize {
-        self.offsets.len() - 1
+        self.lengths.len()
     }
 
     /// The columns of `row` in ascending order with their weights.
     pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f64)> {
-        let range = self.offsets[row]..self.offsets[row + 1];
+        let range = self.offsets[row]..self.offsets[row] + self.lengths[row] as usize;
         self.columns[range.clone()].iter().copied().zip(self.weights[range].iter().copied())
+    }
+
+    /// Writes `map(row, (W values)[row])` to `out`, for each row.
+    pub(super) fn multiply(&self, values: &[f64], out: &mut [f64], map: impl Fn(usize, f64) -> f64 + Sync) {
+        out.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, out)| {
+            for (row, out) in (task * ROWS_PER_TASK..).zip(out) {
+                let sum = self.row(row).map(|(column, weight)| weight * values[column as usize]).sum();
+                *out = map(row, sum);
+            }
+        });
     }
 
     /// `v <- u / ||u||_1` with `u = damping W v + (1 - damping) / n`, from `v = 1/n`: at most `num_iterations` times,
@@ -59,13 +93,7 @@ impl Graph {
         let mut values = vec![1.0 / num_rows as f64; num_rows];
         let mut next = vec![0.0; num_rows];
         for _ in 0..num_iterations {
-            next.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, out)| {
-                for (row, out) in (task * ROWS_PER_TASK..).zip(out) {
-                    let sum: f64 =
-                        self.row(row).map(|(column, weight)| weight * values[column as usize]).sum();
-                    *out = damping * sum + constant;
-                }
-            });
+            self.multiply(&values, &mut next, |_, sum| damping * sum + constant);
             let norm: f64 = next.iter().sum(); // all are positive
             next.iter_mut().for_each(|value| *value /= norm);
             std::mem::swap(&mut values, &mut next);
@@ -92,7 +120,7 @@ mod tests {
     fn mutual_neighbours_are_linked_twice_and_one_sided_ones_in_both_directions() {
         let neighbors =
             Neighbors { indices: array![[1], [0], [1]], squared_distances: array![[0.0], [0.0], [1.0]] };
-        let graph = Graph::new(&neighbors, 1.0);
+        let graph = Graph::new(&neighbors, 1.0).unwrap();
         let weight = (-1.0_f64).exp();
         let rows: Vec<Vec<(u32, f64)>> = (0..3).map(|row| graph.row(row).collect()).collect();
         assert_eq!(rows, [vec![(1, 2.0)], vec![(0, 2.0), (2, weight)], vec![(1, weight)]]);
@@ -103,7 +131,7 @@ mod tests {
         let neighbors =
             Neighbors { indices: array![[1], [0], [1]], squared_distances: array![[0.0], [0.0], [0.0]] };
         // W = [[0, 2, 0], [2, 0, 1], [0, 1, 0]], row sums 2, 3, 1: u = (1 + 2, 1 + 3, 1 + 1) / 6
-        let values = Graph::new(&neighbors, 1.0).iterate(0.5, 1);
+        let values = Graph::new(&neighbors, 1.0).unwrap().iterate(0.5, 1);
         for (value, expected) in values.iter().zip([3.0 / 9.0, 4.0 / 9.0, 2.0 / 9.0]) {
             assert!((value - expected).abs() < 1e-15);
         }
@@ -113,7 +141,7 @@ mod tests {
     fn the_iteration_ends_in_a_fixed_point() {
         let neighbors =
             Neighbors { indices: array![[1], [0], [1]], squared_distances: array![[0.1], [0.1], [0.3]] };
-        let graph = Graph::new(&neighbors, 1.0);
+        let graph = Graph::new(&neighbors, 1.0).unwrap();
         assert_eq!(graph.iterate(0.001, 50), graph.iterate(0.001, 5000));
     }
 

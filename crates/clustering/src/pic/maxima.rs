@@ -1,5 +1,7 @@
 //! Clusters from the values of the samples: everything that climbs to the same local maximum.
 
+use rayon::prelude::*;
+
 use super::graph::Graph;
 use crate::Neighbors;
 
@@ -13,7 +15,8 @@ pub(super) struct Labels {
 /// Lets each sample climb to the neighbour with the highest `W_ij (v_j - v_i) > 0` until there is none; ends are
 /// numbered in ascending order.
 pub(super) fn clusters_of_maxima(graph: &Graph, values: &[f64]) -> Labels {
-    let pointers: Vec<u32> = (0..graph.num_rows()).map(|row| uphill(graph, values, row)).collect();
+    let pointers: Vec<u32> =
+        (0..graph.num_rows()).into_par_iter().map(|row| uphill(graph, values, row)).collect();
     let mut ends: Vec<Option<u32>> = vec![None; pointers.len()];
     let mut num_clusters = 0;
     for (row, &pointer) in pointers.iter().enumerate() {
@@ -94,7 +97,7 @@ mod tests {
     #[test]
     fn samples_climb_over_several_steps_to_numbered_maxima() {
         // a chain 0 - 1 - 2 - 3 - 4 with its maxima at 1 and 4
-        let graph = Graph::new(&neighbors(array![[1], [2], [3], [4], [3]]), 1.0);
+        let graph = Graph::new(&neighbors(array![[1], [2], [3], [4], [3]]), 1.0).unwrap();
         let clusters = clusters_of_maxima(&graph, &[0.1, 0.5, 0.2, 0.4, 0.6]);
         assert_eq!(clusters, Labels { labels: vec![0, 0, 0, 1, 1], num_clusters: 2 });
         let clusters = clusters_of_maxima(&graph, &[0.1, 0.2, 0.3, 0.4, 0.5]);
@@ -103,7 +106,7 @@ mod tests {
 
     #[test]
     fn samples_without_a_higher_neighbour_stay_alone() {
-        let graph = Graph::new(&neighbors(array![[1], [0], [0]]), 1.0);
+        let graph = Graph::new(&neighbors(array![[1], [0], [0]]), 1.0).unwrap();
         let clusters = clusters_of_maxima(&graph, &[0.25; 3]);
         assert_eq!(clusters, Labels { labels: vec![0, 1, 2], num_clusters: 3 });
     }

@@ -1,0 +1,60 @@
+//! Metrics against the figures of scikit-learn 1.9.1 and scipy on data given by a formula.
+//!
+//! The expected numbers are what this program prints:
+//!
+//! ```python
+//! import numpy as np
+//! from scipy.optimize import linear_sum_assignment
+//! from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
+//! from sklearn.metrics.cluster import contingency_matrix
+//!
+//! i, j = np.arange(600)[:, None], np.arange(3)[None, :]
+//! x = ((i * i * (j + 3) + 7 * i) % 61) / 8 + 3 * (i % 5)
+//! clusters = (i[:, 0] % 5 + (i[:, 0] % 11 == 0)) % 6
+//! clusters[599] = 6
+//! labels = (i[:, 0] * i[:, 0] + clusters) % 9
+//! table = contingency_matrix(clusters, labels)
+//! print(table[linear_sum_assignment(table, maximize=True)].sum())
+//! print(normalized_mutual_info_score(clusters, labels), adjusted_rand_score(clusters, labels))
+//! print(silhouette_score(x, clusters), silhouette_score(x[:, :1], labels))
+//! ```
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use deepcluster_clustering::{
+    Assignments, NmiNorm, SilhouetteConfig, adjusted_rand_index, clustering_accuracy, nmi, silhouette,
+};
+use ndarray::{Array2, s};
+
+const NUM_SAMPLES: u32 = 600;
+
+fn clusters() -> Vec<u32> {
+    let mut clusters: Vec<u32> = (0..NUM_SAMPLES).map(|i| (i % 5 + u32::from(i % 11 == 0)) % 6).collect();
+    clusters[599] = 6; // alone
+    clusters
+}
+
+fn labels() -> Vec<u32> {
+    (0..).zip(clusters()).map(|(i, cluster)| (i * i + cluster) % 9).collect()
+}
+
+#[test]
+fn agreement_of_two_labellings() {
+    let (clusters, labels) = (clusters(), labels());
+    assert_eq!(clustering_accuracy(&clusters, &labels).unwrap(), 200.0 / 600.0);
+    assert!((nmi(&clusters, &labels, NmiNorm::Arithmetic).unwrap() - 0.40803500177936863).abs() < 1e-13);
+    assert!((adjusted_rand_index(&clusters, &labels).unwrap() - 0.19061538489416457).abs() < 1e-13);
+}
+
+#[test]
+fn silhouettes() {
+    let features = Array2::from_shape_fn((NUM_SAMPLES as usize, 3), |(i, j)| {
+        ((i * i * (j + 3) + 7 * i) % 61) as f32 / 8.0 + 3.0 * (i % 5) as f32
+    });
+    let mean = |features, labels| {
+        let assignments = Assignments::new(labels, 9).unwrap();
+        silhouette(features, &assignments, &SilhouetteConfig::default()).unwrap()
+    };
+    assert!((mean(features.view(), clusters()) - 0.02850479171251814).abs() < 1e-13);
+    assert!((mean(features.slice(s![.., ..1]), labels()) + 0.2421182331275387).abs() < 1e-13);
+}
