@@ -1,4 +1,4 @@
-"""Power Iteration Clustering of a given neighbour graph the way the original DeepCluster code ran it, as a peer to time.
+"""Power Iteration Clustering of a given neighbour graph as the original DeepCluster code ran it, as a peer to time.
 
     pip install numpy scipy
     python benches/peers/pic_original_loops.py ids.npy squared_distances.npy

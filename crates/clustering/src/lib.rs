@@ -7,8 +7,8 @@
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
 //! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of faiss;
-//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds the number of
-//!   clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given number;
+//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds the
+//!   number of clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given number;
 //! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of them was configured;
 //! - [`ClusterModel`]: whitening and centroids together, to assign new images and to save in a file;
 //! - [`nearest_neighbors`]: exact k-nearest-neighbour search;

@@ -1,8 +1,8 @@
 //! Agreement of two labellings of the same samples, and measures of one clustering.
 //!
-//! For agreement the names of the labels do not matter, only which samples share one. Conventions at the edges are those of
-//! scikit-learn. References: Vinh, Epps, Bailey, *Information Theoretic Measures for Clusterings Comparison*, JMLR
-//! 2010; Hubert, Arabie, *Comparing partitions*, 1985.
+//! For agreement the names of the labels do not matter, only which samples share one. Conventions at the edges are
+//! those of scikit-learn. References: Vinh, Epps, Bailey, *Information Theoretic Measures for Clusterings
+//! Comparison*, JMLR 2010; Hubert, Arabie, *Comparing partitions*, 1985.
 
 mod balance;
 mod contingency;
