@@ -1,6 +1,9 @@
 //! The settings of a run.
 
-use deepcluster_clustering::{ClusteringConfig, KMeansConfig, PicConfig, WhiteningConfig};
+use deepcluster_clustering::{
+    ClusteringConfig, Initialization, KMeansConfig, KMeansVariant, LinCohenPicConfig, PicConfig,
+    WhiteningConfig,
+};
 use deepcluster_data::{LabelSource, Normalization, Transform};
 use deepcluster_models::{Architecture, ConvNetConfig};
 use serde::{Deserialize, Serialize};
@@ -76,15 +79,18 @@ pub struct ModelConfig {
 pub enum ClusteringChoice {
     /// k-means, the paper's choice.
     Kmeans,
-    /// Power Iteration Clustering, which finds the number of clusters itself.
+    /// Power Iteration Clustering in the variant of the original code, which finds the number of clusters itself.
     Pic,
+    /// Power Iteration Clustering as published by Lin and Cohen, with a given number of clusters.
+    #[serde(rename = "lin-cohen-pic")]
+    LinCohenPic,
 }
 
 /// How features become clusters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusteringSettings {
-    /// `"kmeans"` or `"pic"`.
+    /// `"kmeans"`, `"pic"` or `"lin-cohen-pic"`.
     pub algorithm: ClusteringChoice,
     /// Number of clusters k, from 2 to the number of images. Default: a 50th of the images, at most 10,000 (the
     /// paper's value for ImageNet). About 10 times the number of kinds you expect works well. PIC ignores it.
@@ -93,6 +99,18 @@ pub struct ClusteringSettings {
     pub num_iterations: usize,
     /// Runs of k-means from different starts, of which the best is kept; at least 1.
     pub num_redos: usize,
+    /// k-means: how the initial centroids are chosen, `"random"`, `"k-means-plus-plus"` or `"afk-mc2"`.
+    pub initialization: Initialization,
+    /// k-means: the course of a run, `"lloyd"`, `"mini-batch"` or `"two-level"`.
+    pub variant: KMeansVariant,
+    /// k-means: samples of a mini-batch, at least 1.
+    pub mini_batch_size: usize,
+    /// k-means: whether centroids are scaled to unit norm.
+    pub spherical: bool,
+    /// k-means: a run ends when an iteration lowers the inertia by no more than this part of it, at least 0.
+    pub tolerance: f64,
+    /// k-means: most images per cluster that the centroids are learnt from, at least 1. Default: all images.
+    pub max_samples_per_cluster: Option<usize>,
     /// Dimensions kept by PCA, at least 1; fewer are kept where the data has fewer.
     pub pca_dim: usize,
     /// Whether the kept dimensions are scaled to equal variance.
@@ -189,6 +207,12 @@ impl Default for ClusteringSettings {
             num_clusters: None,
             num_iterations: 20,
             num_redos: 1,
+            initialization: Initialization::Random,
+            variant: KMeansVariant::Lloyd,
+            mini_batch_size: 4096,
+            spherical: false,
+            tolerance: 0.0,
+            max_samples_per_cluster: None,
             pca_dim: 256,
             whiten: true,
             num_neighbors: 5,
@@ -243,6 +267,8 @@ impl TrainConfig {
         let k = clustering.num_clusters.unwrap_or(2);
         check("clustering.num_clusters", k, (2..=u32::MAX as usize).contains(&k), "at least 2")?;
         check("clustering.pca_dim", clustering.pca_dim, clustering.pca_dim > 0, "at least 1")?;
+        let mini_batch = clustering.mini_batch_size;
+        check("clustering.mini_batch_size", mini_batch, mini_batch > 0, "at least 1")?;
         self.clustering_config(k).init()?;
         check("training.epochs", training.epochs, training.epochs > 0, "at least 1")?;
         let batch = training.batch_size;
@@ -287,12 +313,26 @@ impl TrainConfig {
                 num_clusters,
                 num_iterations: settings.num_iterations,
                 num_redos: settings.num_redos,
+                initialization: settings.initialization,
+                variant: settings.variant,
+                batch_size: settings.mini_batch_size,
+                spherical: settings.spherical,
+                tolerance: settings.tolerance,
+                max_samples_per_cluster: settings.max_samples_per_cluster,
+                ..KMeansConfig::default()
             }),
             ClusteringChoice::Pic => ClusteringConfig::Pic(PicConfig {
                 num_neighbors: settings.num_neighbors,
                 kernel_bandwidth: settings.kernel_bandwidth,
                 damping: settings.damping,
                 ..PicConfig::default()
+            }),
+            ClusteringChoice::LinCohenPic => ClusteringConfig::LinCohenPic(LinCohenPicConfig {
+                num_clusters,
+                num_neighbors: settings.num_neighbors,
+                kernel_bandwidth: settings.kernel_bandwidth,
+                num_redos: settings.num_redos,
+                ..LinCohenPicConfig::default()
             }),
         }
     }

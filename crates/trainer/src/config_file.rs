@@ -8,7 +8,8 @@ use crate::config::TrainConfig;
 use crate::error::TrainerError;
 
 /// Keys without a default value, which the serialised defaults do not show.
-const OPTIONAL_KEYS: [&str; 3] = ["data.resize", "model.architecture", "clustering.num_clusters"];
+const OPTIONAL_KEYS: [&str; 4] =
+    ["data.resize", "model.architecture", "clustering.num_clusters", "clustering.max_samples_per_cluster"];
 
 impl TrainConfig {
     /// Reads a TOML file; keys it leaves out keep their defaults.
