@@ -36,7 +36,9 @@ def affinities(ids, squared_distances, sigma):
     """W = A + A^T with A_ij = exp(-D_ij / sigma^2) for the neighbours j of i."""
     num_samples, num_neighbors = ids.shape
     row_ends = num_neighbors * np.arange(num_samples + 1)
-    weights = np.exp(-squared_distances / sigma**2)
+    # The original applies the kernel value by value.
+    kernel = np.vectorize(lambda squared_distance: np.exp(-squared_distance / sigma**2))
+    weights = kernel(squared_distances)
     one_way = csr_matrix((weights.ravel(), ids.ravel(), row_ends), shape=(num_samples, num_samples))
     both_ways = (one_way + one_way.T).tocsr()
     both_ways.sort_indices()

@@ -83,7 +83,7 @@ pub(crate) struct Settings {
     /// Number of clusters; about 10 times the kinds you expect [default: a 50th of the images]
     #[arg(long, short = 'k')]
     pub(crate) clusters: Option<usize>,
-    /// Clustering algorithm: kmeans or pic [default: kmeans]
+    /// Clustering algorithm: kmeans, pic or lin-cohen-pic [default: kmeans]
     #[arg(long)]
     pub(crate) clustering: Option<String>,
     /// Rounds of clustering and training [default: 200]
