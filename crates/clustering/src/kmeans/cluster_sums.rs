@@ -138,7 +138,7 @@ pub(super) fn check_weights(weights: &[f32], num_samples: usize) -> Result<f32, 
             actual,
         });
     }
-    let is_sound = |weight: f32| weight >= 0.0 && weight <= f32::MAX;
+    let is_sound = |weight: f32| (0.0..=f32::MAX).contains(&weight);
     if let Some(row) = weights.iter().position(|&weight| !is_sound(weight)) {
         return Err(ClusteringError::InvalidWeight { row, value: weights[row] });
     }

@@ -48,10 +48,8 @@ pub(super) fn fit(
         let initial = initial_centroids(&part_config, &part, seed.wrapping_add(cluster as u64 + 1));
         let rounds = Rounds { first: 0, ..rounds };
         // Numbers of a part would be mistaken for numbers of the whole, but the wish to stop is heard.
-        if let Some(last) = coarse.iterations.last() {
-            if observer.iteration(last).is_break() {
-                return Err(ClusteringError::Cancelled);
-            }
+        if coarse.iterations.last().is_some_and(|last| observer.iteration(last).is_break()) {
+            return Err(ClusteringError::Cancelled);
         }
         centroids.extend(iterate(&part_config, &part, initial, rounds, start, &mut ())?.centroids);
     }

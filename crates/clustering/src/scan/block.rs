@@ -125,13 +125,14 @@ impl BlockScratch {
         let columns = &panels.terms[panel];
         let terms = &mut self.terms[tile];
         let first_row = tile * TILE_ROWS;
-        let mut limits = [0.0; TILE_ROWS];
-        for row in 0..TILE_ROWS {
-            limits[row] = terms.limits[row]
-                + (terms.double_errors[row] * columns.largest_norm
-                    + terms.double_norms[row] * columns.largest_error
-                    + terms.slacks[row]);
-        }
+        let limits: [f32; TILE_ROWS] = std::array::from_fn(
+            #[inline(always)]
+            |row| {
+                let from_errors = terms.double_errors[row] * columns.largest_norm;
+                let from_norms = terms.double_norms[row] * columns.largest_error;
+                terms.limits[row] + (from_errors + from_norms + terms.slacks[row])
+            },
+        );
         let inputs = Int8Tile {
             rows: &self.integers[first_row * row_len..][..TILE_ROWS * row_len],
             panel: &panels.values[panel * PANEL * row_len..][..PANEL * row_len],

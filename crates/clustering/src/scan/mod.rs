@@ -68,10 +68,10 @@ impl<'a> Scan<'a> {
         let Self { database, scratch, known, .. } = self;
         known.clear();
         for (row, values) in rows.chunks_exact(database.dim()).enumerate() {
-            known.push(match guess(row) {
-                Some(index) => Some(measure(database, values, index)),
-                None => None,
-            });
+            known.push(guess(row).map(
+                #[inline(always)]
+                |index| measure(database, values, index),
+            ));
         }
         let limit = |row: usize| known[row].map_or(f64::INFINITY, |near| near.squared_distance);
         scratch.scan(database, Block { rows, first_excluded: None }, 1, limit);
