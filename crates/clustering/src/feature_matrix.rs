@@ -62,6 +62,7 @@ impl<'a> FeatureMatrix<'a> {
 }
 
 /// Sum of squares of `row`, which is row `index` of the features.
+#[inline(always)]
 pub(crate) fn checked_squared_norm(row: &[f32], index: usize) -> Result<f64, ClusteringError> {
     let squared_norm = squared_norm(row);
     if squared_norm <= LARGEST_SQUARED_NORM {

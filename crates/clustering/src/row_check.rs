@@ -1,8 +1,11 @@
 //! One pass over the features before a clustering: are all values sound, and how large are they?
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use crate::feature_matrix::checked_squared_norm;
+use crate::scan::Instructions;
 use crate::{ClusteringError, FeatureSource};
 
 const ROWS_PER_BLOCK: usize = 1024;
@@ -14,10 +17,8 @@ const ROWS_PER_BLOCK: usize = 1024;
 /// - [`ClusteringError::EmptyFeatures`]: no rows or no columns.
 /// - [`ClusteringError::NonFiniteFeatures`], [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
 pub(crate) fn checked_column_maxima(source: &dyn FeatureSource) -> Result<Vec<f32>, ClusteringError> {
+    check_not_empty(source)?;
     let (num_rows, dim) = (source.num_rows(), source.feature_dim());
-    if num_rows == 0 || dim == 0 {
-        return Err(ClusteringError::EmptyFeatures { num_samples: num_rows, feature_dim: dim });
-    }
     let num_blocks = num_rows.div_ceil(ROWS_PER_BLOCK);
     // Enough parts to share the work, few enough that their maxima are small beside the features.
     let blocks_per_part = num_blocks.div_ceil(256);
@@ -36,6 +37,50 @@ pub(crate) fn checked_column_maxima(source: &dyn FeatureSource) -> Result<Vec<f3
     Ok(maxima)
 }
 
+/// # Errors
+/// - [`ClusteringError::EmptyFeatures`]: no rows or no columns.
+pub(crate) fn check_not_empty(source: &dyn FeatureSource) -> Result<(), ClusteringError> {
+    let (num_samples, feature_dim) = (source.num_rows(), source.feature_dim());
+    if num_samples == 0 || feature_dim == 0 {
+        return Err(ClusteringError::EmptyFeatures { num_samples, feature_dim });
+    }
+    Ok(())
+}
+
+/// The error of the first bad row, when blocks of rows are checked in any order.
+#[derive(Debug, Default)]
+pub(crate) struct FirstError(Mutex<Option<(usize, ClusteringError)>>);
+
+impl FirstError {
+    /// Whether all of `rows`, of which the first is row `first` of the features, are sound; notes the error if not.
+    pub(crate) fn check(&self, rows: &[f32], first: usize, dim: usize) -> bool {
+        let error = Instructions::best().compile_for(
+            #[inline(always)]
+            || {
+                for (row, index) in rows.chunks_exact(dim).zip(first..) {
+                    if let Err(error) = checked_squared_norm(row, index) {
+                        return Some((index, error));
+                    }
+                }
+                None
+            },
+        );
+        let Some((index, error)) = error else { return true };
+        let mut first_error = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if first_error.as_ref().is_none_or(|&(first, _)| index < first) {
+            *first_error = Some((index, error));
+        }
+        false
+    }
+
+    /// # Errors
+    /// The error of the lowest row that was found bad.
+    pub(crate) fn into_result(self) -> Result<(), ClusteringError> {
+        let first_error = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        first_error.map_or(Ok(()), |(_, error)| Err(error))
+    }
+}
+
 fn part_maxima(
     source: &dyn FeatureSource,
     rows: std::ops::Range<usize>,
@@ -45,14 +90,22 @@ fn part_maxima(
     let mut buffer = Vec::new();
     for first in rows.clone().step_by(ROWS_PER_BLOCK) {
         let count = ROWS_PER_BLOCK.min(rows.end - first);
-        for (row, index) in source.rows(first, count, &mut buffer).chunks_exact(dim).zip(first..) {
-            checked_squared_norm(row, index)?;
-            take_larger(&mut maxima, row);
-        }
+        let rows = source.rows(first, count, &mut buffer);
+        Instructions::best().compile_for(
+            #[inline(always)]
+            || {
+                for (row, index) in rows.chunks_exact(dim).zip(first..) {
+                    checked_squared_norm(row, index)?;
+                    take_larger(&mut maxima, row);
+                }
+                Ok(())
+            },
+        )?;
     }
     Ok(maxima)
 }
 
+#[inline(always)]
 fn take_larger(maxima: &mut [f32], values: &[f32]) {
     for (maximum, value) in maxima.iter_mut().zip(values) {
         let magnitude = value.abs();

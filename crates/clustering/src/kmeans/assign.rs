@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::feature_matrix::FeatureMatrix;
-use crate::row_check::checked_column_maxima;
+use crate::row_check::{FirstError, check_not_empty};
 use crate::scan::{Database, Instructions, Nearest, ROWS_PER_BLOCK, Scan};
 use crate::{ClusteringError, FeatureSource};
 
@@ -55,12 +55,15 @@ pub fn assign_source(
             actual: features.feature_dim(),
         });
     }
-    checked_column_maxima(features)?;
+    check_not_empty(features)?;
     let centroids = FeatureMatrix::new(centroids)?;
     let database = database(centroids.as_slice(), centroids.dim(), precision);
     let mut labels = vec![NO_LABEL; features.num_rows()];
     let mut squared_distances = vec![0.0; features.num_rows()];
-    for_each_block(features, &database, &mut labels, &mut squared_distances, |block| block.write_nearest());
+    let first_error = FirstError::default();
+    let take = |block: AssignedBlock<'_>| block.write_nearest();
+    for_each_block(features, &database, &mut labels, &mut squared_distances, Some(&first_error), take);
+    first_error.into_result()?;
     Ok((labels, squared_distances))
 }
 
@@ -94,13 +97,15 @@ impl AssignedBlock<'_> {
     }
 }
 
-/// Finds the nearest centroids of all checked rows and hands them to `take`, block by block in no fixed order, together
+/// Finds the nearest centroids of all rows and hands them to `take`, block by block in no fixed order, together
 /// with the places of the block in `labels` and `squared_distances`. A label that names a centroid counts as a guess.
+/// Rows that were not checked before are checked if there is a place for the first error; blocks with one are left out.
 pub(super) fn for_each_block(
     features: &dyn FeatureSource,
     centroids: &Database<'_>,
     labels: &mut [u32],
     squared_distances: &mut [f32],
+    first_error: Option<&FirstError>,
     take: impl Fn(AssignedBlock<'_>) + Sync,
 ) {
     let num_centroids = centroids.num_rows();
@@ -116,6 +121,9 @@ pub(super) fn for_each_block(
             |(scan, buffer, nearest), (block, (labels, squared_distances))| {
                 let first = block * ROWS_PER_BLOCK;
                 let rows = features.rows(first, labels.len(), buffer);
+                if first_error.is_some_and(|error| !error.check(rows, first, centroids.dim())) {
+                    return;
+                }
                 let nearest = &mut nearest[..labels.len()];
                 scan.nearest(
                     rows,
@@ -163,6 +171,15 @@ mod tests {
         let (labels, distances) = assign(row.view(), centroids.view()).unwrap();
         assert_eq!(labels, [1]);
         assert!((distances[0] - 8.1e-7).abs() < 1e-8);
+    }
+
+    #[test]
+    fn the_first_bad_row_is_named_even_when_a_later_block_has_another() {
+        let mut features = Array2::<f32>::zeros((3000, 3));
+        features[[2500, 0]] = f32::NAN;
+        features[[1100, 2]] = f32::INFINITY;
+        let error = assign(features.view(), array![[0.0_f32, 0.0, 0.0]].view()).unwrap_err();
+        assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 1100 }));
     }
 
     #[test]

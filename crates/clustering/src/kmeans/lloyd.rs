@@ -44,7 +44,9 @@ impl Assigned {
     fn update(&mut self, samples: &Samples<'_>, centroids: &[f32], precision: ScanPrecision) {
         let database = database(centroids, samples.dim(), precision);
         let Self { labels, squared_distances } = self;
-        for_each_block(samples.source, &database, labels, squared_distances, |block| block.write_nearest());
+        for_each_block(samples.source, &database, labels, squared_distances, None, |block| {
+            block.write_nearest()
+        });
     }
 
     /// The weighted sum of squared distances.
@@ -136,7 +138,7 @@ impl<'a> FusedPass<'a> {
         let database = database(centroids, dim, precision);
         let parts = &self.parts;
         let Assigned { labels, squared_distances } = &mut self.assigned;
-        for_each_block(samples.source, &database, labels, squared_distances, |block| {
+        for_each_block(samples.source, &database, labels, squared_distances, None, |block| {
             let part = rayon::current_thread_index().unwrap_or(0) % parts.len();
             // A thread that panicked has left sums that nobody will use: the panic goes on.
             let mut sums = parts[part].lock().unwrap_or_else(std::sync::PoisonError::into_inner);

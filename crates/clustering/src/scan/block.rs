@@ -144,7 +144,10 @@ impl BlockScratch {
         };
         database.instructions().int8_tile(&inputs, &mut self.scores);
         // Padding rows pass nothing, so `row` is one of the block.
-        for row in (0..TILE_ROWS).filter(|&row| self.scores.masks[row] != [0; 2]) {
+        let mut rows = self.scores.rows;
+        while rows != 0 {
+            let row = rows.trailing_zeros() as usize;
+            rows &= rows - 1;
             let [low, high] = self.scores.masks[row];
             let candidates = &mut self.candidates[first_row + row];
             let mut found = Found {

@@ -41,6 +41,7 @@ pub(super) unsafe fn int8_tile(tile: &Int8Tile<'_>, out: &mut TileScores) {
             sums[1] = _mm512_dpbusd_epi32(sums[1], columns[1], values);
         }
     }
+    out.rows = 0;
     for half in 0..2 {
         let start = half * LANES;
         // SAFETY: both arrays have PANEL = 2 * LANES values.
@@ -57,6 +58,7 @@ pub(super) unsafe fn int8_tile(tile: &Int8Tile<'_>, out: &mut TileScores) {
             let mask = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(scores, limit);
             out.masks[row][half] = mask;
             if mask != 0 {
+                out.rows |= 1 << row;
                 // SAFETY: a row of scores has PANEL = 2 * LANES values.
                 unsafe { _mm512_storeu_ps(out.scores[row].as_mut_ptr().add(start), scores) };
             }

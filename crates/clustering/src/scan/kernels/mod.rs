@@ -59,6 +59,8 @@ pub(crate) struct TileScores {
     pub(crate) scores: [[f32; PANEL]; TILE_ROWS],
     /// One bit for each column of the first and of the second half of the panel.
     pub(crate) masks: [[u16; 2]; TILE_ROWS],
+    /// One bit for each row with any.
+    pub(crate) rows: u32,
 }
 
 impl F32Tile<'_> {
@@ -251,6 +253,7 @@ mod tests {
                     let mut found = TileScores::default();
                     instructions.int8_tile(&tile, &mut found);
                     assert_eq!(found.masks, expected.masks, "{instructions:?}, row_len {row_len}");
+                    assert_eq!(found.rows, expected.rows);
                     for row in 0..TILE_ROWS {
                         for column in 0..PANEL {
                             if expected.masks[row][column / 16] >> (column % 16) & 1 == 1 {
@@ -291,6 +294,6 @@ mod tests {
         Instructions::Scalar.int8_tile(&tile, &mut scores);
         // 3 * 10 - 1 * 4 + 2 * -1 = 24; 7 - 2 * (24 * 0.5) = -17
         assert_eq!(scores.scores[1][5], -17.0);
-        assert_eq!(scores.masks[1], [1 << 5, 0]);
+        assert_eq!((scores.masks[1], scores.rows), ([1 << 5, 0], 1 << 1));
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn f32_tile(tile: &F32Tile<'_>, out: &mut TileProducts) {
 /// See [`Int8Tile`].
 pub(super) fn int8_tile(tile: &Int8Tile<'_>, out: &mut TileScores) {
     let row_len = tile.rows.len() / TILE_ROWS;
+    out.rows = 0;
     for (row, values) in tile.rows.chunks_exact(row_len).enumerate() {
         let mut sums = [tile.starts[row]; PANEL];
         for (values, columns) in values.chunks_exact(GROUP).zip(tile.panel.chunks_exact(PANEL * GROUP)) {
@@ -39,5 +40,6 @@ pub(super) fn int8_tile(tile: &Int8Tile<'_>, out: &mut TileScores) {
             let lane = column % (PANEL / 2);
             out.masks[row][column / (PANEL / 2)] |= u16::from(score <= tile.limits[row]) << lane;
         }
+        out.rows |= u32::from(out.masks[row] != [0; 2]) << row;
     }
 }
