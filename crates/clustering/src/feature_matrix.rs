@@ -9,6 +9,9 @@ use crate::ClusteringError;
 
 const ROWS_PER_BLOCK: usize = 1024;
 
+/// Sums are taken in so many lanes, in an order that is fixed but leaves room for vector instructions.
+const LANES: usize = 8;
+
 /// Sums of squares up to this keep every squared distance, at most four times as large, finite in `f32`.
 const LARGEST_SQUARED_NORM: f64 = f32::MAX as f64 / 16.0;
 
@@ -77,28 +80,29 @@ pub(crate) fn checked_squared_norm(row: &[f32], index: usize) -> Result<f64, Clu
 /// Sum of squares of `row`; NaN or infinite where a value is.
 #[inline(always)]
 pub(crate) fn squared_norm(row: &[f32]) -> f64 {
-    sum_in_lanes(row.len(), |i| f64::from(row[i]).powi(2))
+    let (lanes, tail) = row.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for values in lanes {
+        for lane in 0..LANES {
+            sums[lane] += f64::from(values[lane]) * f64::from(values[lane]);
+        }
+    }
+    let tail: f64 = tail.iter().map(|&value| f64::from(value).powi(2)).sum();
+    sums.iter().sum::<f64>() + tail
 }
 
 /// Squared Euclidean distance of two rows of the same length.
 #[inline(always)]
 pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    let b = &b[..a.len()];
-    sum_in_lanes(a.len(), |i| (f64::from(a[i]) - f64::from(b[i])).powi(2))
-}
-
-/// Sum of `term(i)` over `0..len` in an order that is fixed but leaves room for vector instructions.
-#[inline(always)]
-fn sum_in_lanes(len: usize, term: impl Fn(usize) -> f64) -> f64 {
-    const LANES: usize = 8;
+    let ((a_lanes, a_tail), (b_lanes, b_tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut sums = [0.0; LANES];
-    let in_lanes = len - len % LANES;
-    for start in (0..in_lanes).step_by(LANES) {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += term(start + lane);
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        for lane in 0..LANES {
+            let difference = f64::from(a[lane]) - f64::from(b[lane]);
+            sums[lane] += difference * difference;
         }
     }
-    let tail: f64 = (in_lanes..len).map(term).sum();
+    let tail: f64 = a_tail.iter().zip(b_tail).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
     sums.iter().sum::<f64>() + tail
 }
 
