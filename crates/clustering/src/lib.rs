@@ -6,6 +6,7 @@
 //! networks:
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
+//! - [`FeatureSource`] and [`FeatureFile`]: rows that are read in blocks, from memory or from a file;
 //! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of faiss;
 //! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code;
 //! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of the two was configured;
@@ -35,6 +36,7 @@
 mod assignments;
 mod clustering_algorithm;
 mod error;
+mod feature_file;
 mod feature_matrix;
 mod feature_source;
 mod kmeans;
@@ -51,6 +53,7 @@ pub use clustering_algorithm::{
     Clustering, ClusteringAlgorithm, ClusteringConfig, ClusteringObserver, IterationStats,
 };
 pub use error::ClusteringError;
+pub use feature_file::{FeatureFile, FeatureFileProblem, FeatureType, NpyWriter};
 pub use feature_source::FeatureSource;
 pub use kmeans::{KMeans, KMeansConfig, assign};
 pub use knn::{Neighbors, nearest_neighbors};

@@ -106,15 +106,16 @@ mod tests {
     #[test]
     fn the_pairs_are_those_of_the_whole_decomposition_whatever_the_spectrum() {
         let dim = 1024;
-        let spectra: [(&str, Box<dyn Fn(usize) -> f64>); 8] = [
-            ("a slowly decaying one", Box::new(|i| 1.0 / (i as f64 + 1.0).sqrt())),
-            ("a fast decaying one", Box::new(|i| (-(i as f64) / 10.0).exp())),
-            ("a flat one", Box::new(|i| 2.0 - i as f64 / 1024.0)),
-            ("rank 40", Box::new(|i| if i < 40 { 1.0 + i as f64 } else { 0.0 })),
-            ("100 equal ones before the others", Box::new(|i| if i < 100 { 10.0 } else { 1.0 / i as f64 })),
-            ("clusters", Box::new(|i| 1.0 / (1.0 + (i / 10) as f64) + 1e-9 * (i % 10) as f64)),
-            ("the identity", Box::new(|_| 1.0)),
-            ("zero", Box::new(|_| 0.0)),
+        type Spectrum = fn(usize) -> f64;
+        let spectra: [(&str, Spectrum); 8] = [
+            ("a slowly decaying one", |i| 1.0 / (i as f64 + 1.0).sqrt()),
+            ("a fast decaying one", |i| (-(i as f64) / 10.0).exp()),
+            ("a flat one", |i| 2.0 - i as f64 / 1024.0),
+            ("rank 40", |i| if i < 40 { 1.0 + i as f64 } else { 0.0 }),
+            ("100 equal ones before the others", |i| if i < 100 { 10.0 } else { 1.0 / i as f64 }),
+            ("clusters", |i| 1.0 / (1.0 + (i / 10) as f64) + 1e-9 * (i % 10) as f64),
+            ("the identity", |_| 1.0),
+            ("zero", |_| 0.0),
         ];
         for (name, value) in spectra {
             let matrix = with_spectrum(&(0..dim).map(value).collect::<Vec<_>>());
