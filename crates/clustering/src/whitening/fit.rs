@@ -120,7 +120,7 @@ fn eigenpairs_in<T: Number>(
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, array, concatenate, s};
+    use ndarray::{Array1, Array2, array, concatenate, s};
 
     use super::*;
 
@@ -206,5 +206,51 @@ mod tests {
         assert!(matches!(error, ClusteringError::EmptyFeatures { num_samples: 0, feature_dim: 3 }));
         let config = WhiteningConfig { num_components: 0, ..config };
         assert!(matches!(config.fit(array![[1.0]].view()), Err(ClusteringError::InvalidConfig { .. })));
+    }
+
+    /// Features of the given rank with decaying variances, large enough for products in `f32`.
+    fn many_features(rank: usize) -> Array2<f32> {
+        let (num_rows, dim) = (4000, 1024);
+        let scales = Array1::from_shape_fn(rank, |i| 1.0 / (1.0 + i as f32).sqrt());
+        let features = (pseudo_random(num_rows, rank) * scales).dot(&pseudo_random(rank, dim));
+        assert!(num_rows as f64 * dim as f64 * dim as f64 > MOST_TERMS_IN_F64);
+        features + 5.0
+    }
+
+    #[test]
+    fn products_in_f32_give_the_components_of_those_in_f64() {
+        let features = many_features(300);
+        let centering = Centering::new(&features.view()).unwrap();
+        let (single, trace) = eigenpairs_in::<f32>(&features.view(), &centering, 60).unwrap();
+        let (double, _) = eigenpairs_in::<f64>(&features.view(), &centering, 60).unwrap();
+        assert!(single.values[59] > SMALLEST_IN_F32 * trace);
+        for (a, b) in single.values.iter().zip(&double.values) {
+            assert!((a - b).abs() < 1e-8 * trace, "{a} is not {b}");
+        }
+        for (a, b) in single.vectors.chunks(1024).zip(double.vectors.chunks(1024)) {
+            let cosine: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+            assert!(cosine.abs() > 1.0 - 1e-8, "the cosine of two vectors is {cosine}");
+        }
+        let config = WhiteningConfig { num_components: 60, ..Default::default() };
+        let whitening = config.fit(features.view()).unwrap();
+        let deviation = single.values[0].sqrt();
+        assert!((whitening.components[0].abs() - (single.vectors[0] / deviation).abs()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_rounding_of_products_in_f32_is_not_taken_for_a_direction() {
+        let config = WhiteningConfig { num_components: 60, ..Default::default() };
+        assert_eq!(config.fit(many_features(40).view()).unwrap().num_components(), 40);
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits_in_f32() {
+        let features = many_features(300);
+        let config = WhiteningConfig { num_components: 60, ..Default::default() };
+        let with_threads = |num_threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
+            pool.install(|| config.fit(features.view()).unwrap())
+        };
+        assert_eq!(with_threads(1), with_threads(3));
     }
 }
