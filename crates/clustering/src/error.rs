@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::FeatureFileProblem;
+
 /// Everything that can go wrong while clustering, whitening, searching or measuring.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -149,6 +151,15 @@ pub enum ClusteringError {
         name: &'static str,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// A file holds no feature matrix that this version reads, or the features do not fit the file.
+    #[error("the feature file {} cannot be used", path.display())]
+    FeatureFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        problem: FeatureFileProblem,
     },
     /// A file could not be read or written.
     #[error("cannot {action} {}", path.display())]

@@ -6,6 +6,7 @@
 //! networks:
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
+//! - [`FeatureSource`] and [`FeatureFile`]: rows that are read in blocks, from memory or from a file;
 //! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of faiss;
 //! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds the
 //!   number of clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given number;
@@ -37,6 +38,7 @@
 mod assignments;
 mod clustering_algorithm;
 mod error;
+mod feature_file;
 mod feature_matrix;
 mod feature_source;
 mod kmeans;
@@ -55,6 +57,7 @@ pub use clustering_algorithm::{
     Clustering, ClusteringAlgorithm, ClusteringConfig, ClusteringObserver, IterationStats,
 };
 pub use error::ClusteringError;
+pub use feature_file::{FeatureFile, FeatureFileProblem, FeatureType, NpyWriter};
 pub use feature_source::FeatureSource;
 pub use kmeans::{
     Initialization, KMeans, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision, assign, assign_source,

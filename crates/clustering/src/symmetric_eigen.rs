@@ -1,4 +1,7 @@
-//! The leading eigenvalues and eigenvectors of a symmetric matrix, in `f64` and on one thread.
+//! The leading eigenvalues and eigenvectors of a symmetric matrix, in `f64`.
+
+mod basis;
+mod krylov;
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
@@ -19,10 +22,26 @@ pub(crate) struct Eigenpairs {
     pub(crate) vectors: Vec<f64>,
 }
 
+impl Eigenpairs {
+    /// The largest `||C v - lambda v||` for the symmetric `matrix` C, `[dim, dim]`.
+    fn largest_residual(&self, matrix: &[f64], dim: usize) -> f64 {
+        let images = basis::times_vectors(matrix, dim, &self.vectors);
+        let count = self.values.len();
+        let residual = |(index, vector): (usize, &[f64])| {
+            let image = images.iter().skip(index).step_by(count);
+            let squares =
+                image.zip(vector).map(|(image, entry)| (image - self.values[index] * entry).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        self.vectors.chunks_exact(dim).enumerate().map(residual).fold(0.0, f64::max)
+    }
+}
+
 /// The `count` largest eigenvalues of the symmetric `matrix`, `[dim, dim]`, with their eigenvectors.
 ///
-/// The whole decomposition is computed (tridiagonalisation, divide and conquer) and cut off. The sign of a vector is
-/// left as it falls; [`fix_sign`] makes it unique.
+/// Few pairs of a large matrix are found by block Lanczos, to a residual of `2e-11` times the largest eigenvalue;
+/// else, or if that does not converge, the whole decomposition is computed on one thread and cut off. The sign of a
+/// vector is left as it falls; [`fix_sign`] makes it unique. The bits do not depend on the number of threads.
 ///
 /// # Errors
 /// - [`ClusteringError::EigenDecomposition`]: the iteration for the eigenvalues did not converge or left the range of
@@ -32,6 +51,17 @@ pub(crate) fn leading_eigenpairs(
     dim: usize,
     count: usize,
 ) -> Result<Eigenpairs, ClusteringError> {
+    if krylov::pays_off(dim, count) {
+        if let Some(pairs) = krylov::leading_eigenpairs(matrix, dim, count) {
+            return Ok(pairs);
+        }
+        log::debug!("block Lanczos did not converge on a {dim} x {dim} matrix: decomposing it as a whole");
+    }
+    decompose(matrix, dim, count)
+}
+
+/// The whole decomposition (tridiagonalisation, divide and conquer), cut off after the `count` largest values.
+fn decompose(matrix: &[f64], dim: usize, count: usize) -> Result<Eigenpairs, ClusteringError> {
     // A symmetric matrix is its own transpose: its rows may be read as columns, the layout that faer prefers.
     let matrix = MatRef::from_column_major_slice(matrix, dim, dim);
     let mut values = faer::Col::<f64>::zeros(dim);

@@ -2,11 +2,11 @@
 
 use ndarray::ArrayView2;
 
-use super::moments::{column_means, combine_rows, covariance, gram};
+use super::moments::{Centering, combine_rows, covariance, gram};
+use super::products::Number;
 use super::{Whitening, WhiteningConfig};
-use crate::ClusteringError;
-use crate::feature_matrix::FeatureMatrix;
 use crate::symmetric_eigen::{Eigenpairs, fix_sign, leading_eigenpairs};
+use crate::{ClusteringError, FeatureSource};
 
 /// Eigenvalues up to this part of the largest count as rounding error of the covariance.
 const RELATIVE_THRESHOLD: f64 = 1e-10;
@@ -14,28 +14,48 @@ const RELATIVE_THRESHOLD: f64 = 1e-10;
 /// Variance of the rounding of a number to `f32`, relative to its square, bounded from above: `(2^-24)^2`.
 const ROUNDING_VARIANCE: f64 = (f32::EPSILON as f64 / 2.0) * (f32::EPSILON as f64 / 2.0);
 
+/// Products of at most this many terms are formed in `f64`, which takes a fraction of a second.
+const MOST_TERMS_IN_F64: f64 = 4e9;
+
+/// Smallest eigenvalue, relative to the sum of all, for which products in `f32` are exact enough. Their roundings are
+/// independent from piece to piece and add an error of about `1e-9` of that sum to the eigenvalues.
+const SMALLEST_IN_F32: f64 = 3e-5;
+
 impl WhiteningConfig {
-    /// Fits the whitening to `features`, `[num_samples, feature_dim]`.
+    /// Fits the whitening to `features`, `[num_samples, feature_dim]`, as [`fit_source`](Self::fit_source) does.
     ///
-    /// Costs `O(num_samples * feature_dim * m + m^3)` with `m = min(num_samples, feature_dim)`, all in `f64`; the
-    /// memory beyond the features is a few matrices of `m` by `m`. The bits do not depend on the number of threads.
+    /// # Errors
+    /// Those of [`fit_source`](Self::fit_source).
+    pub fn fit(&self, features: ArrayView2<'_, f32>) -> Result<Whitening, ClusteringError> {
+        self.fit_source(&features)
+    }
+
+    /// Fits the whitening to the rows of `source`, which are read two or three times.
+    ///
+    /// The rows are centred in `f64`. Their covariance is summed in `f64` over products of blocks of 512 rows; these
+    /// are formed in `f64`, or for large sources in `f32` as long as every eigenvalue asked for is at least `3e-5` of
+    /// the total variance. The cost is `O(num_samples * feature_dim * m)` with `m = min(num_samples, feature_dim)`
+    /// for the covariance, and for the eigenvectors `O(m^2 * num_components)`, or `O(m^3)` for `m` below 1024 or
+    /// below `8 * num_components`. The memory is that of a few matrices of `m` by `feature_dim` and of 4096 rows. The
+    /// bits depend neither on the number of threads nor on where the rows are kept.
     ///
     /// # Errors
     /// - [`ClusteringError::InvalidConfig`]: `num_components` is 0.
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: the features cannot be whitened.
     /// - [`ClusteringError::EigenDecomposition`]: the eigenvalues did not converge.
-    pub fn fit(&self, features: ArrayView2<'_, f32>) -> Result<Whitening, ClusteringError> {
+    pub fn fit_source(&self, source: &dyn FeatureSource) -> Result<Whitening, ClusteringError> {
         self.validate()?;
-        let features = FeatureMatrix::new(features)?;
-        let mean = column_means(&features);
-        let Eigenpairs { values, mut vectors } = principal_directions(&features, &mean, self.num_components)?;
+        let centering = Centering::new(source)?;
+        let Eigenpairs { values, mut vectors } =
+            principal_directions(source, &centering, self.num_components)?;
+        let mean = centering.mean;
         let largest_mean = mean.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         let rounding = ROUNDING_VARIANCE * largest_mean.powi(2);
         let threshold = values.first().map_or(0.0, |largest| (RELATIVE_THRESHOLD * largest).max(rounding));
         let rank = values.iter().take_while(|&&value| value > threshold).count();
-        vectors.truncate(rank * features.dim());
-        for (vector, value) in vectors.chunks_exact_mut(features.dim()).zip(values) {
+        vectors.truncate(rank * mean.len());
+        for (vector, value) in vectors.chunks_exact_mut(mean.len()).zip(values) {
             fix_sign(vector);
             if self.whiten {
                 let deviation = value.sqrt();
@@ -46,7 +66,7 @@ impl WhiteningConfig {
             log::debug!("whitening keeps {rank} components of {} asked for", self.num_components);
         }
         if rank == 0 {
-            vectors = vec![0.0; features.dim()];
+            vectors = vec![0.0; mean.len()];
         }
         Ok(Whitening { mean, components: vectors, normalize: self.normalize })
     }
@@ -54,30 +74,53 @@ impl WhiteningConfig {
 
 /// The leading eigenpairs of the covariance, at most `count`; vectors of vanishing eigenvalues may be zero.
 fn principal_directions(
-    features: &FeatureMatrix<'_>,
-    mean: &[f64],
+    source: &dyn FeatureSource,
+    centering: &Centering,
     count: usize,
 ) -> Result<Eigenpairs, ClusteringError> {
-    let (num_rows, dim) = (features.num_rows(), features.dim());
-    let count = count.min(num_rows).min(dim);
+    let (num_rows, dim) = (source.num_rows(), source.feature_dim());
+    let order = num_rows.min(dim);
+    let count = count.min(order);
+    if num_rows as f64 * dim as f64 * order as f64 > MOST_TERMS_IN_F64 {
+        let (pairs, trace) = eigenpairs_in::<f32>(source, centering, count)?;
+        if pairs.values[count - 1] >= SMALLEST_IN_F32 * trace {
+            return Ok(pairs);
+        }
+        log::debug!("whitening forms the covariance in f64: a component has little of the variance");
+    }
+    Ok(eigenpairs_in::<f64>(source, centering, count)?.0)
+}
+
+/// The leading eigenpairs of the covariance, whose products are formed in `T`, and its trace.
+fn eigenpairs_in<T: Number>(
+    source: &dyn FeatureSource,
+    centering: &Centering,
+    count: usize,
+) -> Result<(Eigenpairs, f64), ClusteringError> {
+    let (num_rows, dim) = (source.num_rows(), source.feature_dim());
+    let trace = |matrix: &[f64], order: usize| matrix.iter().step_by(order + 1).sum();
     if num_rows >= dim {
-        return leading_eigenpairs(&covariance(features, mean), dim, count);
+        let covariance = covariance::<T>(source, centering);
+        return Ok((leading_eigenpairs(&covariance, dim, count)?, trace(&covariance, dim)));
     }
     // With X the centred rows: if X X^T u = n lambda u, then X^T u is an eigenvector of X^T X for the same value.
-    let Eigenpairs { values, vectors } = leading_eigenpairs(&gram(features, mean), num_rows, count)?;
-    let mut vectors = combine_rows(features, mean, &vectors);
+    let mut buffer = Vec::new();
+    let rows = source.rows(0, num_rows, &mut buffer);
+    let gram = gram::<T>(rows, centering);
+    let Eigenpairs { values, vectors } = leading_eigenpairs(&gram, num_rows, count)?;
+    let mut vectors = combine_rows(rows, centering, &vectors);
     for vector in vectors.chunks_exact_mut(dim) {
         let norm = vector.iter().map(|entry| entry * entry).sum::<f64>().sqrt();
         if norm > 0.0 {
             vector.iter_mut().for_each(|entry| *entry /= norm);
         }
     }
-    Ok(Eigenpairs { values, vectors })
+    Ok((Eigenpairs { values, vectors }, trace(&gram, num_rows)))
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, array, concatenate, s};
+    use ndarray::{Array1, Array2, array, concatenate, s};
 
     use super::*;
 
@@ -163,5 +206,51 @@ mod tests {
         assert!(matches!(error, ClusteringError::EmptyFeatures { num_samples: 0, feature_dim: 3 }));
         let config = WhiteningConfig { num_components: 0, ..config };
         assert!(matches!(config.fit(array![[1.0]].view()), Err(ClusteringError::InvalidConfig { .. })));
+    }
+
+    /// Features of the given rank with decaying variances, large enough for products in `f32`.
+    fn many_features(rank: usize) -> Array2<f32> {
+        let (num_rows, dim) = (4000, 1024);
+        let scales = Array1::from_shape_fn(rank, |i| 1.0 / (1.0 + i as f32).sqrt());
+        let features = (pseudo_random(num_rows, rank) * scales).dot(&pseudo_random(rank, dim));
+        assert!(num_rows as f64 * dim as f64 * dim as f64 > MOST_TERMS_IN_F64);
+        features + 5.0
+    }
+
+    #[test]
+    fn products_in_f32_give_the_components_of_those_in_f64() {
+        let features = many_features(300);
+        let centering = Centering::new(&features.view()).unwrap();
+        let (single, trace) = eigenpairs_in::<f32>(&features.view(), &centering, 60).unwrap();
+        let (double, _) = eigenpairs_in::<f64>(&features.view(), &centering, 60).unwrap();
+        assert!(single.values[59] > SMALLEST_IN_F32 * trace);
+        for (a, b) in single.values.iter().zip(&double.values) {
+            assert!((a - b).abs() < 1e-8 * trace, "{a} is not {b}");
+        }
+        for (a, b) in single.vectors.chunks(1024).zip(double.vectors.chunks(1024)) {
+            let cosine: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+            assert!(cosine.abs() > 1.0 - 1e-8, "the cosine of two vectors is {cosine}");
+        }
+        let config = WhiteningConfig { num_components: 60, ..Default::default() };
+        let whitening = config.fit(features.view()).unwrap();
+        let deviation = single.values[0].sqrt();
+        assert!((whitening.components[0].abs() - (single.vectors[0] / deviation).abs()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_rounding_of_products_in_f32_is_not_taken_for_a_direction() {
+        let config = WhiteningConfig { num_components: 60, ..Default::default() };
+        assert_eq!(config.fit(many_features(40).view()).unwrap().num_components(), 40);
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits_in_f32() {
+        let features = many_features(300);
+        let config = WhiteningConfig { num_components: 60, ..Default::default() };
+        let with_threads = |num_threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
+            pool.install(|| config.fit(features.view()).unwrap())
+        };
+        assert_eq!(with_threads(1), with_threads(3));
     }
 }

@@ -3,6 +3,8 @@
 mod config;
 mod fit;
 mod moments;
+mod products;
+mod projection;
 mod transform;
 
 pub use config::WhiteningConfig;

@@ -1,85 +1,129 @@
-//! Mean and second moments of the rows of a feature matrix, in `f64`.
+//! Mean and second moments of the rows of a feature source.
 //!
-//! The matrix is read in blocks that are centred while they are converted, so a large common mean costs no digits.
-//! Blocks and tiles are cut at fixed places and each tile is summed by one thread at a time in the order of the
-//! blocks: the bits do not depend on the number of threads.
+//! The rows are read in blocks that are centred in `f64` while they are converted, so a large common mean costs no
+//! digits. Blocks are cut at fixed places and summed in order: the bits do not depend on the number of threads.
 
 use rayon::prelude::*;
 
-use crate::feature_matrix::FeatureMatrix;
+use super::products::{Number, panels, symmetric_product};
+use crate::feature_matrix::checked_squared_norm;
 use crate::matmul::{Vectors, add_inner_products};
+use crate::{ClusteringError, FeatureSource};
 
-const ROWS_PER_SUM: usize = 1024;
+const ROWS_PER_SUM: usize = 256;
 
-/// Length of the pieces in which inner products are summed.
-const BLOCK_LEN: usize = 512;
+/// Sums that are held at a time before they are added up.
+const SUMS_PER_PASS: usize = 64;
 
-/// Rows and columns of an output tile.
+/// Columns that one task combines.
 const TILE: usize = 128;
 
-/// The mean of each column, `[dim]`.
-pub(super) fn column_means(features: &FeatureMatrix<'_>) -> Vec<f64> {
-    let dim = features.dim();
-    let partial_sums: Vec<Vec<f64>> = features
-        .as_slice()
-        .par_chunks(ROWS_PER_SUM * dim)
-        .map(|rows| {
-            let mut sums = vec![0.0; dim];
-            for row in rows.chunks_exact(dim) {
-                for (sum, &value) in sums.iter_mut().zip(row) {
-                    *sum += f64::from(value);
-                }
+/// What is subtracted from the rows, and by what they are multiplied then.
+pub(super) struct Centering {
+    /// `[feature_dim]`.
+    pub(super) mean: Vec<f64>,
+    /// A power of two that brings all centred values into `[-1, 1]`: their products stay in the range of `f32`.
+    pub(super) scale: f64,
+}
+
+impl Centering {
+    /// Reads all rows once.
+    ///
+    /// # Errors
+    /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
+    ///   [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
+    pub(super) fn new(source: &dyn FeatureSource) -> Result<Self, ClusteringError> {
+        let (num_samples, feature_dim) = (source.num_rows(), source.feature_dim());
+        if num_samples == 0 || feature_dim == 0 {
+            return Err(ClusteringError::EmptyFeatures { num_samples, feature_dim });
+        }
+        let mut mean = vec![0.0; feature_dim];
+        let mut largest = 0.0_f32;
+        let firsts: Vec<usize> = (0..num_samples).step_by(ROWS_PER_SUM).collect();
+        for firsts in firsts.chunks(SUMS_PER_PASS) {
+            let sums =
+                firsts.par_iter().map_init(Vec::new, |buffer, &first| block_sums(source, first, buffer));
+            for block in sums.collect::<Vec<_>>() {
+                let (sums, block_largest) = block?;
+                mean.iter_mut().zip(sums).for_each(|(mean, sum)| *mean += sum);
+                largest = largest.max(block_largest);
             }
-            sums
-        })
-        .collect();
-    let mut means = vec![0.0; dim];
-    for sums in partial_sums {
-        for (mean, sum) in means.iter_mut().zip(sums) {
-            *mean += sum;
+        }
+        mean.iter_mut().for_each(|mean| *mean /= num_samples as f64);
+        // No mean exceeds the largest value, so no centred value exceeds twice that.
+        let scale = if largest > 0.0 { 2.0_f64.powi(-(largest.log2().ceil() as i32) - 1) } else { 1.0 };
+        Ok(Self { mean, scale })
+    }
+
+    /// `out = (values - mean) * scale` for the columns from `first` on.
+    fn apply<T: Number>(&self, values: &[f32], first: usize, out: &mut [T]) {
+        for ((out, &value), mean) in out.iter_mut().zip(values).zip(&self.mean[first..]) {
+            *out = T::from_f64((f64::from(value) - mean) * self.scale);
         }
     }
-    for mean in &mut means {
-        *mean /= features.num_rows() as f64;
-    }
-    means
 }
 
-/// `sum_i (x_i - mean)(x_i - mean)^T / num_rows`, `[dim, dim]`.
-pub(super) fn covariance(features: &FeatureMatrix<'_>, mean: &[f64]) -> Vec<f64> {
-    let dim = features.dim();
-    let mut product = SymmetricProduct::new(dim);
-    let mut block = vec![0.0; BLOCK_LEN.min(features.num_rows()) * dim];
-    for rows in features.as_slice().chunks(BLOCK_LEN * dim) {
-        let block = &mut block[..rows.len()];
-        block.par_chunks_mut(dim).zip(rows.par_chunks(dim)).for_each(|(out, row)| center(row, mean, out));
-        let len = rows.len() / dim;
-        product.add(Vectors { values: block, count: dim, len, vector_stride: 1, element_stride: dim });
+/// The sum of each column over a block of rows, and the largest magnitude among them.
+fn block_sums(
+    source: &dyn FeatureSource,
+    first: usize,
+    buffer: &mut Vec<f32>,
+) -> Result<(Vec<f64>, f32), ClusteringError> {
+    let dim = source.feature_dim();
+    let rows = source.rows(first, ROWS_PER_SUM.min(source.num_rows() - first), buffer);
+    let mut sums = vec![0.0; dim];
+    let mut largest = 0.0_f32;
+    for (row, index) in rows.chunks_exact(dim).zip(first..) {
+        checked_squared_norm(row, index)?;
+        for (sum, &value) in sums.iter_mut().zip(row) {
+            *sum += f64::from(value);
+            largest = largest.max(value.abs());
+        }
     }
-    product.into_matrix(1.0 / features.num_rows() as f64)
+    Ok((sums, largest))
 }
 
-/// `<x_i - mean, x_j - mean> / num_rows` for all pairs of rows, `[num_rows, num_rows]`: the Gram matrix, which has
-/// the nonzero eigenvalues of the covariance.
-pub(super) fn gram(features: &FeatureMatrix<'_>, mean: &[f64]) -> Vec<f64> {
-    let (num_rows, dim) = (features.num_rows(), features.dim());
-    let mut product = SymmetricProduct::new(num_rows);
-    let mut block = vec![0.0; num_rows * BLOCK_LEN.min(dim)];
-    for first in (0..dim).step_by(BLOCK_LEN) {
-        let len = BLOCK_LEN.min(dim - first);
-        let block = &mut block[..num_rows * len];
-        block.par_chunks_mut(len).enumerate().for_each(|(row, out)| {
-            center(&features.row(row)[first..][..len], &mean[first..], out);
-        });
-        product.add(Vectors { values: block, count: num_rows, len, vector_stride: len, element_stride: 1 });
-    }
-    product.into_matrix(1.0 / num_rows as f64)
+/// `sum_i (x_i - mean)(x_i - mean)^T / num_rows`, `[dim, dim]`, with products in `T`.
+pub(super) fn covariance<T: Number>(source: &dyn FeatureSource, centering: &Centering) -> Vec<f64> {
+    let (num_rows, dim) = (source.num_rows(), source.feature_dim());
+    let scale = 1.0 / (num_rows as f64 * centering.scale.powi(2));
+    symmetric_product::<T>(dim, num_rows, scale, |first, len, piece, buffer| {
+        let rows = source.rows(first, len, buffer);
+        for (start, width, panel) in panels(piece, len) {
+            for (row, out) in rows.chunks_exact(dim).zip(panel.chunks_exact_mut(width)) {
+                centering.apply(&row[start..], start, out);
+            }
+        }
+    })
 }
 
-/// `weights (X - mean)`, `[num_weights, dim]`: combinations of the centred rows, each with the weights of one row
-/// of `weights`, `[num_weights, num_rows]`.
-pub(super) fn combine_rows(features: &FeatureMatrix<'_>, mean: &[f64], weights: &[f64]) -> Vec<f64> {
-    let (num_rows, dim) = (features.num_rows(), features.dim());
+/// `<x_i - mean, x_j - mean> / num_rows` for all pairs of `rows`, `[num_rows, dim]`, with products in `T`,
+/// `[num_rows, num_rows]`: the Gram matrix, which has the nonzero eigenvalues of the covariance.
+pub(super) fn gram<T: Number>(rows: &[f32], centering: &Centering) -> Vec<f64> {
+    let dim = centering.mean.len();
+    let num_rows = rows.len() / dim;
+    let scale = 1.0 / (num_rows as f64 * centering.scale.powi(2));
+    symmetric_product::<T>(num_rows, dim, scale, |first, len, piece, _| {
+        let mut centered = vec![T::ZERO; len];
+        for (start, width, panel) in panels(piece, len) {
+            for (index, row) in rows[start * dim..].chunks_exact(dim).take(width).enumerate() {
+                centering.apply(&row[first..], first, &mut centered);
+                panel
+                    .iter_mut()
+                    .skip(index)
+                    .step_by(width)
+                    .zip(&centered)
+                    .for_each(|(out, &value)| *out = value);
+            }
+        }
+    })
+}
+
+/// `weights (X - mean)`, `[num_weights, dim]`: combinations of the centred `rows`, `[num_rows, dim]`, each with the
+/// weights of one row of `weights`, `[num_weights, num_rows]`; up to a common factor.
+pub(super) fn combine_rows(rows: &[f32], centering: &Centering, weights: &[f64]) -> Vec<f64> {
+    let dim = centering.mean.len();
+    let num_rows = rows.len() / dim;
     let count = weights.len() / num_rows;
     let weights =
         Vectors { values: weights, count, len: num_rows, vector_stride: num_rows, element_stride: 1 };
@@ -89,8 +133,8 @@ pub(super) fn combine_rows(features: &FeatureMatrix<'_>, mean: &[f64], weights: 
         .map(|&first| {
             let width = TILE.min(dim - first);
             let mut block = vec![0.0; num_rows * width];
-            for (row, out) in block.chunks_mut(width).enumerate() {
-                center(&features.row(row)[first..][..width], &mean[first..], out);
+            for (row, out) in rows.chunks_exact(dim).zip(block.chunks_exact_mut(width)) {
+                centering.apply(&row[first..], first, out);
             }
             let columns = Vectors {
                 values: &block,
@@ -114,93 +158,28 @@ pub(super) fn combine_rows(features: &FeatureMatrix<'_>, mean: &[f64], weights: 
     combined
 }
 
-/// `out = values - mean`, element by element.
-pub(super) fn center(values: &[f32], mean: &[f64], out: &mut [f64]) {
-    for ((out, &value), mean) in out.iter_mut().zip(values).zip(mean) {
-        *out = f64::from(value) - mean;
-    }
-}
-
-/// All inner products among `dim` vectors, summed over pieces of the vectors: the lower triangle in tiles.
-struct SymmetricProduct {
-    dim: usize,
-    tiles: Vec<Tile>,
-}
-
-struct Tile {
-    first_row: usize,
-    first_column: usize,
-    num_rows: usize,
-    num_columns: usize,
-    values: Vec<f64>,
-}
-
-impl SymmetricProduct {
-    fn new(dim: usize) -> Self {
-        let firsts = || (0..dim).step_by(TILE);
-        let tiles = firsts()
-            .flat_map(|first_row| firsts().map(move |first_column| (first_row, first_column)))
-            .filter(|(first_row, first_column)| first_column <= first_row)
-            .map(|(first_row, first_column)| {
-                let (num_rows, num_columns) = (TILE.min(dim - first_row), TILE.min(dim - first_column));
-                Tile {
-                    first_row,
-                    first_column,
-                    num_rows,
-                    num_columns,
-                    values: vec![0.0; num_rows * num_columns],
-                }
-            })
-            .collect();
-        Self { dim, tiles }
-    }
-
-    /// Adds the inner products of the `dim` given pieces.
-    fn add(&mut self, pieces: Vectors<'_>) {
-        self.tiles.par_iter_mut().for_each(|tile| {
-            let run = |first: usize, count: usize| Vectors {
-                values: &pieces.values[first * pieces.vector_stride..],
-                count,
-                ..pieces
-            };
-            let (rows, columns) =
-                (run(tile.first_row, tile.num_rows), run(tile.first_column, tile.num_columns));
-            add_inner_products(rows, columns, &mut tile.values);
-        });
-    }
-
-    /// The whole symmetric matrix times `scale`, `[dim, dim]`.
-    fn into_matrix(self, scale: f64) -> Vec<f64> {
-        let mut matrix = vec![0.0; self.dim * self.dim];
-        for tile in self.tiles {
-            for (i, row) in (tile.first_row..).zip(tile.values.chunks_exact(tile.num_columns)) {
-                for (j, value) in (tile.first_column..).zip(row).take_while(|&(j, _)| j <= i) {
-                    matrix[i * self.dim + j] = value * scale;
-                    matrix[j * self.dim + i] = value * scale;
-                }
-            }
-        }
-        matrix
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::{Array2, array};
 
     use super::*;
+    use crate::symmetric_eigen::leading_eigenpairs;
 
     #[test]
     fn a_small_matrix_gives_its_hand_computed_moments() {
         let features = array![[1.0_f32, 2.0, 0.0], [3.0, 6.0, 0.0]];
-        let features = FeatureMatrix::new(features.view()).unwrap();
-        let mean = column_means(&features);
-        assert_eq!(mean, [2.0, 4.0, 0.0]);
+        let (features, rows) = (features.view(), features.as_slice().unwrap());
+        let centering = Centering::new(&features).unwrap();
+        assert_eq!(centering.mean, [2.0, 4.0, 0.0]);
+        assert_eq!(centering.scale, 1.0 / 16.0); // from 6 to 8, and twice that
         // centred rows: (-1, -2, 0), (1, 2, 0)
-        assert_eq!(covariance(&features, &mean), [1.0, 2.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
-        assert_eq!(gram(&features, &mean), [2.5, -2.5, -2.5, 2.5]);
-        // 1 * (-1, -2, 0) + 3 * (1, 2, 0)
-        assert_eq!(combine_rows(&features, &mean, &[1.0, 3.0]), [2.0, 4.0, 0.0]);
+        let expected = [1.0, 2.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(covariance::<f64>(&features, &centering), expected);
+        assert_eq!(covariance::<f32>(&features, &centering), expected);
+        assert_eq!(gram::<f64>(rows, &centering), [2.5, -2.5, -2.5, 2.5]);
+        assert_eq!(gram::<f32>(rows, &centering), [2.5, -2.5, -2.5, 2.5]);
+        // (1 * (-1, -2, 0) + 3 * (1, 2, 0)) / 16
+        assert_eq!(combine_rows(rows, &centering, &[1.0, 3.0]), [0.125, 0.25, 0.0]);
     }
 
     #[test]
@@ -208,9 +187,9 @@ mod tests {
         let value = |i: usize, j: usize| 1000.0 + ((i * 37 + j * 101 + i * j) % 97) as f32 / 16.0;
         for shape in [(1100, 130), (130, 1100)] {
             let matrix = Array2::from_shape_fn(shape, |(i, j)| value(i, j));
-            let features = FeatureMatrix::new(matrix.view()).unwrap();
-            let mean = column_means(&features);
-            let centered = matrix.mapv(f64::from) - &ndarray::Array1::from(mean.clone());
+            let (features, rows) = (matrix.view(), matrix.as_slice().unwrap());
+            let centering = Centering::new(&features).unwrap();
+            let centered = matrix.mapv(f64::from) - &ndarray::Array1::from(centering.mean.clone());
             let scale = 1.0 / shape.0 as f64;
             let assert_equal = |got: Vec<f64>, expected: Array2<f64>| {
                 assert_eq!(got.len(), expected.len());
@@ -218,11 +197,32 @@ mod tests {
                     assert!((got - expected).abs() < 1e-9, "{got} is not {expected}");
                 }
             };
-            assert_equal(covariance(&features, &mean), centered.t().dot(&centered) * scale);
-            assert_equal(gram(&features, &mean), centered.dot(&centered.t()) * scale);
+            assert_equal(covariance::<f64>(&features, &centering), centered.t().dot(&centered) * scale);
+            assert_equal(gram::<f64>(rows, &centering), centered.dot(&centered.t()) * scale);
             let weights = Array2::from_shape_fn((2, shape.0), |(i, j)| ((i + j) % 5) as f64);
-            let combined = combine_rows(&features, &mean, weights.as_slice().unwrap());
-            assert_equal(combined, weights.dot(&centered));
+            let combined = combine_rows(rows, &centering, weights.as_slice().unwrap());
+            assert_equal(combined, weights.dot(&centered) * centering.scale);
+        }
+    }
+
+    #[test]
+    fn products_in_f32_are_far_more_exact_than_the_smallest_variance_they_are_trusted_with() {
+        for scale in [1.0, 1e-30, 1e15] {
+            let value = |i: usize, j: usize| {
+                7.0 + ((i * 37 + j * 101 + i * j) % 97) as f32 / 16.0 * (1 + j % 3) as f32
+            };
+            let matrix = Array2::from_shape_fn((3000, 140), |(i, j)| scale * value(i, j));
+            let features = matrix.view();
+            let centering = Centering::new(&features).unwrap();
+            let (exact, rounded) =
+                (covariance::<f64>(&features, &centering), covariance::<f32>(&features, &centering));
+            let trace: f64 = exact.iter().step_by(141).sum();
+            let error: Vec<f64> = exact.iter().zip(&rounded).map(|(a, b)| a - b).collect();
+            let negated: Vec<f64> = error.iter().map(|value| -value).collect();
+            for error in [error, negated] {
+                let largest = leading_eigenpairs(&error, 140, 1).unwrap().values[0];
+                assert!(trace > 0.0 && largest < 1e-7 * trace, "{largest} of {trace}");
+            }
         }
     }
 }

@@ -4,67 +4,106 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::Whitening;
-use super::moments::center;
-use crate::ClusteringError;
-use crate::feature_matrix::FeatureMatrix;
-use crate::matmul::{Vectors, add_inner_products};
+use super::projection::{Projection, Scratch};
+use crate::feature_matrix::checked_squared_norm;
+use crate::{ClusteringError, FeatureSource};
 
 const ROWS_PER_BLOCK: usize = 128;
+
+/// Blocks that are whitened before they are given on.
+const BLOCKS_PER_PASS: usize = 64;
 
 impl Whitening {
     /// Whitens `features`, `[num_samples, feature_dim]`, to `[num_samples, num_components]`.
     ///
-    /// Rows are centred and multiplied in `f64`, block by block, and do not depend on each other up to rounding. The
-    /// bits do not depend on the number of threads.
+    /// Rows are centred in `f64`. They are multiplied in `f64`, or from 2048 dimensions on in `f32` over pieces of 256
+    /// dimensions whose products are summed in `f64`; the error is then about that of rounding the centred features to
+    /// `f32`. Rows do not depend on each other up to rounding. The bits do not depend on the number of threads.
     ///
     /// # Errors
     /// - [`ClusteringError::DimensionMismatch`]: the features have another dimension than the fitted ones.
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: the features cannot be whitened.
     pub fn transform(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f32>, ClusteringError> {
-        if features.ncols() != self.feature_dim() {
+        self.check(&features)?;
+        let mut rows = Array2::zeros((features.nrows(), self.num_components()));
+        if let Some(rows) = rows.as_slice_mut() {
+            self.transform_rows(&features, &Projection::new(self), 0, rows)?;
+        }
+        Ok(rows)
+    }
+
+    /// Whitens the rows of `source` and gives them to `sink` in order, block by block, each block
+    /// `[_, num_components]`: the rows that [`transform`](Self::transform) gives, for more of them than fit in memory.
+    ///
+    /// # Errors
+    /// Those of [`transform`](Self::transform), after `sink` was given the blocks before the bad row, and those of
+    /// `sink`, which end the reading.
+    pub fn transform_source(
+        &self,
+        source: &dyn FeatureSource,
+        mut sink: impl FnMut(&[f32]) -> Result<(), ClusteringError>,
+    ) -> Result<(), ClusteringError> {
+        self.check(source)?;
+        let projection = Projection::new(self);
+        let rows_per_pass = ROWS_PER_BLOCK * BLOCKS_PER_PASS;
+        let mut rows = vec![0.0; rows_per_pass.min(source.num_rows()) * self.num_components()];
+        for first in (0..source.num_rows()).step_by(rows_per_pass) {
+            let count = rows_per_pass.min(source.num_rows() - first);
+            let rows = &mut rows[..count * self.num_components()];
+            self.transform_rows(source, &projection, first, rows)?;
+            sink(rows)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, source: &dyn FeatureSource) -> Result<(), ClusteringError> {
+        let (num_samples, feature_dim) = (source.num_rows(), source.feature_dim());
+        if feature_dim != self.feature_dim() {
             return Err(ClusteringError::DimensionMismatch {
                 what: "the dimension of the features",
                 expected: self.feature_dim(),
-                actual: features.ncols(),
+                actual: feature_dim,
             });
         }
-        let features = FeatureMatrix::new(features)?;
-        let (dim, num_components) = (self.feature_dim(), self.num_components());
-        let mut rows = vec![0.0; features.num_rows() * num_components];
-        rows.par_chunks_mut(ROWS_PER_BLOCK * num_components)
-            .zip(features.as_slice().par_chunks(ROWS_PER_BLOCK * dim))
-            .for_each_init(Scratch::default, |scratch, (out, rows)| self.transform_block(rows, out, scratch));
-        Ok(Array2::from_shape_vec((features.num_rows(), num_components), rows)
-            .expect("there are num_rows rows of num_components values"))
+        if num_samples == 0 {
+            return Err(ClusteringError::EmptyFeatures { num_samples, feature_dim });
+        }
+        Ok(())
     }
 
-    fn transform_block(&self, rows: &[f32], out: &mut [f32], scratch: &mut Scratch) {
-        let (dim, num_components) = (self.feature_dim(), self.num_components());
-        scratch.centered.resize(rows.len(), 0.0);
-        for (row, centered) in rows.chunks_exact(dim).zip(scratch.centered.chunks_exact_mut(dim)) {
-            center(row, &self.mean, centered);
-        }
-        scratch.products.clear();
-        scratch.products.resize(out.len(), 0.0);
-        let vectors =
-            |values, count| Vectors { values, count, len: dim, vector_stride: dim, element_stride: 1 };
-        let centered = vectors(&scratch.centered, rows.len() / dim);
-        add_inner_products(centered, vectors(&self.components, num_components), &mut scratch.products);
-        let products = scratch.products.chunks_exact(num_components);
-        for (products, out) in products.zip(out.chunks_exact_mut(num_components)) {
-            let norm = if self.normalize { norm(products) } else { 1.0 };
-            for (out, product) in out.iter_mut().zip(products) {
-                *out = if norm > 0.0 { (product / norm) as f32 } else { 0.0 };
-            }
-        }
+    /// Whitens the rows from `first` on, as many as `out` has.
+    fn transform_rows(
+        &self,
+        source: &dyn FeatureSource,
+        projection: &Projection<'_>,
+        first: usize,
+        out: &mut [f32],
+    ) -> Result<(), ClusteringError> {
+        let num_components = self.num_components();
+        let blocks = out.par_chunks_mut(ROWS_PER_BLOCK * num_components).enumerate().map_init(
+            || (Vec::new(), Scratch::default()),
+            |(buffer, scratch), (block, out)| {
+                let first = first + block * ROWS_PER_BLOCK;
+                let rows = source.rows(first, out.len() / num_components, buffer);
+                for (row, index) in rows.chunks_exact(self.feature_dim()).zip(first..) {
+                    checked_squared_norm(row, index)?;
+                }
+                let products = projection.apply(rows, scratch);
+                for (products, out) in
+                    products.chunks_exact(num_components).zip(out.chunks_exact_mut(num_components))
+                {
+                    let norm = if self.normalize { norm(products) } else { 1.0 };
+                    for (out, product) in out.iter_mut().zip(products) {
+                        *out = if norm > 0.0 { (product / norm) as f32 } else { 0.0 };
+                    }
+                }
+                Ok(())
+            },
+        );
+        // The first error in the order of the rows, not of the clock.
+        blocks.collect::<Vec<_>>().into_iter().collect()
     }
-}
-
-#[derive(Default)]
-struct Scratch {
-    centered: Vec<f64>,
-    products: Vec<f64>,
 }
 
 fn norm(row: &[f64]) -> f64 {
@@ -121,5 +160,31 @@ mod tests {
         assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 0 }));
         let error = whitening.transform(Array2::zeros((0, 2)).view()).unwrap_err();
         assert!(matches!(error, ClusteringError::EmptyFeatures { .. }));
+    }
+
+    #[test]
+    fn a_source_gives_the_rows_of_the_matrix_in_order_and_the_errors_of_the_sink() {
+        let features = Array2::from_shape_fn((9000, 3), |(i, j)| ((i * 31 + j * 17 + i * j) % 101) as f32);
+        let whitening = WhiteningConfig::default().fit(features.view()).unwrap();
+        let (mut rows, mut num_blocks) = (Vec::new(), 0);
+        let result = whitening.transform_source(&features.view(), |block| {
+            rows.extend_from_slice(block);
+            num_blocks += 1;
+            Ok(())
+        });
+        assert!(result.is_ok() && num_blocks == 2);
+        assert!(rows == whitening.transform(features.view()).unwrap().into_raw_vec_and_offset().0);
+        let result = whitening.transform_source(&features.view(), |_| Err(ClusteringError::Cancelled));
+        assert!(matches!(result, Err(ClusteringError::Cancelled)));
+    }
+
+    #[test]
+    fn the_first_bad_row_is_named() {
+        let whitening = WhiteningConfig::default().fit(array![[0.0_f32, 1.0], [1.0, 0.0]].view()).unwrap();
+        let mut features = Array2::<f32>::zeros((3000, 2));
+        features[[2900, 0]] = f32::NAN;
+        features[[1100, 1]] = 1e30;
+        let error = whitening.transform(features.view()).unwrap_err();
+        assert!(matches!(error, ClusteringError::FeaturesTooLarge { row: 1100 }));
     }
 }

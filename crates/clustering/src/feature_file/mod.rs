@@ -1,0 +1,29 @@
+//! Feature matrices in files.
+
+mod npy;
+mod open;
+mod problem;
+mod writer;
+
+pub use open::FeatureFile;
+pub use problem::FeatureFileProblem;
+pub use writer::NpyWriter;
+
+/// The type of the numbers of a feature file; both are little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeatureType {
+    /// 32-bit floating point, `<f4` in `.npy`.
+    F32,
+    /// IEEE 754 half precision, `<f2` in `.npy`: half the size, 11 significant bits, magnitudes up to 65,504.
+    F16,
+}
+
+impl FeatureType {
+    /// Bytes of one number.
+    fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
