@@ -4,6 +4,39 @@
 
 use gemm::{Parallelism, gemm};
 
+/// `out[i, j] = sum_l a[i, l] * b[j, l]`: all inner products of the rows of `a`, `[num_a, dim]`, with the rows of
+/// `b`, `[num_b, dim]`; `out` is `[num_a, num_b]`.
+pub(crate) fn inner_products(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
+    let (num_a, num_b) = (a.len() / dim, b.len() / dim);
+    assert!(a.len() == num_a * dim && b.len() == num_b * dim && out.len() == num_a * num_b);
+    let (row_stride, dim_stride) = (num_b as isize, dim as isize);
+    // SAFETY: the lengths were checked above: the strides reach every element of the three row-major matrices
+    // and nothing beyond, and `out` is borrowed mutably, so it overlaps neither input.
+    unsafe {
+        gemm(
+            num_a,
+            num_b,
+            dim,
+            out.as_mut_ptr(),
+            1,
+            row_stride,
+            false,
+            a.as_ptr(),
+            1,
+            dim_stride,
+            b.as_ptr(),
+            dim_stride,
+            1,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
 /// A run of columns of a row-major `f64` matrix, seen as vectors: `vectors[i, l]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Vectors<'a> {
@@ -76,6 +109,15 @@ pub(crate) fn score_rounding_bound(dim: usize, norm_x: f64, norm_c: f64) -> f64 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn inner_products_pair_every_row_of_one_matrix_with_every_row_of_the_other() {
+        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [3, 2]
+        let b = [1.0, 0.0, 1.0, 1.0]; // [2, 2]
+        let mut out = [f32::NAN; 6];
+        inner_products(&a, &b, 2, &mut out);
+        assert_eq!(out, [1.0, 3.0, 3.0, 7.0, 5.0, 11.0]);
+    }
 
     #[test]
     fn accumulation_adds_to_what_is_there_and_follows_the_strides() {
