@@ -8,7 +8,7 @@ use super::Eigenpairs;
 use crate::matmul::{Vectors, add_inner_products};
 
 /// Rows or columns of the matrix that one task works on.
-const ROWS_PER_TASK: usize = 128;
+const ROWS_PER_TASK: usize = 256;
 
 /// Vectors that one task works on.
 const VECTORS_PER_TASK: usize = 32;

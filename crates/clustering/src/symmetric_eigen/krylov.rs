@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pairs_are_those_of_the_whole_decomposition_whatever_the_spectrum() {
+    fn the_pairs_are_the_leading_ones_whatever_the_spectrum() {
         let dim = 1024;
         type Spectrum = fn(usize) -> f64;
         let spectra: [(&str, Spectrum); 8] = [
@@ -118,16 +118,17 @@ mod tests {
             ("zero", |_| 0.0),
         ];
         for (name, value) in spectra {
-            let matrix = with_spectrum(&(0..dim).map(value).collect::<Vec<_>>());
+            let mut spectrum: Vec<f64> = (0..dim).map(value).collect();
+            let matrix = with_spectrum(&spectrum);
+            spectrum.sort_by(|a, b| b.total_cmp(a));
             for count in [1, 100] {
                 assert!(pays_off(dim, count));
                 let pairs = leading_eigenpairs(&matrix, dim, count);
                 // Between eigenvalues that lie close everywhere it may take too long.
                 assert!(pairs.is_some() || name == "a flat one", "{name} did not converge");
                 let Some(pairs) = pairs else { continue };
-                let expected = decompose(&matrix, dim, count).unwrap();
-                let largest = expected.values[0].abs();
-                for (got, expected) in pairs.values.iter().zip(&expected.values) {
+                let largest = spectrum[0];
+                for (got, expected) in pairs.values.iter().zip(&spectrum) {
                     assert!((got - expected).abs() <= 1e-10 * largest, "{name}: {got} is not {expected}");
                 }
                 assert!(pairs.largest_residual(&matrix, dim) <= 2e-11 * largest, "{name}");
