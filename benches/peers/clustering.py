@@ -522,7 +522,7 @@ def machine(options):
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     rustc = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     return [
-        f"- {models[0] if models else platform.processor()}, {os.cpu_count()} cores, {options.threads} threads each side",
+        f"- {models[0] if models else platform.processor()}, {os.cpu_count()} cores; {options.threads} threads a side",
         f"- {versions}; Python {platform.python_version()}; {rustc}",
         f"- faiss: {faiss.get_compile_options().strip()}",
         f"- features: {options.features.name + ', resampled' if options.features else 'synthetic'}"
@@ -553,8 +553,11 @@ def rates(results):
             ours, theirs = (
                 result.operations / statistics.median(seconds) / 1e9 for seconds in (result.ours, result.theirs)
             )
-            of_peak = f", {ours / result.peak_gflops:.0%} of the peak {result.peak_gflops:.0f}" if result.peak_gflops else ""
-            yield f"{result.key}: ours {ours:.0f} GFLOP/s{of_peak}; {result.peer} {theirs:.0f} GFLOP/s"
+            line = f"{result.key}: ours {ours:.0f} GFLOP/s; {result.peer} {theirs:.0f} GFLOP/s"
+            if result.peak_gflops:
+                peak = result.peak_gflops
+                line += f"; peak {peak:.0f} GFLOP/s, of which ours {ours / peak:.0%}, {result.peer} {theirs / peak:.0%}"
+            yield line
 
 
 def checks(results):

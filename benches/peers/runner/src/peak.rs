@@ -22,7 +22,7 @@ mod x86 {
 
     /// Independent sums, enough to hide the latency of the instruction and few enough to stay in registers.
     const NUM_SUMS: usize = 12;
-    const NUM_ROUNDS: usize = 20_000_000;
+    const NUM_ROUNDS: usize = 50_000_000;
 
     pub(super) fn peak_gflops(threads: usize) -> Option<f64> {
         // SAFETY: each loop is chosen only where the processor has its instructions.
