@@ -355,7 +355,7 @@ class Result:
 
 
 def measure(key, comparison, runner, options):
-    """One result for each peer, or none where the runner cannot do the work yet."""
+    """One result for each peer."""
     results = [
         Result(key, comparison.work, peer.name, peer.must, peer.aim, operations=comparison.operations)
         for peer in comparison.peers
@@ -371,9 +371,6 @@ def measure(key, comparison, runner, options):
                 if key == "f32-kernel":
                     peaks.append(peak_gflops(runner, options.threads))
                 answer = runner.ask(key, comparison.request, comparison.out)
-                if "not_yet" in answer:
-                    print(f"{key}: not yet, {answer['not_yet']}", flush=True)
-                    return []
             elif peer.most_rounds is None or round_number < peer.most_rounds:
                 found[peer.name] = timed(peer)
             time.sleep(PAUSE_SECONDS)
@@ -459,7 +456,7 @@ def memory(data, options):
             ("ours", memory_of_ours(is_mapped, request, data.folder / "memory_labels.npy", options.threads)),
             ("faiss", memory_of_faiss(is_mapped, path, centroids, options.threads)),
         ]:
-            values = "not yet | |" if measured is None else "{:,.0f} | {:,.0f} | {:.1f}".format(*measured)
+            values = "{:,.0f} | {:,.0f} | {:.1f}".format(*measured)
             lines.append(f"| {side} | {place} | {values} |")
     return lines
 
@@ -468,8 +465,6 @@ def memory_of_ours(is_mapped, request, out, threads):
     work = "kmeans-file" if is_mapped else "kmeans"
     with Runner(threads) as runner, PeakMemory(runner.process.pid) as peak:
         answer = runner.ask("memory", {"work": work, **request}, out)
-    if "not_yet" in answer:
-        return None
     return peak.all / 2**20, peak.anonymous / 2**20, answer["seconds"]
 
 

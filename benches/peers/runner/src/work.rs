@@ -4,7 +4,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use deepcluster_clustering::{KMeansConfig, NmiNorm, WhiteningConfig, assign, nearest_neighbors, nmi};
+use deepcluster_clustering::{
+    FeatureFile, FeatureSource, KMeansConfig, KMeansStart, Neighbors, NmiNorm, PicConfig, ScanPrecision,
+    WhiteningConfig, assign_source, nearest_neighbors, nmi,
+};
 use ndarray::{ArrayD, ArrayView1, ArrayView2, Ix1, Ix2};
 use ndarray_npy::write_npy;
 use serde::Deserialize;
@@ -32,61 +35,49 @@ pub enum Work {
     Assign { features: PathBuf, centroids: PathBuf },
     /// One assignment pass with the single-precision kernel only, `out`: labels.
     #[serde(rename = "assign-f32")]
-    AssignFloat32 {},
+    AssignFloat32 { features: PathBuf, centroids: PathBuf },
     /// Lloyd's iterations from given centroids and the pass after them, `out`: labels.
     #[serde(rename = "kmeans")]
     KMeans { features: PathBuf, centroids: PathBuf, iterations: usize },
     /// The same on features that stay in their file.
     #[serde(rename = "kmeans-file")]
-    KMeansFile {},
+    KMeansFile { features: PathBuf, centroids: PathBuf, iterations: usize },
     /// Fit of the whitening, `out`: the fitted features whitened, their rows not normalised.
     Whitening { features: PathBuf, components: usize },
     /// Graph of the nearest neighbours without the points themselves, `out`: their row numbers.
     Knn { features: PathBuf, neighbors: usize },
     /// Power Iteration Clustering of a given graph, `out`: labels.
-    Pic {},
+    Pic { ids: PathBuf, squared_distances: PathBuf },
     /// Agreement of two labellings.
     Nmi { first: PathBuf, second: PathBuf },
     /// Rate of single-precision fused multiply-adds in registers, of all threads together.
     Peak { threads: usize },
 }
 
-pub enum Outcome {
-    Done { seconds: f64, check: Value },
-    NotYet(&'static str),
+/// What a work took, and what the other side compares beside the result.
+pub struct Outcome {
+    pub seconds: f64,
+    pub check: Value,
 }
 
 impl Work {
     pub fn run(&self, arrays: &mut Arrays, out: &Path) -> Result<Outcome, Box<dyn Error>> {
         match self {
             Self::Assign { features, centroids } => {
-                let (features, centroids) = (arrays.floats(features)?, arrays.floats(centroids)?);
-                let (features, centroids) = (matrix(&features)?, matrix(&centroids)?);
-                let start = Instant::now();
-                let (labels, squared_distances) = assign(features, centroids)?;
-                let seconds = start.elapsed().as_secs_f64();
-                let objective: f64 = squared_distances.iter().map(|&distance| f64::from(distance)).sum();
-                write_npy(out, &ArrayView1::from(&labels))?;
-                Ok(Outcome::Done { seconds, check: json!({"objective": objective}) })
+                assign(arrays, features, centroids, ScanPrecision::Auto, out)
             }
-            Self::AssignFloat32 {} => Ok(Outcome::NotYet("an assignment pass without the integer scan")),
+            Self::AssignFloat32 { features, centroids } => {
+                assign(arrays, features, centroids, ScanPrecision::F32, out)
+            }
             Self::KMeans { features, centroids, iterations } => {
                 let (features, centroids) = (arrays.floats(features)?, arrays.floats(centroids)?);
                 let (features, centroids) = (matrix(&features)?, matrix(&centroids)?);
-                let config = KMeansConfig {
-                    num_clusters: centroids.nrows(),
-                    num_iterations: *iterations,
-                    ..Default::default()
-                };
-                let start = Instant::now();
-                let clustering = config.init()?.fit_from(features, centroids, &mut ())?;
-                let seconds = start.elapsed().as_secs_f64();
-                write_npy(out, &ArrayView1::from(clustering.assignments.labels()))?;
-                let iterations = clustering.iterations.len();
-                let check = json!({"objective": clustering.inertia, "iterations": iterations});
-                Ok(Outcome::Done { seconds, check })
+                kmeans(&features, centroids, *iterations, out)
             }
-            Self::KMeansFile {} => Ok(Outcome::NotYet("k-means on features that stay in their file")),
+            Self::KMeansFile { features, centroids, iterations } => {
+                let centroids = arrays.floats(centroids)?;
+                kmeans(&FeatureFile::open(features)?, matrix(&centroids)?, *iterations, out)
+            }
             Self::Whitening { features, components } => {
                 let features = arrays.floats(features)?;
                 let features = matrix(&features)?;
@@ -95,7 +86,7 @@ impl Work {
                 let whitening = config.fit(features)?;
                 let seconds = start.elapsed().as_secs_f64();
                 write_npy(out, &whitening.transform(features)?)?;
-                Ok(Outcome::Done { seconds, check: json!({"components": whitening.num_components()}) })
+                Ok(Outcome { seconds, check: json!({"components": whitening.num_components()}) })
             }
             Self::Knn { features, neighbors } => {
                 let features = arrays.floats(features)?;
@@ -105,24 +96,67 @@ impl Work {
                 let seconds = start.elapsed().as_secs_f64();
                 write_npy(out, &neighbors.indices)?;
                 let sum: f64 = neighbors.squared_distances.iter().map(|&distance| f64::from(distance)).sum();
-                Ok(Outcome::Done { seconds, check: json!({"objective": sum}) })
+                Ok(Outcome { seconds, check: json!({"objective": sum}) })
             }
-            Self::Pic {} => Ok(Outcome::NotYet("Power Iteration Clustering of a given graph")),
+            Self::Pic { ids, squared_distances } => {
+                let (ids, distances) = (arrays.numbers(ids)?, arrays.floats(squared_distances)?);
+                let graph = Neighbors {
+                    indices: ids.view().into_dimensionality::<Ix2>()?.to_owned(),
+                    squared_distances: matrix(&distances)?.to_owned(),
+                };
+                let start = Instant::now();
+                let assignments = PicConfig::default().init()?.cluster_graph(&graph)?;
+                let seconds = start.elapsed().as_secs_f64();
+                write_npy(out, &ArrayView1::from(assignments.labels()))?;
+                Ok(Outcome { seconds, check: json!({"clusters": assignments.num_clusters()}) })
+            }
             Self::Nmi { first, second } => {
                 let (first, second) = (arrays.numbers(first)?, arrays.numbers(second)?);
                 let (first, second) = (labels(&first)?, labels(&second)?);
                 let start = Instant::now();
                 let nmi = nmi(first, second, NmiNorm::Arithmetic)?;
                 let seconds = start.elapsed().as_secs_f64();
-                Ok(Outcome::Done { seconds, check: json!({"nmi": nmi}) })
+                Ok(Outcome { seconds, check: json!({"nmi": nmi}) })
             }
             Self::Peak { threads } => {
                 let start = Instant::now();
                 let gflops = peak_gflops(*threads);
-                Ok(Outcome::Done { seconds: start.elapsed().as_secs_f64(), check: json!({"gflops": gflops}) })
+                Ok(Outcome { seconds: start.elapsed().as_secs_f64(), check: json!({"gflops": gflops}) })
             }
         }
     }
+}
+
+fn assign(
+    arrays: &mut Arrays,
+    features: &Path,
+    centroids: &Path,
+    precision: ScanPrecision,
+    out: &Path,
+) -> Result<Outcome, Box<dyn Error>> {
+    let (features, centroids) = (arrays.floats(features)?, arrays.floats(centroids)?);
+    let (features, centroids) = (matrix(&features)?, matrix(&centroids)?);
+    let start = Instant::now();
+    let (labels, squared_distances) = assign_source(&features, centroids, precision)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let objective: f64 = squared_distances.iter().map(|&distance| f64::from(distance)).sum();
+    write_npy(out, &ArrayView1::from(&labels))?;
+    Ok(Outcome { seconds, check: json!({"objective": objective}) })
+}
+
+fn kmeans(
+    features: &dyn FeatureSource,
+    centroids: ArrayView2<'_, f32>,
+    num_iterations: usize,
+    out: &Path,
+) -> Result<Outcome, Box<dyn Error>> {
+    let config = KMeansConfig { num_clusters: centroids.nrows(), num_iterations, ..Default::default() };
+    let start = Instant::now();
+    let clustering = config.init()?.fit(features, None, KMeansStart::Centroids(centroids), &mut ())?;
+    let seconds = start.elapsed().as_secs_f64();
+    write_npy(out, &ArrayView1::from(clustering.assignments.labels()))?;
+    let iterations = clustering.iterations.len();
+    Ok(Outcome { seconds, check: json!({"objective": clustering.inertia, "iterations": iterations}) })
 }
 
 fn matrix(array: &ArrayD<f32>) -> Result<ArrayView2<'_, f32>, Box<dyn Error>> {
