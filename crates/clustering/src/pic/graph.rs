@@ -52,12 +52,16 @@ impl Graph {
                 let mut last = None;
                 let mut num_columns = 0;
                 for (column, distance) in merge(&outgoing, incoming.row(row)) {
-                    if last != Some(column) {
+                    let weight = kernel(distance, kernel_bandwidth);
+                    if last == Some(column) {
+                        own_weights[num_columns - 1] += weight;
+                    } else {
+                        // Written before it is read: a fresh page that is read first costs the system more.
+                        own_weights[num_columns] = weight;
                         own_columns[num_columns] = column;
                         last = Some(column);
                         num_columns += 1;
                     }
-                    own_weights[num_columns - 1] += kernel(distance, kernel_bandwidth);
                 }
                 *length = num_columns as u32; // at most num_rows
             }

@@ -150,17 +150,20 @@ impl BlockScratch {
             rows &= rows - 1;
             let [low, high] = self.scores.masks[row];
             let candidates = &mut self.candidates[first_row + row];
-            let mut found = Found {
-                mask: u32::from(low) | (u32::from(high) << 16),
-                scores: self.scores.scores[row],
-                errors: std::array::from_fn(|column| {
-                    terms.double_errors[row] * columns.norms[column]
-                        + terms.double_norms[row] * columns.errors[column]
-                        + terms.slacks[row]
-                }),
-            };
-            found.drop_padding_and_self(database, block, first_row + row, panel);
-            found.offer(candidates, panel);
+            let mask = u32::from(low) | (u32::from(high) << 16);
+            let mask = mask & eligible(database, block, first_row + row, panel);
+            let scores = &self.scores.scores[row];
+            offer(
+                candidates,
+                panel,
+                mask,
+                #[inline(always)]
+                |column| {
+                    let from_error = terms.double_errors[row] * columns.norms[column];
+                    let from_norm = terms.double_norms[row] * columns.errors[column];
+                    (scores[column], from_error + from_norm + terms.slacks[row])
+                },
+            );
             terms.limits[row] = candidates.limit();
         }
     }
@@ -203,9 +206,14 @@ impl BlockScratch {
                         any |= scores[column] <= limit;
                     }
                     if any {
-                        let mut found = Found { mask: u32::MAX, scores, errors: [error; PANEL] };
-                        found.drop_padding_and_self(database, block, row, panel);
-                        found.offer(candidates, panel);
+                        let mask = eligible(database, block, row, panel);
+                        offer(
+                            candidates,
+                            panel,
+                            mask,
+                            #[inline(always)]
+                            |column| (scores[column], error),
+                        );
                     }
                 }
             }
@@ -213,45 +221,38 @@ impl BlockScratch {
     }
 }
 
-/// The scores of a row in one panel, for the columns of which `mask` has a bit.
-struct Found {
-    mask: u32,
-    scores: [f32; PANEL],
-    errors: [f32; PANEL],
+/// One bit for each column of a panel that is neither padding nor the row itself where that is excluded.
+fn eligible(database: &Database<'_>, block: Block<'_>, row: usize, panel: usize) -> u32 {
+    let first = panel * PANEL;
+    let num_columns = (database.num_rows() - first).min(PANEL);
+    let mask = u32::MAX >> (PANEL - num_columns);
+    match block.first_excluded.map(|excluded| excluded + row) {
+        Some(own) if (first..first + num_columns).contains(&own) => mask & !(1 << (own - first)),
+        _ => mask,
+    }
 }
 
-impl Found {
-    fn drop_padding_and_self(&mut self, database: &Database<'_>, block: Block<'_>, row: usize, panel: usize) {
-        let first = panel * PANEL;
-        let num_columns = (database.num_rows() - first).min(PANEL);
-        self.mask &= u32::MAX >> (PANEL - num_columns);
-        if let Some(own) = block.first_excluded.map(|excluded| excluded + row)
-            && (first..first + num_columns).contains(&own)
-        {
-            self.mask &= !(1 << (own - first));
+/// Takes the columns of a panel into account that have a bit in `mask`; `score` gives the score of a column and its
+/// largest error.
+#[inline(always)]
+fn offer(candidates: &mut Candidates, panel: usize, mask: u32, score: impl Fn(usize) -> (f32, f32)) {
+    if candidates.count() == 1 {
+        // Before any is kept, so that few are.
+        let mut lowest = f32::INFINITY;
+        let mut rest = mask;
+        while rest != 0 {
+            let (score, error) = score(rest.trailing_zeros() as usize);
+            rest &= rest - 1;
+            lowest = lowest.min(score + error);
         }
+        candidates.lower_limit(lowest);
     }
-
-    /// Takes the columns into account.
-    #[inline(always)]
-    fn offer(&self, candidates: &mut Candidates, panel: usize) {
-        if candidates.count() == 1 {
-            // Before any is kept, so that few are.
-            let mut lowest = f32::INFINITY;
-            for column in 0..PANEL {
-                let is_set = self.mask >> column & 1 == 1;
-                let upper = if is_set { self.scores[column] + self.errors[column] } else { f32::INFINITY };
-                lowest = if upper < lowest { upper } else { lowest };
-            }
-            candidates.lower_limit(lowest);
-        }
-        let mut mask = self.mask;
-        while mask != 0 {
-            let column = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            let (score, error) = (self.scores[column], self.errors[column]);
-            let index = (panel * PANEL + column) as u32;
-            candidates.push(Candidate { lower: score - error, upper: score + error, index });
-        }
+    let mut rest = mask;
+    while rest != 0 {
+        let column = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        let (score, error) = score(column);
+        let index = (panel * PANEL + column) as u32;
+        candidates.push(Candidate { lower: score - error, upper: score + error, index });
     }
 }
