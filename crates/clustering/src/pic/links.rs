@@ -80,9 +80,7 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn new(links: &Links<'_>) -> Self {
         // While the links are laid out, entry i + 1 is where the next one to sample i goes.
-        let mut offsets = Vec::with_capacity(links.num_rows + 2);
-        // Written now: a fresh page that is read first, as by a sum, costs the system more.
-        offsets.resize(links.num_rows + 2, 0);
+        let mut offsets = vec![0; links.num_rows + 2];
         for &neighbor in &*links.indices {
             offsets[neighbor as usize + 2] += 1;
         }

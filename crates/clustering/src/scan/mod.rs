@@ -17,7 +17,7 @@ mod kernels;
 mod quantize;
 
 pub(crate) use database::Database;
-pub(crate) use kernels::Instructions;
+pub(crate) use kernels::{F32Tile, Instructions, PANEL, TILE_ROWS};
 
 use std::cmp::Ordering;
 

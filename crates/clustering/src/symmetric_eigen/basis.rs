@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::Eigenpairs;
 use crate::matmul::{Vectors, add_inner_products};
+use crate::scan::Instructions;
 
 /// Rows or columns of the matrix that one task works on.
 const ROWS_PER_TASK: usize = 256;
@@ -179,6 +180,14 @@ impl<'a> Basis<'a> {
     /// The QR decomposition of the vectors of `block`: overwrites them with `Q`, gives `R`, `[width, width]`, and
     /// the smallest part of a vector's length that was left of it, 0 if one was replaced.
     fn gram_schmidt(&mut self, block: &mut [f64], floor: f64) -> (Vec<f64>, f64) {
+        Instructions::best().compile_for(
+            #[inline(always)]
+            || self.gram_schmidt_inlined(block, floor),
+        )
+    }
+
+    #[inline(always)]
+    fn gram_schmidt_inlined(&mut self, block: &mut [f64], floor: f64) -> (Vec<f64>, f64) {
         let (width, dim) = (block.len() / self.dim, self.dim);
         let mut triangle = vec![0.0; width * width];
         let mut shortest = 1.0_f64;
@@ -199,9 +208,9 @@ impl<'a> Basis<'a> {
             } else {
                 vector.fill_with(|| self.rng.random_range(-1.0..1.0));
                 for _ in 0..2 {
-                    done.chunks_exact(dim).for_each(|other| {
+                    for other in done.chunks_exact(dim) {
                         take_out(other, vector);
-                    });
+                    }
                 }
                 norm = dot(vector, vector).sqrt();
                 shortest = 0.0;
@@ -250,6 +259,7 @@ fn transpose(matrix: &[f64], num_columns: usize, out: &mut Vec<f64>) {
 }
 
 /// Subtracts from `vector` its part along the unit vector `other` and gives the length of that part.
+#[inline(always)]
 fn take_out(other: &[f64], vector: &mut [f64]) -> f64 {
     let length = dot(other, vector);
     for (value, other) in vector.iter_mut().zip(other) {
@@ -259,6 +269,7 @@ fn take_out(other: &[f64], vector: &mut [f64]) -> f64 {
 }
 
 /// Inner product, summed in an order that leaves room for vector instructions.
+#[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a_groups, a_rest) = a.as_chunks::<16>();
     let (b_groups, b_rest) = b[..a.len()].as_chunks::<16>();

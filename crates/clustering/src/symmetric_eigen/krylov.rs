@@ -38,7 +38,8 @@ pub(super) fn leading_eigenpairs(matrix: &[f64], dim: usize, count: usize) -> Op
     let capacity = (4 * count).max(512).min(dim / 2);
     let mut basis = Basis::new(matrix, dim);
     let mut next = basis.random_block(BLOCK)?;
-    let mut next_check = (2 * count + 2 * BLOCK).min(capacity);
+    // A check decomposes the projected matrix on one thread: it is not made before it is likely to succeed.
+    let mut next_check = (5 * count / 2).max(2 * count + 2 * BLOCK).min(capacity);
     let mut num_products = 0;
     while num_products <= 2 * dim {
         num_products += next.len() / dim;

@@ -18,8 +18,9 @@ const ROUNDING_VARIANCE: f64 = (f32::EPSILON as f64 / 2.0) * (f32::EPSILON as f6
 const MOST_TERMS_IN_F64: f64 = 4e9;
 
 /// Smallest eigenvalue, relative to the sum of all, for which products in `f32` are exact enough. Their roundings are
-/// independent from piece to piece and add an error of about `1e-9` of that sum to the eigenvalues.
-const SMALLEST_IN_F32: f64 = 3e-5;
+/// independent from piece to piece and add an error of `1e-10` to `1e-9` of that sum to the eigenvalues: less than a
+/// thousandth of the smallest.
+const SMALLEST_IN_F32: f64 = 2e-6;
 
 impl WhiteningConfig {
     /// Fits the whitening to `features`, `[num_samples, feature_dim]`, as [`fit_source`](Self::fit_source) does.
@@ -33,7 +34,7 @@ impl WhiteningConfig {
     /// Fits the whitening to the rows of `source`, which are read two or three times.
     ///
     /// The rows are centred in `f64`. Their covariance is summed in `f64` over products of blocks of 512 rows; these
-    /// are formed in `f64`, or for large sources in `f32` as long as every eigenvalue asked for is at least `3e-5` of
+    /// are formed in `f64`, or for large sources in `f32` as long as every eigenvalue asked for is at least `2e-6` of
     /// the total variance. The cost is `O(num_samples * feature_dim * m)` with `m = min(num_samples, feature_dim)`
     /// for the covariance, and for the eigenvectors `O(m^2 * num_components)`, or `O(m^3)` for `m` below 1024 or
     /// below `8 * num_components`. The memory is that of a few matrices of `m` by `feature_dim` and of 4096 rows. The

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::products::{Number, panels, symmetric_product};
 use crate::feature_matrix::checked_squared_norm;
 use crate::matmul::{Vectors, add_inner_products};
+use crate::scan::Instructions;
 use crate::{ClusteringError, FeatureSource};
 
 const ROWS_PER_SUM: usize = 256;
@@ -73,14 +74,21 @@ fn block_sums(
     let rows = source.rows(first, ROWS_PER_SUM.min(source.num_rows() - first), buffer);
     let mut sums = vec![0.0; dim];
     let mut largest = 0.0_f32;
-    for (row, index) in rows.chunks_exact(dim).zip(first..) {
-        checked_squared_norm(row, index)?;
-        for (sum, &value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(value);
-            largest = largest.max(value.abs());
-        }
-    }
-    Ok((sums, largest))
+    Instructions::best().compile_for(
+        #[inline(always)]
+        || {
+            for (row, index) in rows.chunks_exact(dim).zip(first..) {
+                checked_squared_norm(row, index)?;
+                for (sum, &value) in sums.iter_mut().zip(row) {
+                    *sum += f64::from(value);
+                }
+                for &value in row {
+                    largest = if value.abs() > largest { value.abs() } else { largest };
+                }
+            }
+            Ok((sums, largest))
+        },
+    )
 }
 
 /// `sum_i (x_i - mean)(x_i - mean)^T / num_rows`, `[dim, dim]`, with products in `T`.

@@ -1,63 +1,117 @@
 //! All inner products among many long vectors, summed in `f64` over pieces of the vectors.
 
-use gemm::{Parallelism, gemm};
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::matmul::{Vectors, add_inner_products};
+use crate::scan::{F32Tile, Instructions, PANEL, TILE_ROWS};
 
 /// Length of the pieces of the vectors; within a piece, products of `f32` are summed in `f32`.
 const PIECE_LEN: usize = 512;
 
 /// Pieces that are laid out at a time: each tile of the result stays in the cache while it takes them all.
-const PIECES_PER_PASS: usize = 8;
+const PIECES_PER_PASS: usize = 4;
 
-/// Rows and columns of a tile of the result.
-const TILE: usize = 128;
+/// Rows and columns of a tile of the result: whole panels and rows of the kernel of `f32`.
+const TILE: usize = 96;
+
+const _: () = assert!(TILE.is_multiple_of(PANEL) && TILE.is_multiple_of(TILE_ROWS));
 
 /// A type of numbers in which the products of a piece are formed.
 pub(super) trait Number: Copy + Send + Sync + 'static {
     const ZERO: Self;
 
+    /// Vectors that lie side by side in a piece: the piece is cut into panels `[piece_len, PANEL_WIDTH]`.
+    const PANEL_WIDTH: usize;
+
     fn from_f64(value: f64) -> Self;
 
-    /// `out[i, j] += sum_l a[l, i] * b[l, j]` over pieces of length `len`: `a` is `[len, num_a]`, `b` `[len, num_b]`
-    /// and `out` `[num_a, num_b]`.
-    fn add_products(a: &[Self], b: &[Self], len: usize, out: &mut [f64], scratch: &mut Vec<Self>);
+    /// The vectors of a piece, whose panels are given, one after the other, if the products need them so.
+    fn transpose(panels: &[Self], piece_len: usize, out: &mut [Self]);
+
+    /// Adds the inner products over a piece of `tile.rows` with `tile.columns` to the sums of the tile.
+    fn add_products(piece: &Piece<'_, Self>, tile: &mut Tile);
+}
+
+/// The elements of one piece of all vectors, padded with zeros to whole tiles.
+pub(super) struct Piece<'a, T> {
+    len: usize,
+    /// `[num_panels, len, PANEL_WIDTH]`.
+    panels: &'a [T],
+    /// `[num_vectors, len]`, if needed.
+    vectors: &'a [T],
 }
 
 impl Number for f64 {
     const ZERO: Self = 0.0;
+    const PANEL_WIDTH: usize = TILE;
 
     fn from_f64(value: f64) -> Self {
         value
     }
 
-    fn add_products(a: &[f64], b: &[f64], len: usize, out: &mut [f64], _scratch: &mut Vec<f64>) {
-        let columns = |values, count| Vectors { values, count, len, vector_stride: 1, element_stride: count };
-        add_inner_products(columns(a, a.len() / len), columns(b, b.len() / len), out);
+    fn transpose(_panels: &[f64], _piece_len: usize, _out: &mut [f64]) {}
+
+    fn add_products(piece: &Piece<'_, f64>, tile: &mut Tile) {
+        let panel = |vectors: &Range<usize>| Vectors {
+            values: &piece.panels[vectors.start * piece.len..][..TILE * piece.len],
+            count: vectors.len(),
+            len: piece.len,
+            vector_stride: 1,
+            element_stride: TILE,
+        };
+        add_inner_products(panel(&tile.rows), panel(&tile.columns), &mut tile.sums);
     }
 }
 
 impl Number for f32 {
     const ZERO: Self = 0.0;
+    const PANEL_WIDTH: usize = PANEL;
 
     fn from_f64(value: f64) -> Self {
         value as f32
     }
 
-    fn add_products(a: &[f32], b: &[f32], len: usize, out: &mut [f64], scratch: &mut Vec<f32>) {
-        scratch.resize(out.len(), 0.0);
-        column_products(a, b, len, scratch);
-        for (sum, &product) in out.iter_mut().zip(&*scratch) {
-            *sum += f64::from(product);
+    fn transpose(panels: &[f32], piece_len: usize, out: &mut [f32]) {
+        for (panel, out) in
+            panels.chunks_exact(PANEL * piece_len).zip(out.chunks_exact_mut(PANEL * piece_len))
+        {
+            for (column, out) in out.chunks_exact_mut(piece_len).enumerate() {
+                for (out, values) in out.iter_mut().zip(panel.as_chunks::<PANEL>().0) {
+                    *out = values[column];
+                }
+            }
+        }
+    }
+
+    fn add_products(piece: &Piece<'_, f32>, tile: &mut Tile) {
+        let instructions = Instructions::best();
+        let width = tile.columns.len();
+        let rows = &piece.vectors[tile.rows.start * piece.len..][..TILE * piece.len];
+        let panels = &piece.panels[tile.columns.start * piece.len..][..TILE * piece.len];
+        let mut products = [[0.0; PANEL]; TILE_ROWS];
+        // Of the last tile some rows and columns are padding.
+        for (rows, sums) in
+            rows.chunks_exact(TILE_ROWS * piece.len).zip(tile.sums.chunks_mut(TILE_ROWS * width))
+        {
+            let firsts = (0..width).step_by(PANEL);
+            for (first, panel) in firsts.zip(panels.chunks_exact(PANEL * piece.len)) {
+                instructions.f32_tile(&F32Tile { rows, panel }, &mut products);
+                for (sums, products) in sums.chunks_exact_mut(width).zip(&products) {
+                    for (sum, &product) in sums[first..].iter_mut().zip(products) {
+                        *sum += f64::from(product);
+                    }
+                }
+            }
         }
     }
 }
 
 /// `scale * sum_l v_il v_jl` for all pairs among `count` vectors of length `len`, `[count, count]`.
 ///
-/// `lay_out(first, piece_len, panels, buffer)` writes the elements `first..first + piece_len` of all vectors to the
-/// panels that [`panels`] cuts `panels` into; `buffer` is scratch memory.
+/// `lay_out(first, piece_len, values, buffer)` writes the elements `first..first + piece_len` of all vectors to the
+/// panels that [`panels`] cuts `values` into, and leaves what is beyond the last vector; `buffer` is scratch memory.
 ///
 /// The tiles of the lower triangle are computed, each by one thread at a time in the order of the pieces, so that the
 /// bits do not depend on the number of threads.
@@ -72,49 +126,66 @@ pub(super) fn symmetric_product<T: Number>(
         .flat_map(|row| firsts().take_while(move |&column| column <= row).map(move |column| (row, column)))
         .map(|(row, column)| Tile::new(row..count.min(row + TILE), column..count.min(column + TILE)))
         .collect();
-    let pass_len = PIECE_LEN * PIECES_PER_PASS;
-    let mut pieces = vec![T::ZERO; len.min(pass_len) * count];
+    let pass_len = len.min(PIECE_LEN * PIECES_PER_PASS);
+    let padded_count = count.next_multiple_of(TILE);
+    let mut panels = vec![T::ZERO; pass_len * padded_count];
+    let mut vectors = vec![T::ZERO; if T::PANEL_WIDTH == TILE { 0 } else { panels.len() }];
     for first in (0..len).step_by(pass_len) {
-        let pieces = &mut pieces[..pass_len.min(len - first) * count];
-        pieces.par_chunks_mut(PIECE_LEN * count).enumerate().for_each_init(
+        let pass_len = pass_len.min(len - first);
+        let lens = (0..pass_len).step_by(PIECE_LEN).map(|start| PIECE_LEN.min(pass_len - start));
+        let mut parts: Vec<_> = lens
+            .zip(panels.chunks_mut(PIECE_LEN * padded_count))
+            .zip(
+                vectors.chunks_mut(PIECE_LEN * padded_count).map(Some).chain(std::iter::repeat_with(|| None)),
+            )
+            .map(|((len, panels), vectors)| (len, &mut panels[..len * padded_count], vectors))
+            .collect();
+        parts.par_iter_mut().enumerate().for_each_init(
             Vec::new,
-            |buffer, (index, piece)| {
-                lay_out(first + index * PIECE_LEN, piece.len() / count, piece, buffer);
+            |buffer, (index, (len, panels, vectors))| {
+                let used = count.next_multiple_of(T::PANEL_WIDTH) * *len;
+                // A shorter piece than the one before lies elsewhere: what was there is not padding.
+                panels.fill(T::ZERO);
+                lay_out(first + index * PIECE_LEN, *len, &mut panels[..used], buffer);
+                if let Some(vectors) = vectors {
+                    T::transpose(panels, *len, &mut vectors[..*len * padded_count]);
+                }
             },
         );
-        tiles.par_iter_mut().for_each_init(Vec::new, |scratch, tile| {
-            for piece in pieces.chunks(PIECE_LEN * count) {
-                let len = piece.len() / count;
-                let panel = |vectors: &std::ops::Range<usize>| &piece[vectors.start * len..vectors.end * len];
-                T::add_products(panel(&tile.rows), panel(&tile.columns), len, &mut tile.sums, scratch);
+        let pieces: Vec<Piece<'_, T>> = parts
+            .into_iter()
+            .map(|(len, panels, vectors)| Piece { len, panels, vectors: vectors.unwrap_or_default() })
+            .collect();
+        tiles.par_iter_mut().for_each(|tile| {
+            for piece in &pieces {
+                T::add_products(piece, tile);
             }
         });
     }
-    drop(pieces);
+    drop((panels, vectors));
     assemble(&tiles, count, scale)
 }
 
-/// Cuts a piece of `piece_len` elements of each vector into panels `[piece_len, width]` of `width` vectors each, and
-/// gives the first vector of each, its width and its values.
-pub(super) fn panels<T>(
+/// Cuts a piece of `piece_len` elements of each vector into panels `[piece_len, width]`, and gives the first vector of
+/// each, its width and its values. Of the last panel the columns beyond the last vector are padding.
+pub(super) fn panels<T: Number>(
     values: &mut [T],
     piece_len: usize,
 ) -> impl Iterator<Item = (usize, usize, &mut [T])> {
-    values
-        .chunks_mut(TILE * piece_len)
-        .enumerate()
-        .map(move |(index, panel)| (index * TILE, panel.len() / piece_len, panel))
+    let panels = values.chunks_exact_mut(T::PANEL_WIDTH * piece_len).enumerate();
+    panels.map(|(index, panel)| (index * T::PANEL_WIDTH, T::PANEL_WIDTH, panel))
 }
 
-struct Tile {
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
+/// A tile of the result.
+pub(super) struct Tile {
+    rows: Range<usize>,
+    columns: Range<usize>,
     /// `[rows, columns]`.
     sums: Vec<f64>,
 }
 
 impl Tile {
-    fn new(rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> Self {
+    fn new(rows: Range<usize>, columns: Range<usize>) -> Self {
         let sums = vec![0.0; rows.len() * columns.len()];
         Self { rows, columns, sums }
     }
@@ -141,37 +212,6 @@ fn assemble(tiles: &[Tile], count: usize, scale: f64) -> Vec<f64> {
         }
     });
     matrix
-}
-
-/// `out[i, j] = sum_l a[l, i] * b[l, j]`; `a` is `[len, num_a]`, `b` `[len, num_b]` and `out` `[num_a, num_b]`.
-fn column_products(a: &[f32], b: &[f32], len: usize, out: &mut [f32]) {
-    let (num_a, num_b) = (a.len() / len, b.len() / len);
-    assert!(a.len() == num_a * len && b.len() == num_b * len && out.len() == num_a * num_b);
-    // SAFETY: the lengths were checked above: the strides reach every element of the three row-major matrices
-    // and nothing beyond, and `out` is borrowed mutably, so it overlaps neither input.
-    unsafe {
-        gemm(
-            num_a,
-            num_b,
-            len,
-            out.as_mut_ptr(),
-            1,
-            num_b as isize,
-            false,
-            a.as_ptr(),
-            num_a as isize,
-            1,
-            b.as_ptr(),
-            1,
-            num_b as isize,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
 }
 
 #[cfg(test)]
