@@ -3,11 +3,9 @@
 use std::borrow::Cow;
 
 use ndarray::ArrayView2;
-use rayon::prelude::*;
 
-use crate::ClusteringError;
-
-const ROWS_PER_BLOCK: usize = 1024;
+use crate::row_check::{check_not_empty, check_rows};
+use crate::{ClusteringError, FeatureSource};
 
 /// Sums are taken in so many lanes, in an order that is fixed but leaves room for vector instructions.
 const LANES: usize = 8;
@@ -24,20 +22,14 @@ pub(crate) struct FeatureMatrix<'a> {
 impl<'a> FeatureMatrix<'a> {
     /// Checks that `features` is not empty and that every row is finite and not too large.
     pub(crate) fn new(features: ArrayView2<'a, f32>) -> Result<Self, ClusteringError> {
+        check_not_empty(&features)?;
         let (num_samples, feature_dim) = features.dim();
-        if num_samples == 0 || feature_dim == 0 {
-            return Err(ClusteringError::EmptyFeatures { num_samples, feature_dim });
-        }
         if u32::try_from(num_samples).is_err() {
             return Err(ClusteringError::TooManySamples { num_samples });
         }
         let matrix = Self { values: to_row_major(features), dim: feature_dim };
-        matrix.check()?;
+        check_rows(&matrix)?;
         Ok(matrix)
-    }
-
-    pub(crate) fn num_rows(&self) -> usize {
-        self.values.len() / self.dim
     }
 
     pub(crate) fn dim(&self) -> usize {
@@ -52,15 +44,19 @@ impl<'a> FeatureMatrix<'a> {
     pub(crate) fn row(&self, index: usize) -> &[f32] {
         &self.as_slice()[index * self.dim()..][..self.dim()]
     }
+}
 
-    /// Names the first bad row.
-    fn check(&self) -> Result<(), ClusteringError> {
-        let first_errors =
-            self.as_slice().par_chunks(ROWS_PER_BLOCK * self.dim()).enumerate().map(|(block, rows)| {
-                let rows = rows.chunks_exact(self.dim()).zip(block * ROWS_PER_BLOCK..);
-                rows.map(|(row, index)| checked_squared_norm(row, index)).find_map(Result::err)
-            });
-        first_errors.find_map_first(|error| error).map_or(Ok(()), Err)
+impl FeatureSource for FeatureMatrix<'_> {
+    fn num_rows(&self) -> usize {
+        self.values.len() / self.dim
+    }
+
+    fn feature_dim(&self) -> usize {
+        self.dim
+    }
+
+    fn rows<'a>(&'a self, first: usize, count: usize, _buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        &self.values[first * self.dim..][..count * self.dim]
     }
 }
 

@@ -50,6 +50,7 @@ mod pic;
 mod row_check;
 mod scan;
 mod symmetric_eigen;
+mod temporary_file;
 mod whitening;
 
 pub use assignments::Assignments;

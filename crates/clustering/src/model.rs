@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::feature_matrix::FeatureMatrix;
+use crate::temporary_file::{persist, temporary_beside};
 use crate::{ClusteringError, Whitening, assign};
 
 const FORMAT_KEY: &str = "cluster_model_format";
@@ -207,25 +208,9 @@ fn bad(name: &'static str, problem: &'static str) -> ClusteringError {
 }
 
 fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = tempfile::Builder::new().prefix(".writing-").suffix(".tmp").tempfile_in(folder)?;
+    let mut temporary = temporary_beside(path)?;
     temporary.write_all(bytes)?;
-    temporary.as_file().sync_all()?;
-    make_readable(temporary.as_file())?;
-    temporary.persist(path)?;
-    Ok(())
-}
-
-/// Temporary files are private to their owner; results are not.
-#[cfg(unix)]
-fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_file: &std::fs::File) -> std::io::Result<()> {
-    Ok(())
+    persist(temporary, path)
 }
 
 #[cfg(test)]

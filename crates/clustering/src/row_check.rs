@@ -1,4 +1,4 @@
-//! One pass over the features before a clustering: are all values sound, and how large are they?
+//! The check of the features before a clustering: are all values sound, and how large are they?
 
 use std::sync::{Mutex, PoisonError};
 
@@ -45,6 +45,20 @@ pub(crate) fn check_not_empty(source: &dyn FeatureSource) -> Result<(), Clusteri
         return Err(ClusteringError::EmptyFeatures { num_samples, feature_dim });
     }
     Ok(())
+}
+
+/// Checks that every row is finite and not too large.
+///
+/// # Errors
+/// - [`ClusteringError::NonFiniteFeatures`], [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
+pub(crate) fn check_rows(source: &dyn FeatureSource) -> Result<(), ClusteringError> {
+    let (num_rows, dim) = (source.num_rows(), source.feature_dim());
+    let first_error = FirstError::default();
+    (0..num_rows.div_ceil(ROWS_PER_BLOCK)).into_par_iter().for_each_init(Vec::new, |buffer, block| {
+        let first = block * ROWS_PER_BLOCK;
+        first_error.check(source.rows(first, ROWS_PER_BLOCK.min(num_rows - first), buffer), first, dim);
+    });
+    first_error.into_result()
 }
 
 /// The error of the first bad row, when blocks of rows are checked in any order.

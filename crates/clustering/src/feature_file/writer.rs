@@ -9,6 +9,7 @@ use tempfile::NamedTempFile;
 use super::npy::Header;
 use super::{FeatureFileProblem, FeatureType};
 use crate::ClusteringError;
+use crate::temporary_file::{persist, temporary_beside};
 
 /// Writes rows to a `.npy` file as they come.
 ///
@@ -87,8 +88,7 @@ impl NpyWriter {
         self.write(&Header::bytes(self.feature_type, self.num_rows, self.feature_dim))?;
         let Self { file, path, num_rows, .. } = self;
         let file = file.into_inner().map_err(|error| write_error(&path)(error.into_error()))?;
-        file.as_file().sync_all().map_err(write_error(&path))?;
-        file.persist(&path).map_err(|error| write_error(&path)(error.error))?;
+        persist(file, &path).map_err(write_error(&path))?;
         Ok(num_rows)
     }
 
@@ -99,16 +99,4 @@ impl NpyWriter {
 
 fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> ClusteringError {
     move |source| ClusteringError::Io { action: "write", path: path.to_path_buf(), source }
-}
-
-fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-").suffix(".tmp");
-    // Temporary files are private to their owner; results are not.
-    #[cfg(unix)]
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    #[cfg(unix)]
-    builder.permissions(permissions);
-    builder.tempfile_in(folder)
 }

@@ -8,6 +8,7 @@
 
 use crate::ClusteringError;
 use crate::feature_matrix::FeatureMatrix;
+use crate::row_check::checked_column_maxima;
 
 /// Largest number of bits of a value: `ROUNDER` turns up to 51 bits and a sign into an integer.
 const MAX_BITS: i32 = 50;
@@ -150,20 +151,22 @@ pub(super) fn check_weights(weights: &[f32], num_samples: usize) -> Result<f32, 
 }
 
 /// Writes the mean of the rows of each cluster to `centroids`, `[num_clusters, dim]`; that of an empty cluster stays.
-pub(crate) fn cluster_means(features: &FeatureMatrix<'_>, labels: &[u32], centroids: &mut [f32]) {
+///
+/// # Errors
+/// Those of a feature that is not sound, which a checked matrix does not have.
+pub(crate) fn cluster_means(
+    features: &FeatureMatrix<'_>,
+    labels: &[u32],
+    centroids: &mut [f32],
+) -> Result<(), ClusteringError> {
     let dim = features.dim();
-    let mut column_maxima = vec![0.0_f32; dim];
-    for row in features.as_slice().chunks_exact(dim) {
-        for (maximum, value) in column_maxima.iter_mut().zip(row) {
-            *maximum = maximum.max(value.abs());
-        }
-    }
-    let scale = FixedPoint::new(&column_maxima, 1.0, labels.len());
+    let scale = FixedPoint::new(&checked_column_maxima(features)?, 1.0, labels.len());
     let mut sums = ClusterSums::zeros(centroids.len() / dim, dim);
     for (row, &label) in features.as_slice().chunks_exact(dim).zip(labels) {
         sums.change(&scale, label, row, 1.0, Change::Joins);
     }
     sums.write_means(&scale, centroids);
+    Ok(())
 }
 
 #[inline(always)]

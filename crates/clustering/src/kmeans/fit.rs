@@ -1,5 +1,6 @@
 //! The run of k-means: from samples to clusters.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
@@ -131,18 +132,18 @@ impl KMeans {
         let mut best: Option<Clustering> = None;
         for redo in 0..num_redos {
             let seed = seed.wrapping_add((redo as u64).wrapping_mul(SEED_STEP));
-            let rounds = Rounds {
-                first: redo * config.num_iterations,
-                count: config.num_iterations,
-                total: num_redos.saturating_mul(config.num_iterations),
+            let run = Run {
+                config,
+                samples,
+                first_iteration: redo * config.num_iterations,
+                total_iterations: num_redos.saturating_mul(config.num_iterations),
+                begin,
             };
             let initial = |seed| given.clone().unwrap_or_else(|| initial_centroids(config, samples, seed));
             let iterated = match config.variant {
-                KMeansVariant::Lloyd => iterate(config, samples, initial(seed), rounds, begin, observer)?,
-                KMeansVariant::MiniBatch => {
-                    mini_batch::iterate(config, samples, initial(seed), seed, rounds, begin, observer)?
-                }
-                KMeansVariant::TwoLevel => two_level::fit(config, samples, seed, rounds, begin, observer)?,
+                KMeansVariant::Lloyd => iterate(run, initial(seed), observer)?,
+                KMeansVariant::MiniBatch => mini_batch::iterate(run, initial(seed), seed, observer)?,
+                KMeansVariant::TwoLevel => two_level::fit(run, seed, observer)?,
             };
             let clustering = clustering(samples, iterated)?;
             if best.as_ref().is_none_or(|best| clustering.inertia < best.inertia) {
@@ -153,12 +154,22 @@ impl KMeans {
     }
 }
 
-/// The iterations of one run among those of all redos.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rounds {
-    pub(super) first: usize,
-    pub(super) count: usize,
-    pub(super) total: usize,
+/// One run among those of all redos.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) config: &'a KMeansConfig,
+    pub(super) samples: &'a Samples<'a>,
+    pub(super) first_iteration: usize,
+    /// Most iterations of all runs.
+    pub(super) total_iterations: usize,
+    pub(super) begin: Instant,
+}
+
+impl Run<'_> {
+    /// The numbers of its iterations.
+    pub(super) fn iterations(&self) -> Range<usize> {
+        self.first_iteration..self.first_iteration + self.config.num_iterations
+    }
 }
 
 /// The samples, in ascending order, that the centroids are learnt from if these are not all.

@@ -1,13 +1,12 @@
 //! Lloyd's iterations.
 
 use std::sync::Mutex;
-use std::time::Instant;
 
 use super::assign::{NO_LABEL, ScanPrecision, database, for_each_block};
 use super::cluster_sums::{Change, ClusterSums};
+use super::fit::Run;
 use super::samples::Samples;
 use super::split::split_clusters;
-use super::{KMeansConfig, fit::Rounds};
 use crate::clustering_algorithm::imbalance_factor;
 use crate::{ClusteringError, ClusteringObserver, IterationStats};
 
@@ -58,13 +57,11 @@ impl Assigned {
 
 /// Iterates from `centroids`, `[num_clusters, dim]`.
 pub(super) fn iterate(
-    config: &KMeansConfig,
-    samples: &Samples<'_>,
+    run: Run<'_>,
     mut centroids: Vec<f32>,
-    rounds: Rounds,
-    start: Instant,
     observer: &mut dyn ClusteringObserver,
 ) -> Result<Iterated, ClusteringError> {
+    let Run { config, samples, .. } = run;
     let dim = samples.dim();
     if config.spherical {
         normalize(&mut centroids, dim);
@@ -72,7 +69,7 @@ pub(super) fn iterate(
     let mut pass = FusedPass::new(samples, centroids.len() / dim);
     let mut iterations: Vec<IterationStats> = Vec::new();
     let mut previous_centroids = Vec::new();
-    for iteration in rounds.first..rounds.first + rounds.count {
+    for iteration in run.iterations() {
         pass.run(&centroids, config.precision);
         previous_centroids.clone_from(&centroids);
         let mut cluster_sizes = pass.sums.write_means(&samples.fixed_point, &mut centroids);
@@ -85,17 +82,13 @@ pub(super) fn iterate(
         let previous_inertia = iterations.last().map(|stats| stats.inertia);
         let stats = IterationStats {
             iteration,
-            num_iterations: rounds.total,
+            num_iterations: run.total_iterations,
             inertia,
             num_empty,
             imbalance_factor,
-            elapsed: start.elapsed(),
+            elapsed: run.begin.elapsed(),
         };
-        let wish = observer.iteration(&stats);
-        iterations.push(stats);
-        if wish.is_break() {
-            return Err(ClusteringError::Cancelled);
-        }
+        tell(observer, &mut iterations, stats)?;
         // An iteration is a function of the centroids: if they did not move, all further ones would repeat it.
         let has_settled = centroids == previous_centroids;
         let gains_little = config.tolerance > 0.0
@@ -107,6 +100,20 @@ pub(super) fn iterate(
     let mut assigned = pass.assigned;
     assigned.update(samples, &centroids, config.precision);
     Ok(Iterated { centroids, assigned, iterations })
+}
+
+/// Notes the measures of an iteration and tells of them.
+///
+/// # Errors
+/// - [`ClusteringError::Cancelled`]: the observer breaks off.
+pub(super) fn tell(
+    observer: &mut dyn ClusteringObserver,
+    iterations: &mut Vec<IterationStats>,
+    stats: IterationStats,
+) -> Result<(), ClusteringError> {
+    let wish = observer.iteration(&stats);
+    iterations.push(stats);
+    if wish.is_break() { Err(ClusteringError::Cancelled) } else { Ok(()) }
 }
 
 /// Assignment and sums of the clusters in one pass over the samples. The sums stay from pass to pass: only samples

@@ -1,14 +1,11 @@
 //! Mini-batch k-means (Sculley 2010).
 
-use std::time::Instant;
-
 use ndarray::ArrayView2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::KMeansConfig;
-use super::fit::Rounds;
-use super::lloyd::{Assigned, Iterated, normalize};
+use super::fit::Run;
+use super::lloyd::{Assigned, Iterated, normalize, tell};
 use super::samples::Samples;
 use crate::clustering_algorithm::imbalance_factor;
 use crate::{ClusteringError, ClusteringObserver, IterationStats};
@@ -18,14 +15,12 @@ use crate::{ClusteringError, ClusteringObserver, IterationStats};
 /// Every centroid becomes the mean of the samples it got in all batches so far, as if each had a learning rate of one
 /// over their number. Emptied clusters are not refilled.
 pub(super) fn iterate(
-    config: &KMeansConfig,
-    samples: &Samples<'_>,
+    run: Run<'_>,
     mut centroids: Vec<f32>,
     seed: u64,
-    rounds: Rounds,
-    start: Instant,
     observer: &mut dyn ClusteringObserver,
 ) -> Result<Iterated, ClusteringError> {
+    let Run { config, samples, .. } = run;
     let dim = samples.dim();
     let num_clusters = centroids.len() / dim;
     if config.spherical {
@@ -36,7 +31,7 @@ pub(super) fn iterate(
     generator.set_stream(1);
     let mut weights_seen = vec![0.0_f64; num_clusters];
     let mut iterations = Vec::new();
-    for iteration in rounds.first..rounds.first + rounds.count {
+    for iteration in run.iterations() {
         let indices: Vec<usize> =
             (0..config.batch_size).map(|_| generator.random_range(0..samples.len())).collect();
         let rows = samples.gather(indices.iter().copied());
@@ -67,17 +62,13 @@ pub(super) fn iterate(
         }
         let stats = IterationStats {
             iteration,
-            num_iterations: rounds.total,
+            num_iterations: run.total_iterations,
             inertia: assigned.inertia(&batch),
             num_empty: 0,
             imbalance_factor: imbalance_factor(&cluster_sizes),
-            elapsed: start.elapsed(),
+            elapsed: run.begin.elapsed(),
         };
-        let wish = observer.iteration(&stats);
-        iterations.push(stats);
-        if wish.is_break() {
-            return Err(ClusteringError::Cancelled);
-        }
+        tell(observer, &mut iterations, stats)?;
     }
     let assigned = Assigned::to(samples, &centroids, config.precision);
     Ok(Iterated { centroids, assigned, iterations })

@@ -1,10 +1,8 @@
 //! Two-level k-means: a few large clusters first, then each on its own.
 
-use std::time::Instant;
-
 use ndarray::ArrayView2;
 
-use super::fit::Rounds;
+use super::fit::Run;
 use super::init::initial_centroids;
 use super::lloyd::{Assigned, Iterated, iterate};
 use super::samples::Samples;
@@ -14,19 +12,17 @@ use crate::{ClusteringError, ClusteringObserver};
 /// Finds the square root of the number of clusters, cuts each in proportion to its samples, and assigns all samples to
 /// the result. The iterations told of are those of the first level; the last is repeated after each part.
 pub(super) fn fit(
-    config: &KMeansConfig,
-    samples: &Samples<'_>,
+    run: Run<'_>,
     seed: u64,
-    rounds: Rounds,
-    start: Instant,
     observer: &mut dyn ClusteringObserver,
 ) -> Result<Iterated, ClusteringError> {
+    let Run { config, samples, .. } = run;
     let dim = samples.dim();
     let num_coarse = (config.num_clusters as f64).sqrt().round().max(1.0) as usize;
     let level = |num_clusters| KMeansConfig { num_clusters, variant: KMeansVariant::Lloyd, ..config.clone() };
     let coarse_config = level(num_coarse);
     let initial = initial_centroids(&coarse_config, samples, seed);
-    let coarse = iterate(&coarse_config, samples, initial, rounds, start, observer)?;
+    let coarse = iterate(Run { config: &coarse_config, ..run }, initial, observer)?;
     let members = members_by_cluster(&coarse.assigned.labels, num_coarse);
     let sizes: Vec<usize> = members.iter().map(Vec::len).collect();
     let mut centroids = Vec::with_capacity(config.num_clusters * dim);
@@ -46,12 +42,12 @@ pub(super) fn fit(
         };
         let part_config = level(num_parts);
         let initial = initial_centroids(&part_config, &part, seed.wrapping_add(cluster as u64 + 1));
-        let rounds = Rounds { first: 0, ..rounds };
+        let part_run = Run { config: &part_config, samples: &part, ..run };
         // Numbers of a part would be mistaken for numbers of the whole, but the wish to stop is heard.
         if coarse.iterations.last().is_some_and(|last| observer.iteration(last).is_break()) {
             return Err(ClusteringError::Cancelled);
         }
-        centroids.extend(iterate(&part_config, &part, initial, rounds, start, &mut ())?.centroids);
+        centroids.extend(iterate(part_run, initial, &mut ())?.centroids);
     }
     let assigned = Assigned::to(samples, &centroids, config.precision);
     Ok(Iterated { centroids, assigned, iterations: coarse.iterations })

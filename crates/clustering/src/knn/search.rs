@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::Neighbors;
 use crate::feature_matrix::FeatureMatrix;
 use crate::scan::{Database, Instructions, Nearest, ROWS_PER_BLOCK, Scan};
-use crate::{ClusteringError, ClusteringObserver};
+use crate::{ClusteringError, ClusteringObserver, FeatureSource};
 
 /// Queries between two calls of the observer.
 const QUERIES_PER_WAVE: usize = 43 * ROWS_PER_BLOCK;

@@ -43,22 +43,10 @@ impl PicConfig {
     /// # Errors
     /// - [`ClusteringError::InvalidConfig`]: names the field, its value and the values allowed.
     pub fn validate(&self) -> Result<(), ClusteringError> {
-        for (field, value) in [("num_neighbors", self.num_neighbors), ("num_iterations", self.num_iterations)]
-        {
-            if value == 0 {
-                let allowed = "at least 1";
-                return Err(ClusteringError::InvalidConfig { field, value: value.to_string(), allowed });
-            }
-        }
-        let is_width = self.kernel_bandwidth > 0.0 && self.kernel_bandwidth.is_finite();
-        let is_fraction = self.damping > 0.0 && self.damping < 1.0;
-        for (field, value, is_allowed, allowed) in [
-            ("kernel_bandwidth", self.kernel_bandwidth, is_width, "a finite number above 0"),
-            ("damping", self.damping, is_fraction, "above 0 and below 1"),
-        ] {
-            if !is_allowed {
-                return Err(ClusteringError::InvalidConfig { field, value: value.to_string(), allowed });
-            }
+        check_graph_settings(self.num_neighbors, self.kernel_bandwidth, self.num_iterations)?;
+        if !(self.damping > 0.0 && self.damping < 1.0) {
+            let (field, value) = ("damping", self.damping.to_string());
+            return Err(ClusteringError::InvalidConfig { field, value, allowed: "above 0 and below 1" });
         }
         Ok(())
     }
@@ -71,6 +59,25 @@ impl PicConfig {
         self.validate()?;
         Ok(Pic { config: self.clone() })
     }
+}
+
+/// Checks the settings of the graph and of the iteration on it, which both variants have.
+pub(super) fn check_graph_settings(
+    num_neighbors: usize,
+    kernel_bandwidth: f64,
+    num_iterations: usize,
+) -> Result<(), ClusteringError> {
+    for (field, value) in [("num_neighbors", num_neighbors), ("num_iterations", num_iterations)] {
+        if value == 0 {
+            let allowed = "at least 1";
+            return Err(ClusteringError::InvalidConfig { field, value: value.to_string(), allowed });
+        }
+    }
+    if !(kernel_bandwidth > 0.0 && kernel_bandwidth.is_finite()) {
+        let (field, value) = ("kernel_bandwidth", kernel_bandwidth.to_string());
+        return Err(ClusteringError::InvalidConfig { field, value, allowed: "a finite number above 0" });
+    }
+    Ok(())
 }
 
 /// Power Iteration Clustering, made by [`PicConfig::init`]. It finds the number of clusters by itself.

@@ -48,15 +48,18 @@ impl ClusteringAlgorithm for Pic {
     ) -> Result<Clustering, ClusteringError> {
         let features = FeatureMatrix::new(features)?;
         let neighbors = find_neighbors(&features, &features, self.config.num_neighbors, true, observer)?;
-        Ok(describe(&features, self.cluster_graph(&neighbors)?))
+        describe(&features, self.cluster_graph(&neighbors)?)
     }
 }
 
 /// The clusters with their means and the distances to them. The centroid of an empty cluster is 0.
-pub(super) fn describe(features: &FeatureMatrix<'_>, assignments: Assignments) -> Clustering {
+pub(super) fn describe(
+    features: &FeatureMatrix<'_>,
+    assignments: Assignments,
+) -> Result<Clustering, ClusteringError> {
     let (dim, num_clusters) = (features.dim(), assignments.num_clusters());
     let mut centroids = vec![0.0; num_clusters * dim];
-    cluster_means(features, assignments.labels(), &mut centroids);
+    cluster_means(features, assignments.labels(), &mut centroids)?;
     let squared_distances: Vec<f32> = assignments
         .labels()
         .par_iter()
@@ -65,14 +68,14 @@ pub(super) fn describe(features: &FeatureMatrix<'_>, assignments: Assignments) -
             squared_distance(features.row(row), &centroids[label as usize * dim..][..dim]) as f32
         })
         .collect();
-    Clustering {
+    Ok(Clustering {
         assignments,
         centroids: Array2::from_shape_vec((num_clusters, dim), centroids)
             .expect("there are num_clusters rows of dim values"),
         inertia: squared_distances.iter().map(|&distance| f64::from(distance)).sum(),
         squared_distances,
         iterations: Vec::new(),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use super::config::check_graph_settings;
 use super::embedding::{embed, standardize};
 use super::fit::describe;
 use super::graph::Graph;
 use crate::feature_matrix::FeatureMatrix;
 use crate::knn::find_neighbors;
 use crate::{
-    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, KMeansConfig,
-    Neighbors,
+    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, FeatureSource,
+    KMeansConfig, Neighbors,
 };
 
 /// Settings of [`LinCohenPic`].
@@ -50,20 +51,7 @@ impl LinCohenPicConfig {
     /// # Errors
     /// - [`ClusteringError::InvalidConfig`]: names the field, its value and the values allowed.
     pub fn validate(&self) -> Result<(), ClusteringError> {
-        for (field, value) in [("num_neighbors", self.num_neighbors), ("num_iterations", self.num_iterations)]
-        {
-            if value == 0 {
-                let allowed = "at least 1";
-                return Err(ClusteringError::InvalidConfig { field, value: value.to_string(), allowed });
-            }
-        }
-        if !(self.kernel_bandwidth > 0.0 && self.kernel_bandwidth.is_finite()) {
-            return Err(ClusteringError::InvalidConfig {
-                field: "kernel_bandwidth",
-                value: self.kernel_bandwidth.to_string(),
-                allowed: "a finite number above 0",
-            });
-        }
+        check_graph_settings(self.num_neighbors, self.kernel_bandwidth, self.num_iterations)?;
         self.kmeans().validate()
     }
 
@@ -176,7 +164,7 @@ impl ClusteringAlgorithm for LinCohenPic {
         let features = FeatureMatrix::new(features)?;
         self.check_size(features.num_rows())?;
         let neighbors = find_neighbors(&features, &features, self.config.num_neighbors, true, observer)?;
-        Ok(describe(&features, self.cluster_observed(&neighbors, seed, observer)?))
+        describe(&features, self.cluster_observed(&neighbors, seed, observer)?)
     }
 }
 

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::products::{Number, panels, symmetric_product};
 use crate::feature_matrix::checked_squared_norm;
 use crate::matmul::{Vectors, add_inner_products};
+use crate::row_check::check_not_empty;
 use crate::scan::Instructions;
 use crate::{ClusteringError, FeatureSource};
 
@@ -34,10 +35,8 @@ impl Centering {
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
     pub(super) fn new(source: &dyn FeatureSource) -> Result<Self, ClusteringError> {
+        check_not_empty(source)?;
         let (num_samples, feature_dim) = (source.num_rows(), source.feature_dim());
-        if num_samples == 0 || feature_dim == 0 {
-            return Err(ClusteringError::EmptyFeatures { num_samples, feature_dim });
-        }
         let mut mean = vec![0.0; feature_dim];
         let mut largest = 0.0_f32;
         let firsts: Vec<usize> = (0..num_samples).step_by(ROWS_PER_SUM).collect();
