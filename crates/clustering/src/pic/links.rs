@@ -1,7 +1,7 @@
 //! The links of a neighbour graph in both directions.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
+use std::ops::Range;
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
@@ -70,51 +70,97 @@ impl<'a> Links<'a> {
     }
 }
 
-/// The links of a graph, by the sample to which they lead.
+/// The links of a graph turned around, by blocks of the samples to which they lead.
 pub(super) struct Incoming {
-    /// Where the links to each sample begin in `links`, and their end.
-    pub(super) offsets: Vec<usize>,
-    links: Vec<Link>,
+    rows_per_block: usize,
+    /// What was found in each part of the graph, in the order of the parts.
+    parts: Vec<Part>,
+}
+
+/// The links of a range of samples.
+struct Part {
+    /// Where the links to each block begin, and the end.
+    offsets: Vec<usize>,
+    /// The sample to which a link leads, and that from which it comes.
+    links: Vec<(u32, Link)>,
 }
 
 impl Incoming {
-    pub(super) fn new(links: &Links<'_>) -> Self {
-        // While the links are laid out, entry i + 1 is where the next one to sample i goes.
-        let mut offsets = vec![0; links.num_rows + 2];
-        for &neighbor in &*links.indices {
-            offsets[neighbor as usize + 2] += 1;
+    /// Blocks of `rows_per_block` samples, few enough that a cache holds what is said of a block.
+    pub(super) fn new(links: &Links<'_>, rows_per_block: usize) -> Self {
+        // How many parts there are leaves no trace: the links to a sample stay in the order of their sources.
+        let rows_per_part = links.num_rows.div_ceil(rayon::current_num_threads()).max(1);
+        let parts = (0..links.num_rows)
+            .into_par_iter()
+            .step_by(rows_per_part)
+            .map(|first| Part::new(links, first..links.num_rows.min(first + rows_per_part), rows_per_block))
+            .collect();
+        Self { rows_per_block, parts }
+    }
+
+    /// Number of links to the samples of a block.
+    pub(super) fn num_links(&self, block: usize) -> usize {
+        self.parts.iter().map(|part| part.block(block).len()).sum()
+    }
+
+    /// Writes where the links to each of the `num_rows` samples of a block begin in `links`, and the end, to `offsets`;
+    /// those to a sample are in ascending order.
+    pub(super) fn write_block(
+        &self,
+        block: usize,
+        num_rows: usize,
+        offsets: &mut Vec<usize>,
+        links: &mut Vec<Link>,
+    ) {
+        let first = block * self.rows_per_block;
+        let of_block = || self.parts.iter().flat_map(|part| part.block(block));
+        offsets.clear();
+        offsets.resize(num_rows + 2, 0);
+        for &(row, _) in of_block() {
+            offsets[row as usize - first + 2] += 1;
         }
         for index in 2..offsets.len() {
             offsets[index] += offsets[index - 1];
         }
-        let mut incoming = vec![(0, 0.0); links.indices.len()];
-        for row in 0..links.num_rows {
+        // While the links are laid out, entry i + 1 is where the next one to sample i goes.
+        links.clear();
+        links.resize(offsets[num_rows + 1], (0, 0.0));
+        for &(row, link) in of_block() {
+            let next = &mut offsets[row as usize - first + 1];
+            links[*next] = link;
+            *next += 1;
+        }
+        offsets.pop();
+    }
+}
+
+impl Part {
+    fn new(links: &Links<'_>, rows: Range<usize>, rows_per_block: usize) -> Self {
+        let num_blocks = links.num_rows.div_ceil(rows_per_block);
+        let mut offsets = vec![0; num_blocks + 2];
+        for row in rows.clone() {
+            for (neighbor, _) in links.row(row) {
+                offsets[neighbor as usize / rows_per_block + 2] += 1;
+            }
+        }
+        for index in 2..offsets.len() {
+            offsets[index] += offsets[index - 1];
+        }
+        let mut turned = vec![(0, (0, 0.0)); rows.len() * links.num_neighbors];
+        for row in rows {
             for (neighbor, distance) in links.row(row) {
-                let next = &mut offsets[neighbor as usize + 1];
-                incoming[*next] = (row as u32, distance);
+                let next = &mut offsets[neighbor as usize / rows_per_block + 1];
+                turned[*next] = (neighbor, (row as u32, distance));
                 *next += 1;
             }
         }
         offsets.pop();
-        Self { offsets, links: incoming }
+        Self { offsets, links: turned }
     }
 
-    /// The samples that are linked to `row`, in ascending order.
-    pub(super) fn row(&self, row: usize) -> &[Link] {
-        &self.links[self.offsets[row]..self.offsets[row + 1]]
+    fn block(&self, block: usize) -> &[(u32, Link)] {
+        &self.links[self.offsets[block]..self.offsets[block + 1]]
     }
-}
-
-/// The links of two lists in ascending order, of equal ones those of `a` first.
-pub(super) fn merge<'a>(mut a: &'a [Link], mut b: &'a [Link]) -> impl Iterator<Item = Link> + 'a {
-    std::iter::from_fn(move || {
-        let from_a = match (a.first(), b.first()) {
-            (Some(x), Some(y)) => x.0.cmp(&y.0) != Ordering::Greater,
-            (first, _) => first.is_some(),
-        };
-        let source = if from_a { &mut a } else { &mut b };
-        source.split_off_first().copied()
-    })
 }
 
 fn row_by_row<T: Copy>(matrix: ArrayView2<'_, T>) -> Cow<'_, [T]> {
@@ -141,17 +187,14 @@ mod tests {
         let neighbors = Neighbors { indices, squared_distances };
         let links = Links::new(&neighbors).unwrap();
         assert_eq!(links.row(1).collect::<Vec<_>>(), [(0, 0.3), (2, 0.4)]);
-        let incoming = Incoming::new(&links);
-        let rows: Vec<&[Link]> = (0..3).map(|row| incoming.row(row)).collect();
-        assert_eq!(rows, [[(1, 0.3), (2, 0.6)], [(0, 0.1), (2, 0.5)], [(0, 0.2), (1, 0.4)]]);
-    }
-
-    #[test]
-    fn lists_are_merged_in_ascending_order() {
-        let (a, b) = ([(1, 0.1), (4, 0.2)], [(0, 0.3), (1, 0.4), (7, 0.5)]);
-        let merged: Vec<Link> = merge(&a, &b).collect();
-        assert_eq!(merged, [(0, 0.3), (1, 0.1), (1, 0.4), (4, 0.2), (7, 0.5)]);
-        assert_eq!(merge(&[], &a).collect::<Vec<_>>(), a);
+        let incoming = Incoming::new(&links, 2);
+        let (mut offsets, mut found) = (Vec::new(), Vec::new());
+        incoming.write_block(0, 2, &mut offsets, &mut found);
+        assert_eq!(offsets, [0, 2, 4]);
+        assert_eq!(found, [(1, 0.3), (2, 0.6), (0, 0.1), (2, 0.5)]);
+        incoming.write_block(1, 1, &mut offsets, &mut found);
+        assert_eq!((offsets, found), (vec![0, 2], vec![(0, 0.2), (1, 0.4)]));
+        assert_eq!((incoming.num_links(0), incoming.num_links(1)), (4, 2));
     }
 
     #[test]
