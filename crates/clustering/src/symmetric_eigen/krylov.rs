@@ -14,7 +14,7 @@ use super::basis::Basis;
 use super::{Eigenpairs, decompose};
 
 /// Vectors by which the basis grows at first.
-const BLOCK: usize = 32;
+const BLOCK: usize = 24;
 
 /// Largest residual `||C v - lambda v||` of an eigenpair, relative to the largest eigenvalue.
 const TOLERANCE: f64 = 1e-11;
@@ -48,7 +48,7 @@ pub(super) fn leading_eigenpairs(matrix: &[f64], dim: usize, count: usize) -> Op
         if basis.len() < next_check && !is_full {
             continue;
         }
-        next_check = basis.len() + basis.len() / 4;
+        next_check = basis.len() + basis.len() / 8;
         let kept = count + count / 4 + BLOCK;
         let ritz = decompose(&basis.projected_matrix(), basis.len(), kept.min(basis.len())).ok()?;
         let largest = ritz.values[0].abs();

@@ -57,9 +57,14 @@ impl Centering {
 
     /// `out = (values - mean) * scale` for the columns from `first` on.
     fn apply<T: Number>(&self, values: &[f32], first: usize, out: &mut [T]) {
-        for ((out, &value), mean) in out.iter_mut().zip(values).zip(&self.mean[first..]) {
-            *out = T::from_f64((f64::from(value) - mean) * self.scale);
-        }
+        Instructions::best().compile_for(
+            #[inline(always)]
+            || {
+                for ((out, &value), mean) in out.iter_mut().zip(values).zip(&self.mean[first..]) {
+                    *out = T::from_f64((f64::from(value) - mean) * self.scale);
+                }
+            },
+        );
     }
 }
 

@@ -74,12 +74,14 @@ impl Number for f32 {
     }
 
     fn transpose(panels: &[f32], piece_len: usize, out: &mut [f32]) {
-        for (panel, out) in
-            panels.chunks_exact(PANEL * piece_len).zip(out.chunks_exact_mut(PANEL * piece_len))
-        {
-            for (column, out) in out.chunks_exact_mut(piece_len).enumerate() {
-                for (out, values) in out.iter_mut().zip(panel.as_chunks::<PANEL>().0) {
-                    *out = values[column];
+        let size = PANEL * piece_len;
+        for (panel, out) in panels.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+            // Square by square, so that both sides stay in the cache.
+            for (first, square) in panel.as_chunks::<PANEL>().0.chunks(PANEL).enumerate() {
+                for (column, out) in out.chunks_exact_mut(piece_len).enumerate() {
+                    for (out, values) in out[first * PANEL..].iter_mut().zip(square) {
+                        *out = values[column];
+                    }
                 }
             }
         }
@@ -144,8 +146,10 @@ pub(super) fn symmetric_product<T: Number>(
             Vec::new,
             |buffer, (index, (len, panels, vectors))| {
                 let used = count.next_multiple_of(T::PANEL_WIDTH) * *len;
-                // A shorter piece than the one before lies elsewhere: what was there is not padding.
-                panels.fill(T::ZERO);
+                if *len < PIECE_LEN {
+                    // It lies otherwise than the pieces before: what they left is not padding.
+                    panels.fill(T::ZERO);
+                }
                 lay_out(first + index * PIECE_LEN, *len, &mut panels[..used], buffer);
                 if let Some(vectors) = vectors {
                     T::transpose(panels, *len, &mut vectors[..*len * padded_count]);
