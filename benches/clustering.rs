@@ -5,7 +5,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use deepcluster::clustering::{KMeansConfig, NmiNorm, WhiteningConfig, assign, nearest_neighbors, nmi};
+use deepcluster::clustering::{
+    KMeansConfig, NmiNorm, PicConfig, WhiteningConfig, assign, nearest_neighbors, nmi,
+};
 use ndarray::{Array2, ArrayView2, s};
 
 /// A deterministic sequence without structure.
@@ -73,6 +75,12 @@ fn clustering(criterion: &mut Criterion) {
     let points: ArrayView2<'_, f32> = rows.slice(s![..5_000, ..]);
     group.bench_function("nearest_neighbors/n5000_d256_5", |bencher| {
         bencher.iter(|| nearest_neighbors(black_box(points), points, 5, true).expect("finite features"));
+    });
+
+    let graph = nearest_neighbors(points, points, 5, true).expect("finite features");
+    let pic = PicConfig::default().init().expect("a valid configuration");
+    group.bench_function("pic_of_a_graph/n5000_5", |bencher| {
+        bencher.iter(|| pic.cluster_graph(black_box(&graph)).expect("a sound graph").num_clusters());
     });
 
     let raw = features(10_000, 1024);

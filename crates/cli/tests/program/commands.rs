@@ -127,6 +127,39 @@ fn power_iteration_clustering_finds_its_own_number_of_clusters() {
 }
 
 #[test]
+fn every_clustering_with_a_given_number_of_clusters_is_within_reach() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = draw_images(folder.path(), 120);
+    let config = tiny_config(folder.path(), 1);
+    for (index, options) in [
+        &["--clustering", "lin-cohen-pic"][..],
+        &["--set", "clustering.initialization=k-means-plus-plus"],
+        &["--set", "clustering.initialization=afk-mc2", "--set", "clustering.spherical=true"],
+        &["--set", "clustering.variant=two-level", "--set", "clustering.tolerance=0.01"],
+        &["--set", "clustering.variant=mini-batch", "--set", "clustering.mini_batch_size=32"],
+        &["--set", "clustering.max_samples_per_cluster=5"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let run = folder.path().join(format!("run-{index}"));
+        let mut train = deepcluster();
+        train.arg("train").arg(&images).arg("--out").arg(&run).arg("--config").arg(&config);
+        train.args(["--clusters", "7"]).args(options).assert().success();
+        let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let first: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+        assert_eq!(first["num_clusters"], 7, "{options:?}");
+        let saved = fs::read_to_string(run.join("config.toml")).unwrap();
+        for option in options.iter().filter_map(|option| option.strip_prefix("clustering.")) {
+            let (key, value) = option.split_once('=').unwrap();
+            let is_it =
+                |line: &str| line == format!("{key} = {value}") || line == format!("{key} = \"{value}\"");
+            assert!(saved.lines().any(is_it), "{option} is not in\n{saved}");
+        }
+    }
+}
+
+#[test]
 fn completions_and_devices_are_printed() {
     for shell in ["bash", "zsh", "fish"] {
         let output = deepcluster().args(["completions", shell]).assert().success();
