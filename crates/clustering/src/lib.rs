@@ -18,7 +18,8 @@
 //!
 //! Matrices are `[num_samples, feature_dim]`, one sample per row, `f32`. Work is spread over the current rayon
 //! thread pool; the results have the same bits for any number of threads, because blocks are cut at fixed places
-//! and reduced in order. They may differ in the last bits between processors of different vector width.
+//! and reduced in order. Assignments and neighbours are the same on every processor; the components of a whitening
+//! may differ in the last bits between processors of different vector width.
 //!
 //! ```
 //! use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig};

@@ -44,8 +44,8 @@ struct TileTerms {
 
 impl BlockScratch {
     /// Fills `candidates` with at least the `count` nearest database rows of every row of `block`; those that have
-    /// overflowed even in single precision say so. `score_limit`, given a row and the square of its norm (from
-    /// below), is a bound of the score of the nearest row, for `count` of 1.
+    /// overflowed even in single precision say so. `distance_limit` is a squared distance that the nearest row of
+    /// each row of the block does not exceed, or infinite; it is infinite for a `count` above 1.
     #[inline(always)]
     pub(super) fn scan(
         &mut self,
