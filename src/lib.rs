@@ -34,6 +34,7 @@ pub use burn;
 pub use deepcluster_clustering as clustering;
 pub use deepcluster_data as data;
 pub use deepcluster_evaluation as evaluation;
+pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
 pub use deepcluster_trainer as trainer;
 
