@@ -28,6 +28,23 @@ pub enum EvaluationError {
         /// Most that there are.
         allowed: usize,
     },
+    /// There is nothing to find.
+    #[error("there is no positive to find: the average precision needs at least one")]
+    NoPositives,
+    /// A score is not a number.
+    #[error("the score of entry {index} is not a number")]
+    NotFinite {
+        /// Position of the entry.
+        index: usize,
+    },
+    /// A class is out of range.
+    #[error("class {class} is not allowed: there are {num_classes} classes, counted from 0")]
+    UnknownClass {
+        /// The class.
+        class: usize,
+        /// How many there are.
+        num_classes: usize,
+    },
     /// The features or assignments cannot be used.
     #[error(transparent)]
     Clustering(#[from] ClusteringError),

@@ -1,12 +1,27 @@
 //! Numbers about learned features and clusters, for data that has labels. Labels never take part in training.
 //!
 //! - [`cluster_agreement`]: how well clusters and labels agree (NMI, ARI, purity);
-//! - [`knn_accuracy`]: how often the nearest neighbours of an image in feature space share its label.
+//! - [`knn_accuracy`]: how often the nearest neighbours of an image in feature space share its label;
+//! - [`top_k_accuracy`]: how often the true class is among the best scored;
+//! - [`PrecisionRecall`]: average precision of a ranking, by the rules of scikit-learn and of PASCAL VOC;
+//! - [`detection_curve`]: boxes matched to objects by the rules of PASCAL VOC;
+//! - [`PixelConfusion`]: mean intersection over union of a segmentation;
+//! - [`retrieval_average_precision`]: retrieval by the rules of Oxford5k and Paris6k.
 
+mod average_precision;
 mod cluster_agreement;
+mod detection;
 mod error;
 mod knn;
+mod retrieval;
+mod segmentation;
+mod top_k;
 
+pub use average_precision::{PrecisionRecall, classification_curve};
 pub use cluster_agreement::{ClusterAgreement, cluster_agreement};
+pub use detection::{BoundingBox, Detection, GroundTruth, detection_curve};
 pub use error::EvaluationError;
 pub use knn::knn_accuracy;
+pub use retrieval::{Relevance, found_within, retrieval_average_precision};
+pub use segmentation::PixelConfusion;
+pub use top_k::top_k_accuracy;
