@@ -37,6 +37,12 @@ pub enum EvaluationError {
         /// Position of the entry.
         index: usize,
     },
+    /// A temperature is out of range.
+    #[error("temperature = {temperature} is not allowed: more than 0")]
+    Temperature {
+        /// The value.
+        temperature: f64,
+    },
     /// A class is out of range.
     #[error("class {class} is not allowed: there are {num_classes} classes, counted from 0")]
     UnknownClass {

@@ -33,7 +33,7 @@ pub fn knn_accuracy(
     if num_neighbors == 0 || num_neighbors > allowed {
         return Err(EvaluationError::NumNeighbors { num_neighbors, allowed });
     }
-    let normalized = normalized_rows(features, &rows);
+    let normalized = normalized_rows(features.select(Axis(0), &rows).view());
     let neighbors = nearest_neighbors(normalized.view(), normalized.view(), num_neighbors, true)?;
     let votes = neighbors.indices.rows().into_iter();
     let votes = votes.map(|neighbors| vote(neighbors.iter().map(|&neighbor| labels[neighbor as usize])));
@@ -41,16 +41,16 @@ pub fn knn_accuracy(
     Ok(num_right as f64 / labels.len() as f64)
 }
 
-/// The given rows of `features` at length 1; rows of zeros stay as they are.
-fn normalized_rows(features: ArrayView2<'_, f32>, rows: &[usize]) -> Array2<f32> {
-    let mut selected = features.select(Axis(0), rows);
-    for mut row in selected.rows_mut() {
+/// The rows of `features` at length 1; rows of zeros stay as they are.
+pub(crate) fn normalized_rows(features: ArrayView2<'_, f32>) -> Array2<f32> {
+    let mut normalized = features.to_owned();
+    for mut row in normalized.rows_mut() {
         let norm = row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
         if norm > 0.0 {
             row.mapv_inplace(|value| (f64::from(value) / norm) as f32);
         }
     }
-    selected
+    normalized
 }
 
 /// The most frequent of `labels`, which come nearest first; among equally frequent ones that which comes first.

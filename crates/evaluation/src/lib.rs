@@ -2,6 +2,7 @@
 //!
 //! - [`cluster_agreement`]: how well clusters and labels agree (NMI, ARI, purity);
 //! - [`knn_accuracy`]: how often the nearest neighbours of an image in feature space share its label;
+//! - [`weighted_knn`]: how often the nearest training images of a test image vote for its label;
 //! - [`top_k_accuracy`]: how often the true class is among the best scored;
 //! - [`PrecisionRecall`]: average precision of a ranking, by the rules of scikit-learn and of PASCAL VOC;
 //! - [`detection_curve`]: boxes matched to objects by the rules of PASCAL VOC;
@@ -16,6 +17,7 @@ mod knn;
 mod retrieval;
 mod segmentation;
 mod top_k;
+mod weighted_knn;
 
 pub use average_precision::{PrecisionRecall, classification_curve};
 pub use cluster_agreement::{ClusterAgreement, cluster_agreement};
@@ -25,3 +27,4 @@ pub use knn::knn_accuracy;
 pub use retrieval::{Relevance, found_within, retrieval_average_precision};
 pub use segmentation::PixelConfusion;
 pub use top_k::top_k_accuracy;
+pub use weighted_knn::{KnnAccuracy, WeightedKnnConfig, weighted_knn};
