@@ -33,6 +33,8 @@ pub(crate) struct Output {
 pub(crate) enum Command {
     /// Train on a folder of images and cluster them.
     Train(Train),
+    /// Make a run of a checkpoint of the original code (.pth.tar).
+    Import(Import),
     /// Give new images the clusters of a finished run, as CSV.
     Assign(Assign),
     /// Find the training images that are most like given images.
@@ -62,6 +64,23 @@ pub(crate) struct Train {
     #[arg(long)]
     pub(crate) resume: bool,
     /// Device: cpu, cuda:N, metal, vulkan, wgpu, or auto for the best of this build.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Checkpoint of the original code, in either form that PyTorch writes.
+    pub(crate) checkpoint: PathBuf,
+    /// Folder for the run; must be new.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Folder of images to cluster with the network at once; training can go on with it.
+    #[arg(long)]
+    pub(crate) images: Option<PathBuf>,
+    /// Device, as for train.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
     #[command(flatten)]

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let output = arguments.output;
     let result = match arguments.command {
         Command::Train(command) => commands::train::run(command, output),
+        Command::Import(command) => commands::import::run(command, output),
         Command::Assign(command) => commands::assign::run(command, output),
         Command::Neighbors(command) => commands::neighbors::run(command, output),
         Command::Inspect(command) => commands::inspect::run(command, output),
@@ -56,6 +57,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | Error::NotEmpty { .. }
             | Error::NotARun { .. }
             | Error::NoDevice { .. }
+            | Error::NoImages { .. }
+            | Error::OtherImages { .. }
             | Error::TooFewImages { .. }
             | Error::Model(ModelError::InvalidConfig { .. } | ModelError::ImageTooSmall { .. })
             | Error::Clustering(ClusteringError::InvalidConfig { .. }),

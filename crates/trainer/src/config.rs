@@ -140,7 +140,8 @@ pub enum Sampling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Rounds of clustering and training, at least 1. 200 in the original code, 500 in the paper.
+    /// Rounds of clustering and training. 200 in the original code, 500 in the paper; 0 only clusters the features of
+    /// the network as it is.
     pub epochs: usize,
     /// Images per step, at least 2.
     pub batch_size: usize,
@@ -270,7 +271,6 @@ impl TrainConfig {
         let mini_batch = clustering.mini_batch_size;
         check("clustering.mini_batch_size", mini_batch, mini_batch > 0, "at least 1")?;
         self.clustering_config(k).init()?;
-        check("training.epochs", training.epochs, training.epochs > 0, "at least 1")?;
         let batch = training.batch_size;
         check("training.batch_size", batch, (2..=1 << 20).contains(&batch), "2 to 1048576")?;
         let batch = training.feature_batch_size;
@@ -403,7 +403,6 @@ mod tests {
             ("data.max_pixels", |c| c.data.max_pixels = 0),
             ("clustering.num_clusters", |c| c.clustering.num_clusters = Some(1)),
             ("clustering.pca_dim", |c| c.clustering.pca_dim = 0),
-            ("training.epochs", |c| c.training.epochs = 0),
             ("training.batch_size", |c| c.training.batch_size = 1),
             ("training.learning_rate", |c| c.training.learning_rate = f64::NAN),
             ("training.momentum", |c| c.training.momentum = 1.0),

@@ -123,7 +123,10 @@ impl<B: Backbone> Trainer<B> {
         let saved = run.config()?;
         let mut config = saved.clone();
         change(&mut config)?;
-        refuse_changes(&run, &saved, &config)?;
+        // An imported run in which nothing has been done yet is free, but for its network.
+        if run.has_images() || run.origin()?.is_none() {
+            refuse_changes(&run, &saved, &config)?;
+        }
         config.validate()?;
         run.write_config(&config)?;
         let images = if run.has_images() {
