@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
@@ -24,7 +24,7 @@ pub(crate) struct Checkpoint {
     pub(crate) progress: Progress,
     pub(crate) network: NamedWeights,
     pub(crate) velocities: BTreeMap<String, TensorData>,
-    /// The head of the running epoch.
+    /// The head of the running epoch, or at its beginning that of the one before.
     pub(crate) head: Option<NamedWeights>,
     /// The newest clustering.
     pub(crate) assignments: Option<Assignments>,
@@ -56,6 +56,32 @@ struct FileCheck {
     crc32: u32,
 }
 
+/// Counts and checks what passes through to a file.
+struct CheckedWriter<W> {
+    writer: W,
+    bytes: u64,
+    crc32: crc32fast::Hasher,
+}
+
+impl<W> CheckedWriter<W> {
+    fn finish(self) -> FileCheck {
+        FileCheck { bytes: self.bytes, crc32: self.crc32.finalize() }
+    }
+}
+
+impl<W: Write> Write for CheckedWriter<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.writer.write(buffer)?;
+        self.bytes += written as u64;
+        self.crc32.update(&buffer[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
 impl Checkpoint {
     /// Saves the checkpoint under `folder`: all files in a temporary folder, then one rename.
     pub(crate) fn save(&self, folder: &Path) -> Result<PathBuf, TrainerError> {
@@ -66,16 +92,19 @@ impl Checkpoint {
             .tempdir_in(folder)
             .map_err(TrainerError::io("write", &target))?;
         let mut files = BTreeMap::new();
-        let mut write = |name: &str, bytes: Vec<u8>| {
-            let check = FileCheck { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-            files.insert(name.to_string(), check);
-            write_atomic(&temporary.path().join(name), |writer| writer.write_all(&bytes))
+        let mut write = |name: &str, contents: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
+            write_atomic(&temporary.path().join(name), |writer| {
+                let mut checked = CheckedWriter { writer, bytes: 0, crc32: crc32fast::Hasher::new() };
+                contents(&mut checked)?;
+                files.insert(name.to_string(), checked.finish());
+                Ok(())
+            })
         };
         for (name, file) in self.tensor_files() {
-            let unwritable = |reason| TrainerError::Damaged { path: target.join(name), reason };
-            write(name, file.to_bytes().map_err(unwritable)?)?;
+            write(name, &|writer| file.write_to(writer))?;
         }
-        write("progress.json", to_json(&self.progress, &target)?)?;
+        let progress = to_json(&self.progress, &target)?;
+        write("progress.json", &|writer| writer.write_all(&progress))?;
         let manifest = to_json(&Manifest { files }, &target)?;
         write_atomic(&temporary.path().join("manifest.json"), |writer| writer.write_all(&manifest))?;
         if target.exists() {
@@ -114,7 +143,19 @@ impl Checkpoint {
         let read = |name: &str| fs::read(path.join(name)).map_err(|error| format!("{name}: {error}"));
         let manifest: Manifest = serde_json::from_slice(&read("manifest.json")?)
             .map_err(|error| format!("manifest.json: {error}"))?;
-        let mut contents = BTreeMap::new();
+        let mut checkpoint = Self {
+            progress: Progress::default(),
+            network: NamedWeights::new(),
+            velocities: BTreeMap::new(),
+            head: None,
+            assignments: None,
+        };
+        for needed in ["progress.json", "network.safetensors", "momentum.safetensors"] {
+            if !manifest.files.contains_key(needed) {
+                return Err(format!("{needed} is missing"));
+            }
+        }
+        // One file after the other, as they may be large.
         for (name, expected) in manifest.files {
             // The name comes from a file; it must not lead out of the checkpoint.
             if Path::new(&name).file_name().is_none_or(|file_name| file_name != name.as_str()) {
@@ -128,30 +169,27 @@ impl Checkpoint {
                     found.bytes, expected.bytes
                 ));
             }
-            contents.insert(name, bytes);
+            checkpoint.take_file(&name, &bytes).map_err(|reason| format!("{name}: {reason}"))?;
         }
-        let progress = contents.get("progress.json").ok_or("progress.json is missing")?;
-        let progress: Progress =
-            serde_json::from_slice(progress).map_err(|error| format!("progress.json: {error}"))?;
-        let tensors = |name: &str| -> Result<Option<BTreeMap<String, TensorData>>, String> {
-            let Some(bytes) = contents.get(name) else { return Ok(None) };
-            let file = TensorFile::from_bytes(bytes).map_err(|reason| format!("{name}: {reason}"))?;
-            let weights = file.arrays.into_iter().map(|(name, array)| Ok((name, array.to_data()?)));
-            weights.collect::<Result<_, String>>().map(Some)
-        };
-        Ok(Self {
-            progress,
-            network: tensors("network.safetensors")?.ok_or("network.safetensors is missing")?,
-            velocities: tensors("momentum.safetensors")?.ok_or("momentum.safetensors is missing")?,
-            head: tensors("head.safetensors")?,
-            assignments: contents
-                .get("assignments.safetensors")
-                .map(|bytes| read_assignments(bytes))
-                .transpose()?,
-        })
+        Ok(checkpoint)
     }
 
-    fn tensor_files(&self) -> Vec<(&'static str, TensorFile)> {
+    /// Fills in what the file `name` holds; an unknown file is left alone.
+    fn take_file(&mut self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        match name {
+            "progress.json" => {
+                self.progress = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+            }
+            "network.safetensors" => self.network = read_tensors(bytes)?,
+            "momentum.safetensors" => self.velocities = read_tensors(bytes)?,
+            "head.safetensors" => self.head = Some(read_tensors(bytes)?),
+            "assignments.safetensors" => self.assignments = Some(read_assignments(bytes)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn tensor_files(&self) -> Vec<(&'static str, TensorFile<'_>)> {
         let mut files = vec![
             ("network.safetensors", named_tensors(&self.network)),
             ("momentum.safetensors", named_tensors(&self.velocities)),
@@ -169,10 +207,15 @@ impl Checkpoint {
     }
 }
 
-pub(crate) fn named_tensors(weights: &BTreeMap<String, TensorData>) -> TensorFile {
+fn named_tensors(weights: &BTreeMap<String, TensorData>) -> TensorFile<'_> {
     let arrays =
         weights.iter().filter_map(|(name, data)| Some((name.clone(), Array::from_data(data)?))).collect();
     TensorFile { arrays, metadata: BTreeMap::new() }
+}
+
+fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, TensorData>, String> {
+    let arrays = TensorFile::from_bytes(bytes)?.arrays.into_iter();
+    arrays.map(|(name, array)| Ok((name, array.to_data()?))).collect()
 }
 
 fn read_assignments(bytes: &[u8]) -> Result<Assignments, String> {

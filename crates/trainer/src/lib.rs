@@ -27,6 +27,7 @@ mod sgd;
 mod tensor_file;
 mod train_epoch;
 mod trained_model;
+mod trained_network;
 mod trainer;
 
 pub use config::{
@@ -38,4 +39,5 @@ pub use metrics::{EpochMetrics, EpochTimings};
 pub use observer::{Phase, TrainEvent, TrainObserver};
 pub use run_directory::{RunDirectory, write_assignments};
 pub use trained_model::{AssignedImages, TrainedModel};
+pub use trained_network::TrainedNetwork;
 pub use trainer::Trainer;

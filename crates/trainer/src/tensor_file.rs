@@ -1,27 +1,28 @@
 //! Named arrays in the safetensors format, checked when read.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
 
 use burn::tensor::TensorData;
-use safetensors::tensor::{Dtype, SafeTensors, View};
-use std::borrow::Cow;
-
-/// An array of 32-bit values or halves, as bytes in little-endian order.
+use safetensors::tensor::{Dtype, SafeTensors};
+/// An array of 32-bit values, halves or bytes, in little-endian order; large ones are borrowed from what they describe.
 #[derive(Debug, Clone)]
-pub(crate) struct Array {
+pub(crate) struct Array<'a> {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Cow<'a, [u8]>,
 }
 
-impl Array {
+impl<'a> Array<'a> {
+    pub(crate) fn from_u8(bytes: Vec<u8>) -> Self {
+        Self { dtype: Dtype::U8, shape: vec![bytes.len()], bytes: bytes.into() }
+    }
+
     pub(crate) fn from_u32(values: &[u32]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self { dtype: Dtype::U32, shape: vec![values.len()], bytes }
-    }
-
-    pub(crate) fn from_f32(shape: Vec<usize>, values: impl Iterator<Item = f32>) -> Self {
-        Self { dtype: Dtype::F32, shape, bytes: values.flat_map(|value| value.to_le_bytes()).collect() }
     }
 
     pub(crate) fn from_f16(shape: Vec<usize>, values: impl Iterator<Item = f32>) -> Self {
@@ -29,9 +30,15 @@ impl Array {
         Self { dtype: Dtype::F16, shape, bytes }
     }
 
-    pub(crate) fn from_data(data: &TensorData) -> Option<Self> {
+    /// The values of a tensor, or `None` where they are no f32.
+    pub(crate) fn from_data(data: &'a TensorData) -> Option<Self> {
         let values = data.as_slice::<f32>().ok()?;
-        Some(Self::from_f32(data.shape().to_vec(), values.iter().copied()))
+        let bytes = if cfg!(target_endian = "little") {
+            Cow::Borrowed(bytemuck::cast_slice(values))
+        } else {
+            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        };
+        Some(Self { dtype: Dtype::F32, shape: data.shape().to_vec(), bytes })
     }
 
     pub(crate) fn to_u32(&self) -> Result<Vec<u32>, String> {
@@ -62,109 +69,114 @@ impl Array {
     }
 }
 
-impl View for &Array {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
 /// Named arrays with text entries beside them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct TensorFile {
-    pub(crate) arrays: BTreeMap<String, Array>,
+pub(crate) struct TensorFile<'a> {
+    pub(crate) arrays: BTreeMap<String, Array<'a>>,
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
-impl TensorFile {
-    /// The file as bytes; equal contents give equal bytes.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let mut bytes =
-            safetensors::serialize(self.arrays.iter(), None).map_err(|error| error.to_string())?;
+impl<'a> TensorFile<'a> {
+    /// Writes the file without a second copy of the arrays; equal contents give equal bytes, which the safetensors
+    /// crate does not promise for more than one text entry.
+    pub(crate) fn write_to(&self, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        // Wide types first, as the format asks for aligned data.
+        let mut arrays: Vec<(&String, &Array)> = self.arrays.iter().collect();
+        arrays.sort_by_key(|(name, array)| (Reverse(array.dtype), *name));
+        let mut entries = Vec::with_capacity(arrays.len() + 1);
         if !self.metadata.is_empty() {
-            bytes = with_metadata(&bytes, &self.metadata)?;
+            entries.push(format!("\"__metadata__\":{}", serde_json::to_string(&self.metadata)?));
         }
-        Ok(bytes)
+        let mut start = 0;
+        for (name, array) in &arrays {
+            let end = start + array.bytes.len();
+            let (name, dtype) = (serde_json::to_string(name)?, serde_json::to_string(&array.dtype)?);
+            let shape = serde_json::to_string(&array.shape)?;
+            entries.push(format!(
+                "{name}:{{\"dtype\":{dtype},\"shape\":{shape},\"data_offsets\":[{start},{end}]}}"
+            ));
+            start = end;
+        }
+        let mut header = format!("{{{}}}", entries.join(","));
+        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+        writer.write_all(&(header.len() as u64).to_le_bytes())?;
+        writer.write_all(header.as_bytes())?;
+        arrays.into_iter().try_for_each(|(_, array)| writer.write_all(&array.bytes))
     }
 
     /// Reads bytes; a malformed header or lengths that do not add up are errors.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
         let metadata: HashMap<String, String> = header.metadata().clone().unwrap_or_default();
-        let array = |view: safetensors::tensor::TensorView<'_>| Array {
+        let array = |view: safetensors::tensor::TensorView<'a>| Array {
             dtype: view.dtype(),
             shape: view.shape().to_vec(),
-            bytes: view.data().to_vec(),
+            bytes: Cow::Borrowed(view.data()),
         };
         let arrays = file.tensors().into_iter().map(|(name, view)| (name, array(view))).collect();
         Ok(Self { arrays, metadata: metadata.into_iter().collect() })
     }
 
-    pub(crate) fn take(&mut self, name: &str) -> Result<Array, String> {
+    pub(crate) fn take(&mut self, name: &str) -> Result<Array<'a>, String> {
         self.arrays.remove(name).ok_or_else(|| format!("the array '{name}' is missing"))
     }
 }
 
-/// Adds the metadata to the header in sorted order; the crate's own map has a random order, and with it the bytes of
-/// the file would differ from run to run.
-fn with_metadata(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
-    let length = bytes.first_chunk::<8>().map(|length| u64::from_le_bytes(*length) as usize);
-    let length = length.ok_or("the header is missing")?;
-    let header = bytes.get(8..8 + length).ok_or("the header is cut short")?;
-    let header = std::str::from_utf8(header).map_err(|error| error.to_string())?;
-    let tensors = header.trim_end().strip_prefix('{').ok_or("the header is no object")?;
-    let metadata = serde_json::to_string(metadata).map_err(|error| error.to_string())?;
-    let separator = if tensors == "}" { "" } else { "," };
-    let mut header = format!("{{\"__metadata__\":{metadata}{separator}{tensors}");
-    // The format asks for data at multiples of 8 bytes.
-    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-    let mut result = Vec::with_capacity(8 + header.len() + bytes.len() - 8 - length);
-    result.extend((header.len() as u64).to_le_bytes());
-    result.extend(header.as_bytes());
-    result.extend(&bytes[8 + length..]);
-    Ok(result)
-}
-
 #[cfg(test)]
 mod tests {
+    use safetensors::tensor::TensorView;
+
     use super::*;
 
-    fn example() -> TensorFile {
+    fn to_bytes(file: &TensorFile<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        file.write_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn numbers() -> TensorData {
+        TensorData::new(vec![0.5_f32, -1.5], [1, 2])
+    }
+
+    fn example(numbers: &TensorData) -> TensorFile<'_> {
         let mut file = TensorFile::default();
         file.arrays.insert("b".into(), Array::from_u32(&[1, 2, 3]));
-        file.arrays.insert("a".into(), Array::from_f32(vec![1, 2], [0.5, -1.5].into_iter()));
+        file.arrays.insert("a".into(), Array::from_data(numbers).unwrap());
         file.arrays.insert("c".into(), Array::from_f16(vec![2], [0.5, -1.5].into_iter()));
+        file.arrays.insert("\"d\"".into(), Array::from_u8(vec![7, 8, 9]));
         file.metadata.extend((0..20).map(|index| (format!("key{index}"), "value \"quoted\"".to_string())));
         file
     }
 
     #[test]
-    fn arrays_and_metadata_read_back_and_the_bytes_repeat() {
-        let bytes = example().to_bytes().unwrap();
-        assert_eq!(bytes, example().to_bytes().unwrap());
+    fn arrays_and_metadata_read_back() {
+        let numbers = numbers();
+        let bytes = to_bytes(&example(&numbers));
         let mut file = TensorFile::from_bytes(&bytes).unwrap();
-        assert_eq!(file.metadata, example().metadata);
+        assert_eq!(file.metadata, example(&numbers).metadata);
         assert_eq!(file.take("b").unwrap().to_u32().unwrap(), [1, 2, 3]);
         assert_eq!(file.take("a").unwrap().to_f32().unwrap(), [0.5, -1.5]);
         assert_eq!(file.take("c").unwrap().to_f32().unwrap(), [0.5, -1.5]);
+        assert_eq!(file.take("\"d\"").unwrap().bytes[..], [7, 8, 9]);
         assert!(file.take("a").unwrap_err().contains("'a'"));
     }
 
     #[test]
+    fn the_bytes_are_those_of_the_safetensors_crate() {
+        let numbers = numbers();
+        let mut file = example(&numbers);
+        file.metadata.clear();
+        let views = file.arrays.iter().map(|(name, array)| {
+            (name, TensorView::new(array.dtype, array.shape.clone(), &array.bytes).unwrap())
+        });
+        assert_eq!(to_bytes(&file), safetensors::serialize(views, None).unwrap());
+    }
+
+    #[test]
     fn every_truncation_is_an_error() {
-        let bytes = example().to_bytes().unwrap();
+        let numbers = numbers();
+        let bytes = to_bytes(&example(&numbers));
         for length in 0..bytes.len() {
             assert!(TensorFile::from_bytes(&bytes[..length]).is_err(), "{length} bytes were accepted");
         }

@@ -27,7 +27,10 @@ impl<B: Backbone> Trainer<B> {
         let rest: Vec<Vec<Sample>> = plan.into_iter().skip(self.progress.step).collect();
         let mut done = total - rest.iter().map(Vec::len).sum::<usize>();
         let first = done;
-        let mut head = self.head.take().unwrap_or_else(|| self.new_head());
+        let mut head = match self.head.take() {
+            Some(head) if self.progress.step > 0 => head,
+            _ => self.new_head(),
+        };
         let loss_function = CrossEntropyLossConfig::new().init(&self.device.clone().autodiff());
         let batches = self.loader().batches(self.config.training_transform(), rest);
         for batch in batches {
@@ -54,6 +57,7 @@ impl<B: Backbone> Trainer<B> {
                 }
             }
         }
+        self.head = Some(head);
         let seconds = start.elapsed().as_secs_f64();
         self.progress.timings.training_seconds = seconds;
         self.progress.timings.training_images_per_second = (done - first) as f64 / seconds;

@@ -1,33 +1,31 @@
 //! A finished run: the network, its PCA and its centroids, ready for new images.
 
 use std::fs;
-use std::io::Write;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use deepcluster_clustering::ClusterModel;
-use deepcluster_data::{ImageFolder, Loader};
-use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, export_weights, import_weights};
+use deepcluster_data::ImageFolder;
+use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, export_weights};
 use ndarray::Array2;
 
-use crate::checkpoint::named_tensors;
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
-use crate::features::{ExtractedFeatures, FeaturePass, Layer, extract};
+use crate::features::ExtractedFeatures;
 use crate::files::write_atomic;
-use crate::observer::{Phase, TrainEvent, TrainObserver};
+use crate::observer::TrainObserver;
 use crate::run_directory::RunDirectory;
 use crate::tensor_file::{Array, TensorFile};
+use crate::trained_network::TrainedNetwork;
 
 const NETWORK: &str = "network.";
+const HEAD: &str = "head.";
 const CLUSTERS: &str = "clusters";
 
 /// A trained network with everything needed to give new images a cluster.
 #[derive(Debug)]
 pub struct TrainedModel<B: Backbone> {
-    config: TrainConfig,
-    device: Device,
-    network: B,
+    trained: TrainedNetwork<B>,
     clusters: ClusterModel,
 }
 
@@ -56,8 +54,8 @@ impl TrainedModel<ConvNet> {
 }
 
 impl<B: Backbone> TrainedModel<B> {
-    pub(crate) fn new(config: TrainConfig, device: Device, network: B, clusters: ClusterModel) -> Self {
-        Self { config, device, network, clusters }
+    pub(crate) fn new(trained: TrainedNetwork<B>, clusters: ClusterModel) -> Self {
+        Self { trained, clusters }
     }
 
     /// As [`TrainedModel::load`] for any network: `init` builds it, its weights are replaced.
@@ -69,26 +67,10 @@ impl<B: Backbone> TrainedModel<B> {
         device: &Device,
         init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
     ) -> Result<Self, TrainerError> {
-        let path = run.file("model.safetensors");
-        if !path.exists() {
-            return Err(TrainerError::Unfinished { path: run.path().to_path_buf() });
-        }
-        let damaged = |reason: String| TrainerError::Damaged { path: path.clone(), reason };
-        let bytes = fs::read(&path).map_err(TrainerError::io("read", &path))?;
-        let mut file = TensorFile::from_bytes(&bytes).map_err(damaged)?;
-        drop(bytes);
-        let clusters = file.take(CLUSTERS).map_err(damaged)?.bytes;
-        let clusters = ClusterModel::from_bytes(&clusters).map_err(|error| damaged(error.to_string()))?;
-        let mut weights = NamedWeights::new();
-        for (name, array) in file.arrays {
-            let name = name
-                .strip_prefix(NETWORK)
-                .ok_or_else(|| damaged(format!("the array '{name}' is unknown")))?;
-            weights.insert(name.to_string(), array.to_data().map_err(damaged)?);
-        }
-        let device = device.clone().without_autodiff();
-        let network = import_weights(init(0, &device)?, weights)?;
-        Ok(Self { config: run.config()?, device, network, clusters })
+        let saved =
+            SavedModel::load(run)?.ok_or(TrainerError::Unfinished { path: run.path().to_path_buf() })?;
+        let trained = TrainedNetwork::assemble(run.config()?, device, saved.network, saved.head, init)?;
+        Ok(Self { trained, clusters: saved.clusters })
     }
 
     /// Writes the model and the whitened features of the training images.
@@ -96,23 +78,30 @@ impl<B: Backbone> TrainedModel<B> {
         let mut features = TensorFile::default();
         let array = Array::from_f16(whitened.shape().to_vec(), whitened.iter().copied());
         features.arrays.insert("features".to_string(), array);
-        write_tensors(run, "features.safetensors", &features)?;
+        write_atomic(&run.file("features.safetensors"), |writer| features.write_to(writer))?;
 
+        let network = export_weights(&self.trained.network)?;
         let mut file = TensorFile::default();
-        for (name, array) in named_tensors(&export_weights(&self.network)?).arrays {
-            file.arrays.insert(format!("{NETWORK}{name}"), array);
+        let head = self.trained.head.iter().flatten();
+        let named = network.iter().map(|part| (NETWORK, part)).chain(head.map(|part| (HEAD, part)));
+        for (prefix, (name, data)) in named {
+            if let Some(array) = Array::from_data(data) {
+                file.arrays.insert(format!("{prefix}{name}"), array);
+            }
         }
-        let clusters = self.clusters.to_bytes()?;
-        let shape = vec![clusters.len()];
-        file.arrays
-            .insert(CLUSTERS.to_string(), Array { dtype: safetensors::Dtype::U8, shape, bytes: clusters });
-        file.metadata.insert("config".to_string(), self.config.to_toml());
-        write_tensors(run, "model.safetensors", &file)
+        file.arrays.insert(CLUSTERS.to_string(), Array::from_u8(self.clusters.to_bytes()?));
+        file.metadata.insert("config".to_string(), self.config().to_toml());
+        write_atomic(&run.file("model.safetensors"), |writer| file.write_to(writer))
+    }
+
+    /// The network with its settings, which does more than clustering needs.
+    pub fn trained_network(&self) -> &TrainedNetwork<B> {
+        &self.trained
     }
 
     /// The network, on a device without autodiff.
     pub fn network(&self) -> &B {
-        &self.network
+        &self.trained.network
     }
 
     /// PCA and centroids.
@@ -122,7 +111,7 @@ impl<B: Backbone> TrainedModel<B> {
 
     /// The settings the network was trained with.
     pub fn config(&self) -> &TrainConfig {
-        &self.config
+        &self.trained.config
     }
 
     /// Gives every image of `images` the cluster of the nearest centroid.
@@ -134,7 +123,8 @@ impl<B: Backbone> TrainedModel<B> {
         images: &Arc<ImageFolder>,
         observer: &mut dyn TrainObserver,
     ) -> Result<AssignedImages, TrainerError> {
-        let ExtractedFeatures { features, image_indices, failures } = self.extract(images, observer)?;
+        let ExtractedFeatures { features, image_indices, failures } =
+            self.trained.extract(images, observer)?;
         let (clusters, squared_distances) = self.clusters.assign(features.view())?;
         Ok(AssignedImages { image_indices, clusters, squared_distances, failures })
     }
@@ -149,37 +139,50 @@ impl<B: Backbone> TrainedModel<B> {
         images: &Arc<ImageFolder>,
         observer: &mut dyn TrainObserver,
     ) -> Result<(Array2<f32>, Vec<usize>, Vec<(usize, String)>), TrainerError> {
-        let ExtractedFeatures { features, image_indices, failures } = self.extract(images, observer)?;
+        let ExtractedFeatures { features, image_indices, failures } =
+            self.trained.extract(images, observer)?;
         let whitened = match &self.clusters.whitening {
             Some(whitening) => whitening.transform(features.view())?,
             None => features,
         };
         Ok((whitened, image_indices, failures))
     }
+}
 
-    fn extract(
-        &self,
-        images: &Arc<ImageFolder>,
-        observer: &mut dyn TrainObserver,
-    ) -> Result<ExtractedFeatures, TrainerError> {
-        let loader = Loader::new(images.clone(), self.config.loader_config())?;
-        let all: Vec<usize> = (0..images.len()).collect();
-        let phase = Phase::Features;
-        observer.event(&TrainEvent::PhaseStarted { phase, epoch: 0, num_epochs: 0, total: all.len() });
-        let pass = FeaturePass {
-            device: &self.device,
-            loader: &loader,
-            transform: self.config.feature_transform(),
-            batch_size: self.config.training.feature_batch_size,
-        };
-        let extracted = extract(&self.network, &pass, &all, Layer::Features, observer)?;
-        let extracted = extracted.ok_or(TrainerError::Stopped { epoch: 0, step: 0 })?;
-        if extracted.image_indices.is_empty() {
-            let reason = first_failure(images, &extracted.failures);
-            let folder = images.root().to_path_buf();
-            return Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason });
+/// The contents of `model.safetensors`.
+pub(crate) struct SavedModel {
+    pub(crate) network: NamedWeights,
+    pub(crate) head: Option<NamedWeights>,
+    pub(crate) clusters: ClusterModel,
+}
+
+impl SavedModel {
+    /// Reads the model of a run, or `None` where the run has none yet.
+    pub(crate) fn load(run: &RunDirectory) -> Result<Option<Self>, TrainerError> {
+        let path = run.file("model.safetensors");
+        if !path.exists() {
+            return Ok(None);
         }
-        Ok(extracted)
+        let bytes = fs::read(&path).map_err(TrainerError::io("read", &path))?;
+        Self::from_bytes(&bytes).map(Some).map_err(|reason| TrainerError::Damaged { path, reason })
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let mut file = TensorFile::from_bytes(bytes)?;
+        let clusters = file.take(CLUSTERS)?.bytes;
+        let clusters = ClusterModel::from_bytes(&clusters).map_err(|error| error.to_string())?;
+        let (mut network, mut head) = (NamedWeights::new(), NamedWeights::new());
+        for (name, array) in file.arrays {
+            let data = array.to_data()?;
+            if let Some(name) = name.strip_prefix(NETWORK) {
+                network.insert(name.to_string(), data);
+            } else if let Some(name) = name.strip_prefix(HEAD) {
+                head.insert(name.to_string(), data);
+            } else {
+                return Err(format!("the array '{name}' is unknown"));
+            }
+        }
+        Ok(Self { network, head: (!head.is_empty()).then_some(head), clusters })
     }
 }
 
@@ -204,16 +207,4 @@ impl RunDirectory {
         Array2::from_shape_vec((num_images, num_components), array.to_f32().map_err(damaged)?)
             .map_err(|error| damaged(error.to_string()))
     }
-}
-
-/// Path and reason of the first image that could not be read.
-pub(crate) fn first_failure(images: &ImageFolder, failures: &[(usize, String)]) -> String {
-    let describe = |(index, reason): &(usize, String)| format!("{}: {reason}", images.path(*index).display());
-    failures.first().map(describe).unwrap_or_default()
-}
-
-fn write_tensors(run: &RunDirectory, name: &str, file: &TensorFile) -> Result<(), TrainerError> {
-    let path = run.file(name);
-    let bytes = file.to_bytes().map_err(|reason| TrainerError::Damaged { path: path.clone(), reason })?;
-    write_atomic(&path, |writer| writer.write_all(&bytes))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use deepcluster_clustering::{
     Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, IterationStats,
 };
@@ -24,7 +24,8 @@ use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::run_directory::RunDirectory;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
-use crate::trained_model::{TrainedModel, first_failure};
+use crate::trained_model::TrainedModel;
+use crate::trained_network::{TrainedNetwork, first_failure};
 
 /// At most this many images take part in the nearest-neighbour accuracy, evenly spaced over the folder.
 const MAX_KNN_IMAGES: usize = 10_000;
@@ -43,6 +44,7 @@ pub struct Trainer<B: Backbone> {
     /// On a device with autodiff.
     pub(crate) network: B,
     pub(crate) optimizer: Sgd,
+    /// That of the running epoch, or of the one before until training begins.
     pub(crate) head: Option<Head>,
     pub(crate) progress: Progress,
     pub(crate) assignments: Option<Assignments>,
@@ -225,8 +227,10 @@ impl<B: Backbone> Trainer<B> {
     fn finish(mut self, observer: &mut dyn TrainObserver) -> Result<TrainedModel<B>, TrainerError> {
         let clusters = self.cluster_epoch(observer)?;
         let (metrics, timings) = self.close_epoch();
+        let head = self.head.as_ref().map(export_weights).transpose()?;
         let network = self.network.valid();
-        let model = TrainedModel::new(self.config, self.device, network, clusters.model);
+        let trained = TrainedNetwork { config: self.config, device: self.device, network, head };
+        let model = TrainedModel::new(trained, clusters.model);
         model.save(&self.run, &clusters.whitened)?;
         self.run.append_epoch(&metrics, &timings)?;
         for warning in warnings_of_epoch(&metrics) {
@@ -403,7 +407,6 @@ impl<B: Backbone> Trainer<B> {
         }
         let timings = self.progress.timings;
         self.progress = Progress { epoch: self.progress.epoch + 1, ..Progress::default() };
-        self.head = None;
         (metrics, timings)
     }
 
@@ -433,9 +436,10 @@ impl<B: Backbone> Trainer<B> {
         let Checkpoint { progress, network, velocities, head, assignments } = checkpoint;
         self.network = import_weights(self.network.clone(), network)?;
         self.optimizer.import(velocities, &self.device);
-        if let (Some(weights), Some(assignments)) = (head, &assignments) {
+        if let Some(weights) = head {
             let device = self.device.clone().autodiff();
-            let empty = Head::new(self.network.feature_dim(), assignments.num_clusters(), 0, &device);
+            let num_clusters = weights.get("linear.bias").map_or(0, TensorData::num_elements);
+            let empty = Head::new(self.network.feature_dim(), num_clusters, 0, &device);
             self.head = Some(import_weights(empty, weights)?);
         }
         if assignments.as_ref().is_some_and(|assignments| assignments.len() != self.images.len()) {

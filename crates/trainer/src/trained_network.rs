@@ -1,0 +1,118 @@
+//! A trained network without its clusters: what makes features, is exported, and is evaluated.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use deepcluster_data::{ImageFolder, Loader};
+use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, import_weights};
+
+use crate::checkpoint::Checkpoint;
+use crate::config::TrainConfig;
+use crate::error::TrainerError;
+use crate::features::{ExtractedFeatures, FeaturePass, Layer, extract};
+use crate::observer::{Phase, TrainEvent, TrainObserver};
+use crate::run_directory::RunDirectory;
+use crate::trained_model::SavedModel;
+
+/// A network with the settings it was trained with.
+#[derive(Debug)]
+pub struct TrainedNetwork<B: Backbone> {
+    pub(crate) config: TrainConfig,
+    pub(crate) device: Device,
+    pub(crate) network: B,
+    pub(crate) head: Option<NamedWeights>,
+}
+
+impl TrainedNetwork<ConvNet> {
+    /// Loads the network of a run: the final one of a finished run, else that of the newest checkpoint. Runs that
+    /// have been imported, or stopped on the way, have one too.
+    ///
+    /// # Errors
+    /// [`TrainerError::Unfinished`] where the run has no checkpoint yet, [`TrainerError::Damaged`] and
+    /// [`TrainerError::NoUsableCheckpoint`] where it cannot be read.
+    pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
+        let network = run.config()?.network()?;
+        Self::load_backbone(run, device, |seed, device| network.init(seed, device))
+    }
+}
+
+impl<B: Backbone> TrainedNetwork<B> {
+    /// As [`TrainedNetwork::load`] for any network: `init` builds it, its weights are replaced.
+    ///
+    /// # Errors
+    /// As [`TrainedNetwork::load`].
+    pub fn load_backbone(
+        run: &RunDirectory,
+        device: &Device,
+        init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        let config = run.config()?;
+        if let Some(SavedModel { network, head, .. }) = SavedModel::load(run)? {
+            return Self::assemble(config, device, network, head, init);
+        }
+        let folder = run.file("checkpoints");
+        let checkpoint = Checkpoint::load_newest(&folder, |problem| log::warn!("{problem}"))?;
+        let Checkpoint { network, head, .. } =
+            checkpoint.ok_or_else(|| TrainerError::Unfinished { path: run.path().to_path_buf() })?;
+        Self::assemble(config, device, network, head, init)
+    }
+
+    pub(crate) fn assemble(
+        config: TrainConfig,
+        device: &Device,
+        network: NamedWeights,
+        head: Option<NamedWeights>,
+        init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        let device = device.clone().without_autodiff();
+        let network = import_weights(init(0, &device)?, network)?;
+        Ok(Self { config, device, network, head })
+    }
+
+    /// The settings the network was trained with.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The network, on a device without autodiff.
+    pub fn network(&self) -> &B {
+        &self.network
+    }
+
+    /// Weights of the head that was trained last, `linear.weight` `[feature_dim, num_clusters]` and `linear.bias`.
+    /// Its outputs are the clusters of the training before, not those of a finished run, which come after it.
+    pub fn head(&self) -> Option<&NamedWeights> {
+        self.head.as_ref()
+    }
+
+    pub(crate) fn extract(
+        &self,
+        images: &Arc<ImageFolder>,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<ExtractedFeatures, TrainerError> {
+        let loader = Loader::new(images.clone(), self.config.loader_config())?;
+        let all: Vec<usize> = (0..images.len()).collect();
+        let phase = Phase::Features;
+        observer.event(&TrainEvent::PhaseStarted { phase, epoch: 0, num_epochs: 0, total: all.len() });
+        let pass = FeaturePass {
+            device: &self.device,
+            loader: &loader,
+            transform: self.config.feature_transform(),
+            batch_size: self.config.training.feature_batch_size,
+        };
+        let extracted = extract(&self.network, &pass, &all, Layer::Features, observer)?;
+        let extracted = extracted.ok_or(TrainerError::Stopped { epoch: 0, step: 0 })?;
+        if extracted.image_indices.is_empty() {
+            let reason = first_failure(images, &extracted.failures);
+            let folder = images.root().to_path_buf();
+            return Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason });
+        }
+        Ok(extracted)
+    }
+}
+
+/// Path and reason of the first image that could not be read.
+pub(crate) fn first_failure(images: &ImageFolder, failures: &[(usize, String)]) -> String {
+    let describe = |(index, reason): &(usize, String)| format!("{}: {reason}", images.path(*index).display());
+    failures.first().map(describe).unwrap_or_default()
+}
