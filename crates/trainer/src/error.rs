@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
 use deepcluster_evaluation::EvaluationError;
+use deepcluster_interchange::InterchangeError;
 use deepcluster_models::ModelError;
 
 /// Why a run cannot start, go on, or be read.
@@ -188,6 +189,9 @@ pub enum TrainerError {
         /// Next step of the epoch.
         step: usize,
     },
+    /// A checkpoint or an export of another program cannot be read or written.
+    #[error(transparent)]
+    Interchange(#[from] InterchangeError),
     /// Reading images failed.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -1,7 +1,11 @@
 //! ONNX models, written constant by constant.
 
 mod graph;
+#[cfg(test)]
+mod interpreter;
 mod proto;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,7 +19,7 @@ use crate::files::write_atomic;
 use graph::Graph;
 use proto::{FLOAT, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
 
-/// Version of the operators; from 13 on all of those used here are as they are.
+/// Version of the operators: the last in which `ReduceL2` takes its axes as an attribute.
 const OPSET: i64 = 17;
 /// Version of the format that belongs to [`OPSET`].
 const IR_VERSION: i64 = 8;
