@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use deepcluster::interchange::ExportFormat;
 
 /// Learns visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
 #[derive(Debug, Parser)]
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Neighbors(Neighbors),
     /// Show what a run has done.
     Inspect(Inspect),
+    /// Write the network of a run for other programs: PyTorch, ONNX Runtime, Burn.
+    Export(Export),
     /// Draw a set of images, train on it for a few minutes, and show what was learned.
     Demo(Demo),
     /// List the devices of this build.
@@ -173,6 +176,21 @@ pub(crate) struct Neighbors {
 pub(crate) struct Inspect {
     /// Folder of a run.
     pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Folder of a run; one that is not finished gives its newest checkpoint.
+    pub(crate) run: PathBuf,
+    /// Format: safetensors, pytorch-safetensors (for the original code), onnx or burnpack.
+    #[arg(long, short)]
+    pub(crate) format: ExportFormat,
+    /// File to write [default: network.EXTENSION in the folder of the run]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

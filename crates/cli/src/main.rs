@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Assign(command) => commands::assign::run(command, output),
         Command::Neighbors(command) => commands::neighbors::run(command, output),
         Command::Inspect(command) => commands::inspect::run(command, output),
+        Command::Export(command) => commands::export::run(command, output),
         Command::Demo(command) => commands::demo::run(command, output),
         Command::Devices => commands::devices::run(output),
         Command::Completions { shell } => commands::completions::run(shell),

@@ -345,12 +345,17 @@ impl TrainConfig {
         }
     }
 
+    /// Statistics that every pixel is normalised with before a network sees it.
+    pub fn normalization(&self) -> Normalization {
+        Normalization::default()
+    }
+
     /// The fixed crop of the feature pass.
     pub(crate) fn feature_transform(&self) -> Transform {
         let size = self.data.image_size;
         let default = if size < 64 { size } else { (size * 256).div_ceil(224) };
         let resize = self.data.resize.unwrap_or(default) as u32;
-        Transform::Center { resize, size: size as u32, normalization: Normalization::default() }
+        Transform::Center { resize, size: size as u32, normalization: self.normalization() }
     }
 
     /// The random crop of training.
@@ -361,7 +366,7 @@ impl TrainConfig {
             scale: (data.crop_scale_min as f32, data.crop_scale_max as f32),
             ratio: (data.crop_ratio_min as f32, data.crop_ratio_max as f32),
             flip_probability: data.flip_probability as f32,
-            normalization: Normalization::default(),
+            normalization: self.normalization(),
         }
     }
 }
@@ -391,7 +396,7 @@ mod tests {
     #[test]
     fn every_field_out_of_range_is_named() {
         type Change = fn(&mut TrainConfig);
-        let changes: [(&str, Change); 18] = [
+        let changes: [(&str, Change); 17] = [
             ("data.image_size", |c| c.data.image_size = 31),
             ("data.resize", |c| c.data.resize = Some(100)),
             ("data.crop_scale_min", |c| c.data.crop_scale_min = 0.0),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
-use deepcluster_models::{Architecture, ConvNetConfig, NamedWeights};
+use deepcluster_models::{Architecture, ConvNetConfig, NamedWeights, SOBEL_KERNELS};
 use pytorch_reader::{PickleValue, PytorchReader, Tensor};
 
 use crate::error::InterchangeError;
@@ -216,13 +216,7 @@ impl PytorchCheckpoint {
         let filters = [
             ("sobel.0.weight", vec![third; 3]),
             ("sobel.0.bias", vec![0.0]),
-            (
-                "sobel.1.weight",
-                vec![
-                    1.0, 0.0, -1.0, 2.0, 0.0, -2.0, 1.0, 0.0, -1.0, // from left to right
-                    1.0, 2.0, 1.0, 0.0, 0.0, 0.0, -1.0, -2.0, -1.0, // from top to bottom
-                ],
-            ),
+            ("sobel.1.weight", SOBEL_KERNELS.concat()),
             ("sobel.1.bias", vec![0.0; 2]),
         ];
         for (name, expected) in filters {

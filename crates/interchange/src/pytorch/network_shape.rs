@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use deepcluster_models::{Architecture, ConvNetConfig};
 
-use crate::parameter_names::pytorch_parameters;
+use crate::parameter_names::{PytorchParameter, pytorch_parameters};
+use crate::weight_shapes::weight_shapes;
 
 /// Side of the images of the paper, taken wherever it fits.
 const PAPER_IMAGE_SIZE: usize = 224;
@@ -154,29 +155,16 @@ fn check_shapes(
 }
 
 /// Shapes in PyTorch's layout, by PyTorch's names.
-pub(super) fn expected_shapes(config: &ConvNetConfig) -> Vec<(String, Vec<usize>)> {
-    let mut planes = config.input_planes();
-    let side = config.output_side(config.image_size).unwrap_or(0);
-    let width = config.fully_connected;
-    let mut shapes = Vec::new();
-    for parameter in pytorch_parameters(config) {
-        let name = parameter.name;
-        let block =
-            name.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-        let shape = match (block.and_then(|block| config.blocks.get(block)), name.as_str()) {
-            (Some(block), name) if name.ends_with("convolution.weight") => {
-                let shape = vec![block.channels, planes, block.kernel, block.kernel];
-                planes = block.channels;
-                shape
-            }
-            (Some(block), _) => vec![block.channels],
-            (None, "fc6.weight") => vec![width, planes * side * side],
-            (None, "fc7.weight") => vec![width, width],
-            (None, _) => vec![width],
-        };
-        shapes.push((parameter.pytorch_name, shape));
-    }
-    shapes
+fn expected_shapes(config: &ConvNetConfig) -> Vec<(String, Vec<usize>)> {
+    let mut shapes = weight_shapes(config).unwrap_or_default();
+    let expected = |parameter: PytorchParameter| {
+        let mut shape = shapes.remove(&parameter.name).unwrap_or_default();
+        if parameter.is_transposed {
+            shape.reverse();
+        }
+        (parameter.pytorch_name, shape)
+    };
+    pytorch_parameters(config).into_iter().map(expected).collect()
 }
 
 #[cfg(test)]
