@@ -162,6 +162,8 @@ pub struct TrainingConfig {
     /// Where labels exist: measure the nearest-neighbour accuracy of the first and last network with this many
     /// neighbours; 0 measures none.
     pub knn_neighbors: usize,
+    /// Whether the numbers of every epoch are also written as an event file of TensorBoard.
+    pub tensorboard: bool,
 }
 
 impl Default for TrainConfig {
@@ -236,6 +238,7 @@ impl Default for TrainingConfig {
             feature_batch_size: 256,
             checkpoint_steps: 0,
             knn_neighbors: 20,
+            tensorboard: true,
         }
     }
 }

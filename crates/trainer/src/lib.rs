@@ -26,6 +26,7 @@ mod run_directory;
 mod seeds;
 mod sgd;
 mod tensor_file;
+mod tensorboard;
 mod train_epoch;
 mod trained_model;
 mod trained_network;

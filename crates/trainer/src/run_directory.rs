@@ -28,6 +28,7 @@ const FORMAT: u64 = 1;
 /// model.safetensors    network, PCA and centroids, once the run is finished
 /// features.safetensors whitened features of every image, once the run is finished
 /// checkpoints/         the newest two checkpoints
+/// tensorboard/         the numbers of every epoch as an event file of TensorBoard
 /// ```
 #[derive(Debug)]
 pub struct RunDirectory {
