@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Give new images the clusters of a finished run, as CSV.
     Assign(Assign),
+    /// Write the features of a folder of images to a file for other programs.
+    Features(Features),
     /// Find the training images that are most like given images.
     Neighbors(Neighbors),
     /// Show what a run has done.
@@ -155,6 +157,49 @@ pub(crate) enum Placement {
     Link,
     /// Copies.
     Copy,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Features {
+    /// Folder of a run, finished or not.
+    pub(crate) run: PathBuf,
+    /// Folder of images.
+    pub(crate) images: PathBuf,
+    /// File to write, .npy or .parquet; the paths of the images go to a .csv file of the same name.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Replace files that exist.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Which features.
+    #[arg(long, value_enum, default_value_t = LayerName::Fc7)]
+    pub(crate) layer: LayerName,
+    /// Numbers of a .npy file.
+    #[arg(long, value_enum, default_value_t = NumberType::F32)]
+    pub(crate) dtype: NumberType,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+/// Which features are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayerName {
+    /// The last layer below the head, before its ReLU.
+    Fc7,
+    /// The maps after the last convolution and its pooling.
+    Convolutions,
+    /// What is clustered: fc7 after PCA-whitening, at length 1. Needs a finished run.
+    Whitened,
+}
+
+/// How numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NumberType {
+    /// 32 bits.
+    F32,
+    /// 16 bits.
+    F16,
 }
 
 #[derive(Debug, Args)]

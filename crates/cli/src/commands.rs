@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod devices;
 pub(crate) mod export;
+pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod neighbors;

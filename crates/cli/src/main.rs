@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let output = arguments.output;
     let result = match arguments.command {
         Command::Train(command) => commands::train::run(command, output),
+        Command::Features(command) => commands::features::run(command, output),
         Command::Import(command) => commands::import::run(command, output),
         Command::Assign(command) => commands::assign::run(command, output),
         Command::Neighbors(command) => commands::neighbors::run(command, output),
@@ -59,6 +60,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | Error::NotARun { .. }
             | Error::NoDevice { .. }
             | Error::NoImages { .. }
+            | Error::UnknownFeatureFile { .. }
             | Error::OtherImages { .. }
             | Error::TooFewImages { .. }
             | Error::Model(ModelError::InvalidConfig { .. } | ModelError::ImageTooSmall { .. })

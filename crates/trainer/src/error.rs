@@ -183,6 +183,14 @@ pub enum TrainerError {
         /// What is available instead.
         reason: String,
     },
+    /// Features cannot be written under that name.
+    #[error("features cannot be written to {path}: {reason}")]
+    UnknownFeatureFile {
+        /// The file asked for.
+        path: PathBuf,
+        /// What is allowed.
+        reason: &'static str,
+    },
     /// The device failed, for example out of memory.
     #[error("the device failed {during}: {source}")]
     Device {

@@ -15,6 +15,7 @@ mod config;
 mod config_file;
 mod device;
 mod error;
+mod feature_files;
 mod features;
 mod files;
 mod health;
@@ -37,6 +38,7 @@ pub use config::{
 };
 pub use device::{device_names, parse_device};
 pub use error::TrainerError;
+pub use feature_files::{FeatureLayer, WrittenFeatures};
 pub use metrics::{EpochMetrics, EpochTimings};
 pub use observer::{Phase, TrainEvent, TrainObserver};
 pub use run_directory::{Origin, RunDirectory, write_assignments};
