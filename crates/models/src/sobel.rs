@@ -25,6 +25,8 @@ pub fn sobel(images: Tensor<4>) -> Tensor<4> {
         }
     }
     let weights = Tensor::<4>::from_data(TensorData::new(weights, [2, 3, 3, 3]), &images.device());
+    // Images may come in any precision.
+    let weights = weights.cast(images.dtype());
     conv2d(images, weights, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
 }
 

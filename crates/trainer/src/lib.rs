@@ -32,6 +32,7 @@ mod train_epoch;
 mod trained_model;
 mod trained_network;
 mod trainer;
+mod training_step;
 
 pub use config::{
     ClusteringChoice, ClusteringSettings, DataConfig, ModelConfig, Sampling, TrainConfig, TrainingConfig,
@@ -42,6 +43,8 @@ pub use feature_files::{FeatureLayer, WrittenFeatures};
 pub use metrics::{EpochMetrics, EpochTimings};
 pub use observer::{Phase, TrainEvent, TrainObserver};
 pub use run_directory::{Origin, RunDirectory, write_assignments};
+pub use sgd::Sgd;
 pub use trained_model::{AssignedImages, TrainedModel};
 pub use trained_network::TrainedNetwork;
 pub use trainer::Trainer;
+pub use training_step::training_step;
