@@ -137,7 +137,9 @@ fn features_are_a_matrix_and_the_list_of_its_rows() {
     assert_eq!(paths_of(folder.path().join("fc7.csv"), 1), paths_of(run.join("images.csv"), 0));
 
     let printed = write("features.parquet").arg("--json").assert().success();
-    let printed: serde_json::Value = serde_json::from_slice(&printed.get_output().stdout).unwrap();
+    // After the events of the pass.
+    let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+    let printed: serde_json::Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
     assert_eq!((&printed["rows"], &printed["columns"]), (&120.into(), &128.into()));
     let bytes = fs::read(folder.path().join("features.parquet")).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1") && bytes.len() > 120 * 128 * 4);
