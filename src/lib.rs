@@ -22,11 +22,14 @@
 //!
 //! Every part is usable alone: [`models`] (AlexNet, VGG-16, Sobel), [`clustering`] (PCA-whitening, k-means, Power
 //! Iteration Clustering, metrics) on any matrix, [`data`] (folders of images to batches), [`evaluation`] (measures of
-//! features) and [`trainer`] (the loop, its run directory and checkpoints).
+//! features), [`trainer`] (the loop, its run directory and checkpoints) and [`interchange`] (the formats of other
+//! programs).
 //!
 //! # Devices
 //! The device is chosen at run time ([`parse_device`]); the cargo features `flex` (CPU,
 //! default), `wgpu`, `vulkan`, `metal` and `cuda` decide what is compiled in.
+
+mod export;
 
 use std::path::Path;
 
@@ -40,6 +43,8 @@ pub use deepcluster_trainer as trainer;
 
 /// What can go wrong anywhere in the library.
 pub use deepcluster_trainer::TrainerError as Error;
+
+pub use export::{ExportSummary, export};
 
 use deepcluster_data::ImageFolder;
 use deepcluster_models::ConvNet;

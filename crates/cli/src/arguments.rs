@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use deepcluster::interchange::ExportFormat;
 
 /// Learns visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
 #[derive(Debug, Parser)]
@@ -33,12 +34,18 @@ pub(crate) struct Output {
 pub(crate) enum Command {
     /// Train on a folder of images and cluster them.
     Train(Train),
+    /// Make a run of a checkpoint of the original code (.pth.tar).
+    Import(Import),
     /// Give new images the clusters of a finished run, as CSV.
     Assign(Assign),
+    /// Write the features of a folder of images to a file for other programs.
+    Features(Features),
     /// Find the training images that are most like given images.
     Neighbors(Neighbors),
     /// Show what a run has done.
     Inspect(Inspect),
+    /// Write the network of a run for other programs: PyTorch, ONNX Runtime, Burn.
+    Export(Export),
     /// Draw a set of images, train on it for a few minutes, and show what was learned.
     Demo(Demo),
     /// List the devices of this build.
@@ -62,6 +69,23 @@ pub(crate) struct Train {
     #[arg(long)]
     pub(crate) resume: bool,
     /// Device: cpu, cuda:N, metal, vulkan, wgpu, or auto for the best of this build.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Checkpoint of the original code, in either form that PyTorch writes.
+    pub(crate) checkpoint: PathBuf,
+    /// Folder for the run; must be new.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Folder of images to cluster with the network at once; training can go on with it.
+    #[arg(long)]
+    pub(crate) images: Option<PathBuf>,
+    /// Device, as for train.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
     #[command(flatten)]
@@ -136,6 +160,49 @@ pub(crate) enum Placement {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Features {
+    /// Folder of a run, finished or not.
+    pub(crate) run: PathBuf,
+    /// Folder of images.
+    pub(crate) images: PathBuf,
+    /// File to write, .npy or .parquet; the paths of the images go to a .csv file of the same name.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Replace files that exist.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Which features.
+    #[arg(long, value_enum, default_value_t = LayerName::Fc7)]
+    pub(crate) layer: LayerName,
+    /// Numbers of a .npy file.
+    #[arg(long, value_enum, default_value_t = NumberType::F32)]
+    pub(crate) dtype: NumberType,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+/// Which features are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayerName {
+    /// The last layer below the head, before its ReLU.
+    Fc7,
+    /// The maps after the last convolution and its pooling.
+    Convolutions,
+    /// What is clustered: fc7 after PCA-whitening, at length 1. Needs a finished run.
+    Whitened,
+}
+
+/// How numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NumberType {
+    /// 32 bits.
+    F32,
+    /// 16 bits.
+    F16,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Neighbors {
     /// Folder of a finished run.
     pub(crate) run: PathBuf,
@@ -154,6 +221,21 @@ pub(crate) struct Neighbors {
 pub(crate) struct Inspect {
     /// Folder of a run.
     pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Folder of a run; one that is not finished gives its newest checkpoint.
+    pub(crate) run: PathBuf,
+    /// Format: safetensors, pytorch-safetensors (for the original code), onnx or burnpack.
+    #[arg(long, short)]
+    pub(crate) format: ExportFormat,
+    /// File to write [default: network.EXTENSION in the folder of the run]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -28,9 +28,12 @@ fn main() -> ExitCode {
     let output = arguments.output;
     let result = match arguments.command {
         Command::Train(command) => commands::train::run(command, output),
+        Command::Features(command) => commands::features::run(command, output),
+        Command::Import(command) => commands::import::run(command, output),
         Command::Assign(command) => commands::assign::run(command, output),
         Command::Neighbors(command) => commands::neighbors::run(command, output),
         Command::Inspect(command) => commands::inspect::run(command, output),
+        Command::Export(command) => commands::export::run(command, output),
         Command::Demo(command) => commands::demo::run(command, output),
         Command::Devices => commands::devices::run(output),
         Command::Completions { shell } => commands::completions::run(shell),
@@ -56,6 +59,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | Error::NotEmpty { .. }
             | Error::NotARun { .. }
             | Error::NoDevice { .. }
+            | Error::NoImages { .. }
+            | Error::UnknownFeatureFile { .. }
+            | Error::OtherImages { .. }
             | Error::TooFewImages { .. }
             | Error::Model(ModelError::InvalidConfig { .. } | ModelError::ImageTooSmall { .. })
             | Error::Clustering(ClusteringError::InvalidConfig { .. }),

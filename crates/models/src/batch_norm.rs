@@ -4,7 +4,6 @@ use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
-const EPSILON: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation over `[batch, channels, height, width]` (Ioffe & Szegedy, 2015).
@@ -23,6 +22,9 @@ pub struct BatchNorm2d {
 }
 
 impl BatchNorm2d {
+    /// What is added to the variance before its square root, as in PyTorch.
+    pub const EPSILON: f64 = 1e-5;
+
     /// Scale 1, shift 0, running mean 0 and variance 1 for `num_channels` channels.
     pub fn new(num_channels: usize, device: &Device) -> Self {
         Self {
@@ -40,14 +42,14 @@ impl BatchNorm2d {
             self.forward_train(input)
         } else {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
-            batch_norm(input, self.gamma.val(), self.beta.val(), mean, variance, EPSILON)
+            batch_norm(input, self.gamma.val(), self.beta.val(), mean, variance, Self::EPSILON)
         }
     }
 
     fn forward_train(&self, input: Tensor<4>) -> Tensor<4> {
         let [batch, _, height, width] = input.dims();
         let num_values = (batch * height * width) as f64;
-        let output = batch_norm_train(input, self.gamma.val(), self.beta.val(), EPSILON);
+        let output = batch_norm_train(input, self.gamma.val(), self.beta.val(), Self::EPSILON);
         let unbiased = num_values / (num_values - 1.0).max(1.0);
         let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + output.mean.detach() * MOMENTUM;
         let variance = self.running_var.value_sync() * (1.0 - MOMENTUM)

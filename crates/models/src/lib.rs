@@ -26,5 +26,5 @@ pub use convnet::{ConvBlock, ConvNet};
 pub use dropout::{Dropout, DropoutMasks};
 pub use error::ModelError;
 pub use head::Head;
-pub use sobel::sobel;
+pub use sobel::{SOBEL_KERNELS, sobel};
 pub use weights::{NamedWeights, export_weights, import_weights};

@@ -4,8 +4,9 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData};
 
-/// Horizontal and vertical derivative of a grey image, the order of the original code.
-const KERNELS: [[f32; 9]; 2] =
+/// The kernels of [`sobel`], row by row: horizontal and vertical derivative of a grey image, the order of the original
+/// code.
+pub const SOBEL_KERNELS: [[f32; 9]; 2] =
     [[1.0, 0.0, -1.0, 2.0, 0.0, -2.0, 1.0, 0.0, -1.0], [1.0, 2.0, 1.0, 0.0, 0.0, 0.0, -1.0, -2.0, -1.0]];
 
 /// Turns RGB images into two planes of image derivatives: the mean of the colours, then a 3x3 Sobel filter in either
@@ -18,12 +19,14 @@ const KERNELS: [[f32; 9]; 2] =
 /// - output: `[batch, 2, height, width]`
 pub fn sobel(images: Tensor<4>) -> Tensor<4> {
     let mut weights = Vec::with_capacity(2 * 3 * 9);
-    for kernel in KERNELS {
+    for kernel in SOBEL_KERNELS {
         for _colour in 0..3 {
             weights.extend(kernel.iter().map(|weight| weight / 3.0));
         }
     }
     let weights = Tensor::<4>::from_data(TensorData::new(weights, [2, 3, 3, 3]), &images.device());
+    // Images may come in any precision.
+    let weights = weights.cast(images.dtype());
     conv2d(images, weights, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
 }
 

@@ -140,7 +140,8 @@ pub enum Sampling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Rounds of clustering and training, at least 1. 200 in the original code, 500 in the paper.
+    /// Rounds of clustering and training. 200 in the original code, 500 in the paper; 0 only clusters the features of
+    /// the network as it is.
     pub epochs: usize,
     /// Images per step, at least 2.
     pub batch_size: usize,
@@ -161,6 +162,8 @@ pub struct TrainingConfig {
     /// Where labels exist: measure the nearest-neighbour accuracy of the first and last network with this many
     /// neighbours; 0 measures none.
     pub knn_neighbors: usize,
+    /// Whether the numbers of every epoch are also written as an event file of TensorBoard.
+    pub tensorboard: bool,
 }
 
 impl Default for TrainConfig {
@@ -235,6 +238,7 @@ impl Default for TrainingConfig {
             feature_batch_size: 256,
             checkpoint_steps: 0,
             knn_neighbors: 20,
+            tensorboard: true,
         }
     }
 }
@@ -270,7 +274,6 @@ impl TrainConfig {
         let mini_batch = clustering.mini_batch_size;
         check("clustering.mini_batch_size", mini_batch, mini_batch > 0, "at least 1")?;
         self.clustering_config(k).init()?;
-        check("training.epochs", training.epochs, training.epochs > 0, "at least 1")?;
         let batch = training.batch_size;
         check("training.batch_size", batch, (2..=1 << 20).contains(&batch), "2 to 1048576")?;
         let batch = training.feature_batch_size;
@@ -345,12 +348,17 @@ impl TrainConfig {
         }
     }
 
+    /// Statistics that every pixel is normalised with before a network sees it.
+    pub fn normalization(&self) -> Normalization {
+        Normalization::default()
+    }
+
     /// The fixed crop of the feature pass.
     pub(crate) fn feature_transform(&self) -> Transform {
         let size = self.data.image_size;
         let default = if size < 64 { size } else { (size * 256).div_ceil(224) };
         let resize = self.data.resize.unwrap_or(default) as u32;
-        Transform::Center { resize, size: size as u32, normalization: Normalization::default() }
+        Transform::Center { resize, size: size as u32, normalization: self.normalization() }
     }
 
     /// The random crop of training.
@@ -361,7 +369,7 @@ impl TrainConfig {
             scale: (data.crop_scale_min as f32, data.crop_scale_max as f32),
             ratio: (data.crop_ratio_min as f32, data.crop_ratio_max as f32),
             flip_probability: data.flip_probability as f32,
-            normalization: Normalization::default(),
+            normalization: self.normalization(),
         }
     }
 }
@@ -391,7 +399,7 @@ mod tests {
     #[test]
     fn every_field_out_of_range_is_named() {
         type Change = fn(&mut TrainConfig);
-        let changes: [(&str, Change); 18] = [
+        let changes: [(&str, Change); 17] = [
             ("data.image_size", |c| c.data.image_size = 31),
             ("data.resize", |c| c.data.resize = Some(100)),
             ("data.crop_scale_min", |c| c.data.crop_scale_min = 0.0),
@@ -403,7 +411,6 @@ mod tests {
             ("data.max_pixels", |c| c.data.max_pixels = 0),
             ("clustering.num_clusters", |c| c.clustering.num_clusters = Some(1)),
             ("clustering.pca_dim", |c| c.clustering.pca_dim = 0),
-            ("training.epochs", |c| c.training.epochs = 0),
             ("training.batch_size", |c| c.training.batch_size = 1),
             ("training.learning_rate", |c| c.training.learning_rate = f64::NAN),
             ("training.momentum", |c| c.training.momentum = 1.0),

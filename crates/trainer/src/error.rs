@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
 use deepcluster_evaluation::EvaluationError;
+use deepcluster_interchange::InterchangeError;
 use deepcluster_models::ModelError;
 
 /// Why a run cannot start, go on, or be read.
@@ -117,10 +118,30 @@ pub enum TrainerError {
         reason: String,
     },
     /// A run is not finished, so the asked-for result does not exist yet.
-    #[error("{path} has no trained network yet: finish the run with --resume")]
+    #[error("{path} is not finished: continue with deepcluster train --out {path} --resume")]
     Unfinished {
         /// The run directory.
         path: PathBuf,
+    },
+    /// A run was imported without images, and has none to cluster or train on.
+    #[error(
+        "{path} knows no images: name their folder, as in deepcluster train FOLDER --out {path} --resume"
+    )]
+    NoImages {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// A run belongs to another folder of images.
+    #[error(
+        "the run in {path} was begun on {images}, not on {asked}: leave the folder out, or name the same one"
+    )]
+    OtherImages {
+        /// The run directory.
+        path: PathBuf,
+        /// Its folder of images.
+        images: PathBuf,
+        /// The folder asked for.
+        asked: PathBuf,
     },
     /// A file of a run is damaged.
     #[error("{path} is damaged: {reason}")]
@@ -162,6 +183,14 @@ pub enum TrainerError {
         /// What is available instead.
         reason: String,
     },
+    /// Features cannot be written under that name.
+    #[error("features cannot be written to {path}: {reason}")]
+    UnknownFeatureFile {
+        /// The file asked for.
+        path: PathBuf,
+        /// What is allowed.
+        reason: &'static str,
+    },
     /// The device failed, for example out of memory.
     #[error("the device failed {during}: {source}")]
     Device {
@@ -188,6 +217,9 @@ pub enum TrainerError {
         /// Next step of the epoch.
         step: usize,
     },
+    /// A checkpoint or an export of another program cannot be read or written.
+    #[error(transparent)]
+    Interchange(#[from] InterchangeError),
     /// Reading images failed.
     #[error(transparent)]
     Data(#[from] DataError),

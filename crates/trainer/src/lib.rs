@@ -15,9 +15,11 @@ mod config;
 mod config_file;
 mod device;
 mod error;
+mod feature_files;
 mod features;
 mod files;
 mod health;
+mod import;
 mod metrics;
 mod observer;
 mod pseudo_labels;
@@ -25,19 +27,24 @@ mod run_directory;
 mod seeds;
 mod sgd;
 mod tensor_file;
+mod tensorboard;
 mod train_epoch;
 mod trained_model;
 mod trained_network;
 mod trainer;
+mod training_step;
 
 pub use config::{
     ClusteringChoice, ClusteringSettings, DataConfig, ModelConfig, Sampling, TrainConfig, TrainingConfig,
 };
 pub use device::{device_names, parse_device};
 pub use error::TrainerError;
+pub use feature_files::{FeatureLayer, WrittenFeatures};
 pub use metrics::{EpochMetrics, EpochTimings};
 pub use observer::{Phase, TrainEvent, TrainObserver};
-pub use run_directory::{RunDirectory, write_assignments};
+pub use run_directory::{Origin, RunDirectory, write_assignments};
+pub use sgd::Sgd;
 pub use trained_model::{AssignedImages, TrainedModel};
 pub use trained_network::TrainedNetwork;
 pub use trainer::Trainer;
+pub use training_step::training_step;

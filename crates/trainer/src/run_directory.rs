@@ -28,6 +28,7 @@ const FORMAT: u64 = 1;
 /// model.safetensors    network, PCA and centroids, once the run is finished
 /// features.safetensors whitened features of every image, once the run is finished
 /// checkpoints/         the newest two checkpoints
+/// tensorboard/         the numbers of every epoch as an event file of TensorBoard
 /// ```
 #[derive(Debug)]
 pub struct RunDirectory {
@@ -39,7 +40,20 @@ pub struct RunDirectory {
 struct RunFile {
     format: u64,
     version: String,
-    images: PathBuf,
+    /// Absent in a run that was imported without images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    images: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    imported: Option<Origin>,
+}
+
+/// Where an imported run comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Epochs it had been trained for.
+    pub epoch: usize,
 }
 
 impl RunDirectory {
@@ -49,6 +63,15 @@ impl RunDirectory {
     /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder cannot be
     /// written.
     pub fn create(path: &Path, images_root: &Path, config: &TrainConfig) -> Result<Self, TrainerError> {
+        Self::create_with(path, Some(images_root), None, config)
+    }
+
+    pub(crate) fn create_with(
+        path: &Path,
+        images_root: Option<&Path>,
+        imported: Option<Origin>,
+        config: &TrainConfig,
+    ) -> Result<Self, TrainerError> {
         fs::create_dir_all(path).map_err(TrainerError::io("create", path))?;
         if path.join("run.json").exists() {
             return Err(TrainerError::RunExists { path: path.to_path_buf() });
@@ -59,13 +82,34 @@ impl RunDirectory {
             return Err(TrainerError::NotEmpty { path: path.to_path_buf() });
         }
         let run = Self { path: path.to_path_buf(), _lock: Some(lock(path)?) };
-        let images = fs::canonicalize(images_root).map_err(TrainerError::io("open", images_root))?;
+        let images = images_root.map(absolute).transpose()?;
         run.write_config(config)?;
-        let file = RunFile { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_string(), images };
-        let text = serde_json::to_string_pretty(&file)
-            .map_err(|error| run.damaged("run.json", format!("cannot be written: {error}")))?;
-        write_atomic(&path.join("run.json"), |writer| writeln!(writer, "{text}"))?;
+        run.write_run_file(&RunFile {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            images,
+            imported,
+        })?;
         Ok(run)
+    }
+
+    /// Names the folder of images of a run that was imported without one.
+    ///
+    /// # Errors
+    /// [`TrainerError::OtherImages`] where the run has another folder already, [`TrainerError::Io`].
+    pub fn set_images_root(&self, images_root: &Path) -> Result<(), TrainerError> {
+        let mut file = self.run_file()?;
+        let asked = absolute(images_root)?;
+        match &file.images {
+            Some(images) if *images == asked => Ok(()),
+            Some(images) => {
+                Err(TrainerError::OtherImages { path: self.path.clone(), images: images.clone(), asked })
+            }
+            None => {
+                file.images = Some(asked);
+                self.write_run_file(&file)
+            }
+        }
     }
 
     /// Opens an existing run and locks it, to go on with it.
@@ -100,9 +144,17 @@ impl RunDirectory {
     /// The folder of images the run was trained on.
     ///
     /// # Errors
-    /// As [`RunDirectory::open`].
+    /// As [`RunDirectory::open`], and [`TrainerError::NoImages`] where the run was imported without images.
     pub fn images_root(&self) -> Result<PathBuf, TrainerError> {
-        Ok(self.run_file()?.images)
+        self.run_file()?.images.ok_or_else(|| TrainerError::NoImages { path: self.path.clone() })
+    }
+
+    /// Where an imported run comes from; `None` for a run that was begun here.
+    ///
+    /// # Errors
+    /// As [`RunDirectory::open`].
+    pub fn origin(&self) -> Result<Option<Origin>, TrainerError> {
+        Ok(self.run_file()?.imported)
     }
 
     /// The settings of the run.
@@ -240,6 +292,12 @@ impl RunDirectory {
         })
     }
 
+    fn write_run_file(&self, file: &RunFile) -> Result<(), TrainerError> {
+        let text = serde_json::to_string_pretty(file)
+            .map_err(|error| self.damaged("run.json", format!("cannot be written: {error}")))?;
+        write_atomic(&self.file("run.json"), |writer| writeln!(writer, "{text}"))
+    }
+
     fn run_file(&self) -> Result<RunFile, TrainerError> {
         let not_a_run = |reason: String| TrainerError::NotARun { path: self.path.clone(), reason };
         let text = fs::read_to_string(self.file("run.json"))
@@ -278,6 +336,10 @@ pub fn write_assignments<'a>(
         }
         csv.flush()
     })
+}
+
+fn absolute(images_root: &Path) -> Result<PathBuf, TrainerError> {
+    fs::canonicalize(images_root).map_err(TrainerError::io("open", images_root))
 }
 
 fn lock(path: &Path) -> Result<File, TrainerError> {

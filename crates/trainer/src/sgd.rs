@@ -17,20 +17,24 @@ use crate::error::TrainerError;
 /// The velocities are kept by the name of their weight, so that they can be saved and restored whatever identifiers
 /// the module has been given.
 #[derive(Debug)]
-pub(crate) struct Sgd {
-    pub(crate) learning_rate: f64,
-    pub(crate) momentum: f64,
-    pub(crate) weight_decay: f64,
+pub struct Sgd {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Part of the velocity that is kept, in `[0, 1)`.
+    pub momentum: f64,
+    /// Part of the weights that is added to their gradient.
+    pub weight_decay: f64,
     velocities: BTreeMap<String, Tensor<1>>,
 }
 
 impl Sgd {
-    pub(crate) fn new(learning_rate: f64, momentum: f64, weight_decay: f64) -> Self {
+    /// Starts with velocities of 0.
+    pub fn new(learning_rate: f64, momentum: f64, weight_decay: f64) -> Self {
         Self { learning_rate, momentum, weight_decay, velocities: BTreeMap::new() }
     }
 
     /// One step; weights without a gradient stay as they are.
-    pub(crate) fn step<M: Module>(&mut self, module: M, gradients: GradientsParams) -> M {
+    pub fn step<M: Module>(&mut self, module: M, gradients: GradientsParams) -> M {
         module.map(&mut Step { sgd: self, gradients, path: Vec::new() })
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
-use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor, TensorData};
 use deepcluster_data::{ImageBatch, Sample};
 use deepcluster_models::{Backbone, DropoutMasks, Head};
@@ -15,6 +13,7 @@ use crate::pseudo_labels::sample_images;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
 use crate::trainer::Trainer;
+use crate::training_step::training_step;
 
 impl<B: Backbone> Trainer<B> {
     /// Trains on the pseudo-labels of the newest clustering, from the step the run is at to the end of the epoch.
@@ -31,7 +30,6 @@ impl<B: Backbone> Trainer<B> {
             Some(head) if self.progress.step > 0 => head,
             _ => self.new_head(),
         };
-        let loss_function = CrossEntropyLossConfig::new().init(&self.device.clone().autodiff());
         let batches = self.loader().batches(self.config.training_transform(), rest);
         for batch in batches {
             if let Some((image_index, reason)) = batch.failures.into_iter().next() {
@@ -39,8 +37,7 @@ impl<B: Backbone> Trainer<B> {
             }
             let batch = ImageBatch { failures: Vec::new(), ..batch };
             done += batch.image_indices.len();
-            let loss;
-            (head, loss) = self.step(head, batch, &loss_function)?;
+            let loss = self.step(&mut head, batch)?;
             self.progress.loss_sum += loss;
             self.progress.step += 1;
             observer.event(&TrainEvent::Progress { done, loss: Some(loss) });
@@ -90,13 +87,8 @@ impl<B: Backbone> Trainer<B> {
         Head::new(self.network.feature_dim(), assignments.num_clusters(), seed, &device)
     }
 
-    /// One step of SGD on a batch; gives the new head and the loss.
-    fn step(
-        &mut self,
-        head: Head,
-        batch: ImageBatch,
-        loss_function: &CrossEntropyLoss,
-    ) -> Result<(Head, f64), TrainerError> {
+    /// One step of SGD on a batch; gives the loss.
+    fn step(&mut self, head: &mut Head, batch: ImageBatch) -> Result<f64, TrainerError> {
         let (epoch, step) = (self.progress.epoch, self.progress.step);
         let device = self.device.clone().autodiff();
         // For backbones with random layers of Burn, which draw from the device.
@@ -108,23 +100,11 @@ impl<B: Backbone> Trainer<B> {
         let images = images_tensor(batch.pixels, num_images, batch.size, &device);
 
         let dropout = DropoutMasks::from_seed(derive_seed(self.config.seed, SeedUse::Dropout, epoch, step));
-        let features = self.network.forward_features(images, &dropout);
-        let logits = head.forward(self.network.head_input(features)); // [batch, num_clusters]
-        let loss = loss_function.forward(logits, targets);
-        let value: f32 = loss
-            .clone()
-            .try_into_scalar()
-            .map_err(|error| TrainerError::device("in a training step", error))?;
-        if !value.is_finite() {
-            return Err(TrainerError::Diverged { epoch, step, loss: f64::from(value) });
-        }
-        let mut gradients = loss.backward();
-        let body = GradientsParams::from_module(&mut gradients, &self.network);
-        let top = GradientsParams::from_module(&mut gradients, &head);
-        self.network = self.optimizer.step(self.network.clone(), body);
         // The head's own optimiser: no momentum, since it lives for one epoch (the original does the same).
         let training = &self.config.training;
-        let head = Sgd::new(training.learning_rate, 0.0, training.weight_decay).step(head, top);
-        Ok((head, f64::from(value)))
+        let mut head_sgd = Sgd::new(training.learning_rate, 0.0, training.weight_decay);
+        let (network, sgd) = (&mut self.network, &mut self.optimizer);
+        let loss = training_step(network, head, images, targets, &dropout, sgd, &mut head_sgd)?;
+        if loss.is_finite() { Ok(loss) } else { Err(TrainerError::Diverged { epoch, step, loss }) }
     }
 }

@@ -9,7 +9,7 @@ use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, import_wei
 use crate::checkpoint::Checkpoint;
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
-use crate::features::{ExtractedFeatures, FeaturePass, Layer, extract};
+use crate::features::{ExtractedFeatures, FeatureBatch, FeatureMatrix, FeaturePass, Layer, extract_batches};
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::run_directory::RunDirectory;
 use crate::trained_model::SavedModel;
@@ -85,11 +85,29 @@ impl<B: Backbone> TrainedNetwork<B> {
         self.head.as_ref()
     }
 
+    /// Features of every image in one matrix.
     pub(crate) fn extract(
         &self,
         images: &Arc<ImageFolder>,
         observer: &mut dyn TrainObserver,
     ) -> Result<ExtractedFeatures, TrainerError> {
+        let mut matrix = FeatureMatrix::with_capacity(images.len());
+        let mut collect = |batch: FeatureBatch<'_>| {
+            matrix.add(&batch);
+            Ok(())
+        };
+        let failures = self.extract_batches(images, Layer::Features, observer, &mut collect)?;
+        Ok(matrix.finish(failures))
+    }
+
+    /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and why.
+    pub(crate) fn extract_batches(
+        &self,
+        images: &Arc<ImageFolder>,
+        layer: Layer,
+        observer: &mut dyn TrainObserver,
+        sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), TrainerError>,
+    ) -> Result<Vec<(usize, String)>, TrainerError> {
         let loader = Loader::new(images.clone(), self.config.loader_config())?;
         let all: Vec<usize> = (0..images.len()).collect();
         let phase = Phase::Features;
@@ -100,14 +118,19 @@ impl<B: Backbone> TrainedNetwork<B> {
             transform: self.config.feature_transform(),
             batch_size: self.config.training.feature_batch_size,
         };
-        let extracted = extract(&self.network, &pass, &all, Layer::Features, observer)?;
-        let extracted = extracted.ok_or(TrainerError::Stopped { epoch: 0, step: 0 })?;
-        if extracted.image_indices.is_empty() {
-            let reason = first_failure(images, &extracted.failures);
+        let mut num_read = 0;
+        let mut count = |batch: FeatureBatch<'_>| {
+            num_read += batch.image_indices.len();
+            sink(batch)
+        };
+        let failures = extract_batches(&self.network, &pass, &all, layer, observer, &mut count)?;
+        let failures = failures.ok_or(TrainerError::Stopped { epoch: 0, step: 0 })?;
+        if num_read == 0 {
+            let reason = first_failure(images, &failures);
             let folder = images.root().to_path_buf();
             return Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason });
         }
-        Ok(extracted)
+        Ok(failures)
     }
 }
 

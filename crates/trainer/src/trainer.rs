@@ -19,11 +19,12 @@ use crate::config::TrainConfig;
 use crate::error::TrainerError;
 use crate::features::{ExtractedFeatures, FeaturePass, Layer, extract};
 use crate::health::{warnings_before_training, warnings_of_epoch};
-use crate::metrics::{EpochMetrics, clustering_metrics};
+use crate::metrics::{EpochMetrics, EpochTimings, clustering_metrics};
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::run_directory::RunDirectory;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
+use crate::tensorboard::EventFile;
 use crate::trained_model::TrainedModel;
 use crate::trained_network::{TrainedNetwork, first_failure};
 
@@ -48,6 +49,15 @@ pub struct Trainer<B: Backbone> {
     pub(crate) head: Option<Head>,
     pub(crate) progress: Progress,
     pub(crate) assignments: Option<Assignments>,
+    tensorboard: Tensorboard,
+}
+
+/// The event file, which opens with the first epoch that ends.
+#[derive(Debug)]
+enum Tensorboard {
+    Unopened,
+    Open(EventFile),
+    Off,
 }
 
 /// What gives new images the clusters of an epoch, and the matrix it was made from.
@@ -123,7 +133,10 @@ impl<B: Backbone> Trainer<B> {
         let saved = run.config()?;
         let mut config = saved.clone();
         change(&mut config)?;
-        refuse_changes(&run, &saved, &config)?;
+        // An imported run in which nothing has been done yet is free, but for its network.
+        if run.has_images() || run.origin()?.is_none() {
+            refuse_changes(&run, &saved, &config)?;
+        }
         config.validate()?;
         run.write_config(&config)?;
         let images = if run.has_images() {
@@ -151,6 +164,7 @@ impl<B: Backbone> Trainer<B> {
         let network = init(derive_seed(config.seed, SeedUse::Weights, 0, 0), &device.clone().autodiff())?;
         let training = &config.training;
         let optimizer = Sgd::new(training.learning_rate, training.momentum, training.weight_decay);
+        let tensorboard = if training.tensorboard { Tensorboard::Unopened } else { Tensorboard::Off };
         let images = Arc::new(images);
         let loader = Loader::new(images.clone(), config.loader_config())?;
         Ok(Self {
@@ -164,6 +178,7 @@ impl<B: Backbone> Trainer<B> {
             head: None,
             progress: Progress::default(),
             assignments: None,
+            tensorboard,
         })
     }
 
@@ -214,13 +229,41 @@ impl<B: Backbone> Trainer<B> {
         }
         self.train_epoch(observer)?;
         let (metrics, timings) = self.close_epoch();
-        self.run.append_epoch(&metrics, &timings)?;
-        for warning in warnings_of_epoch(&metrics) {
+        self.report_epoch(&metrics, timings, observer)?;
+        self.save_checkpoint(observer)?;
+        Ok(metrics)
+    }
+
+    /// Writes and tells the numbers of an epoch.
+    fn report_epoch(
+        &mut self,
+        metrics: &EpochMetrics,
+        timings: EpochTimings,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<(), TrainerError> {
+        self.run.append_epoch(metrics, &timings)?;
+        if let Err(error) = self.log_to_tensorboard(metrics, &timings) {
+            // A picture of the numbers is not worth a training of days.
+            self.tensorboard = Tensorboard::Off;
+            let warning = format!("the event file of TensorBoard cannot be written, and ends here: {error}");
+            observer.event(&TrainEvent::Warning(warning));
+        }
+        for warning in warnings_of_epoch(metrics) {
             observer.event(&TrainEvent::Warning(warning));
         }
         observer.event(&TrainEvent::EpochFinished { metrics: Box::new(metrics.clone()), timings });
-        self.save_checkpoint(observer)?;
-        Ok(metrics)
+        Ok(())
+    }
+
+    fn log_to_tensorboard(&mut self, metrics: &EpochMetrics, timings: &EpochTimings) -> std::io::Result<()> {
+        if let Tensorboard::Unopened = self.tensorboard {
+            let folder = self.run.file("tensorboard");
+            self.tensorboard = Tensorboard::Open(EventFile::open(&folder, metrics.epoch, &self.config)?);
+        }
+        match &mut self.tensorboard {
+            Tensorboard::Open(file) => file.log_epoch(metrics, timings, self.config.training.learning_rate),
+            Tensorboard::Unopened | Tensorboard::Off => Ok(()),
+        }
     }
 
     /// Clusters with the final network and writes model, features and assignments.
@@ -228,15 +271,11 @@ impl<B: Backbone> Trainer<B> {
         let clusters = self.cluster_epoch(observer)?;
         let (metrics, timings) = self.close_epoch();
         let head = self.head.as_ref().map(export_weights).transpose()?;
-        let network = self.network.valid();
-        let trained = TrainedNetwork { config: self.config, device: self.device, network, head };
+        let (config, device) = (self.config.clone(), self.device.clone());
+        let trained = TrainedNetwork { config, device, network: self.network.valid(), head };
         let model = TrainedModel::new(trained, clusters.model);
         model.save(&self.run, &clusters.whitened)?;
-        self.run.append_epoch(&metrics, &timings)?;
-        for warning in warnings_of_epoch(&metrics) {
-            observer.event(&TrainEvent::Warning(warning));
-        }
-        observer.event(&TrainEvent::EpochFinished { metrics: Box::new(metrics), timings });
+        self.report_epoch(&metrics, timings, observer)?;
         Ok(model)
     }
 
@@ -398,7 +437,7 @@ impl<B: Backbone> Trainer<B> {
     }
 
     /// Finishes the numbers of the epoch and moves to the next.
-    fn close_epoch(&mut self) -> (EpochMetrics, crate::metrics::EpochTimings) {
+    fn close_epoch(&mut self) -> (EpochMetrics, EpochTimings) {
         let mut metrics = self.progress.metrics.take().expect("every epoch begins with its clustering");
         let num_steps = self.progress.step;
         if num_steps > 0 {
@@ -453,9 +492,10 @@ impl<B: Backbone> Trainer<B> {
 }
 
 /// Settings a resumed run may change, because no result depends on them. The number of epochs may grow.
-const CHANGEABLE: [&str; 5] = [
+const CHANGEABLE: [&str; 6] = [
     "training.epochs",
     "training.checkpoint_steps",
+    "training.tensorboard",
     "data.num_workers",
     "data.prefetch_batches",
     "data.cache_mib",

@@ -1,5 +1,8 @@
 //! `deepcluster inspect`
 
+use std::path::PathBuf;
+
+use deepcluster::Error;
 use deepcluster::trainer::{EpochTimings, RunDirectory};
 use serde_json::json;
 
@@ -10,11 +13,12 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     let run = RunDirectory::open(&command.run)?;
     let (config, metrics, timings) = (run.config()?, run.metrics()?, run.timings()?);
     let finished = run.file("model.safetensors").exists();
-    let images_root = run.images_root()?;
+    let (images_root, origin) = (images_root(&run)?, run.origin()?);
     if output.json {
         print_json(&json!({
             "run": command.run.to_string_lossy(),
-            "images": images_root.to_string_lossy(),
+            "images": images_root.as_ref().map(|path| path.to_string_lossy()),
+            "imported": origin,
             "finished": finished,
             "config": config,
             "epochs": metrics,
@@ -23,11 +27,21 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     print_out(&format!("run      {}", command.run.display()));
-    print_out(&format!("images   {}", images_root.display()));
+    match &images_root {
+        Some(path) => print_out(&format!("images   {}", path.display())),
+        None => {
+            print_out("images   none; name a folder to continue: deepcluster train FOLDER --out RUN --resume")
+        }
+    }
+    if let Some(origin) = &origin {
+        print_out(&format!("imported from {} after {} epochs", origin.file.display(), origin.epoch));
+    }
+    let first = origin.as_ref().map_or(0, |origin| origin.epoch);
+    let done = metrics.last().map_or(first, |line| line.epoch + 1);
     let state = if finished { "finished" } else { "not finished; continue with --resume" };
     print_out(&format!(
         "state    {state}, {} of {} epochs",
-        metrics.len().min(config.training.epochs),
+        done.min(config.training.epochs),
         config.training.epochs
     ));
     if let Some(last) = metrics.last() {
@@ -49,4 +63,13 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         print_out(&epoch_line(line, &timing.unwrap_or(EpochTimings::default())));
     }
     Ok(())
+}
+
+/// The folder of images, which an imported run may lack.
+fn images_root(run: &RunDirectory) -> Result<Option<PathBuf>, Error> {
+    match run.images_root() {
+        Ok(path) => Ok(Some(path)),
+        Err(Error::NoImages { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use deepcluster::Error;
 use deepcluster::data::ImageFolder;
 use deepcluster::models::ConvNet;
@@ -17,7 +17,9 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
     let device = parse_device(&command.device)?;
     let mut progress = Progress::new(output, stop_flag()?);
     let trainer = if command.resume {
-        refuse_other_folder(&command)?;
+        if let Some(folder) = &command.images {
+            RunDirectory::open(&command.out)?.set_images_root(folder)?;
+        }
         let trainer = Trainer::resume(&command.out, &device, |config| command.settings.change(config))?;
         progress.say(&format!("continuing at epoch {}", trainer.epoch()));
         trainer
@@ -57,21 +59,6 @@ pub(crate) fn train(
         out.join("assignments.csv").display(),
         out.join("model.safetensors").display()
     ));
-    Ok(())
-}
-
-fn refuse_other_folder(command: &Train) -> anyhow::Result<()> {
-    let Some(folder) = &command.images else { return Ok(()) };
-    let of_run = RunDirectory::open(&command.out)?.images_root()?;
-    let asked = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.clone());
-    if asked != of_run {
-        bail!(
-            "the run in {} was begun on {}, not on {}: leave the folder out, or name the same one",
-            command.out.display(),
-            of_run.display(),
-            folder.display()
-        );
-    }
     Ok(())
 }
 

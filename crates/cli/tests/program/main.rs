@@ -1,11 +1,15 @@
 //! The program as a user runs it.
 //!
 //! - `commands`: every command on a small run;
+//! - `export`: networks for other programs;
 //! - `bad_input`: what goes wrong, with its message and exit code;
+//! - `interchange`: checkpoints in, features out;
 //! - `kill_and_resume`: stops of every sort, and what comes after.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod bad_input;
 mod commands;
 mod common;
+mod export;
+mod interchange;
 mod kill_and_resume;

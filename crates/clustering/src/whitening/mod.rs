@@ -52,6 +52,22 @@ impl Whitening {
         self.components.len() / self.mean.len()
     }
 
+    /// Mean of the fitted features, `[feature_dim]`.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// What centred features are multiplied by, `[num_components, feature_dim]`, row-major: the eigenvectors, divided
+    /// by the standard deviation along them if the rows are whitened.
+    pub fn components(&self) -> &[f64] {
+        &self.components
+    }
+
+    /// Whether rows are scaled to unit norm.
+    pub fn normalizes(&self) -> bool {
+        self.normalize
+    }
+
     /// Number of columns of the features.
     pub fn feature_dim(&self) -> usize {
         self.mean.len()

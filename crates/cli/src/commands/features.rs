@@ -1,0 +1,78 @@
+//! `deepcluster features`
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use deepcluster::Error;
+use deepcluster::clustering::FeatureType;
+use deepcluster::data::{ImageFolder, LabelSource};
+use deepcluster::trainer::{FeatureLayer, RunDirectory, TrainedModel, TrainedNetwork, parse_device};
+use serde_json::json;
+
+use crate::arguments::{Features, LayerName, NumberType, Output};
+use crate::interrupt::stop_flag;
+use crate::progress::{Progress, print_json};
+
+pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
+    let list = command.out.with_extension("csv");
+    if let Some(path) = [&command.out, &list].into_iter().find(|path| path.symlink_metadata().is_ok())
+        && !command.force
+    {
+        bail!("{} exists already: replace it with --force, or name another file with --out", path.display());
+    }
+    let device = parse_device(&command.device)?;
+    let run = RunDirectory::open(&command.run)?;
+    let feature_type = match command.dtype {
+        NumberType::F32 => FeatureType::F32,
+        NumberType::F16 => FeatureType::F16,
+    };
+    let mut progress = Progress::new(output, stop_flag()?);
+    let scan = |config: &deepcluster::trainer::TrainConfig| {
+        let mut scan = config.scan_config();
+        scan.labels = LabelSource::None;
+        ImageFolder::scan(&command.images, &scan).map(Arc::new).map_err(Error::from)
+    };
+    let (images, written) = if command.layer == LayerName::Whitened {
+        let model = TrainedModel::load(&run, &device)?;
+        let Some(whitening) = &model.clusters().whitening else {
+            bail!("the clusters of {} have no whitening: use --layer fc7", command.run.display());
+        };
+        let images = scan(model.config())?;
+        let layer = FeatureLayer::Whitened(whitening);
+        let network = model.trained_network();
+        let written = network.write_features(&images, layer, &command.out, feature_type, &mut progress)?;
+        (images, written)
+    } else {
+        let network = TrainedNetwork::load(&run, &device)?;
+        let images = scan(network.config())?;
+        let layer = match command.layer {
+            LayerName::Convolutions => FeatureLayer::Convolutions,
+            LayerName::Fc7 | LayerName::Whitened => FeatureLayer::Fc7,
+        };
+        let written = network.write_features(&images, layer, &command.out, feature_type, &mut progress)?;
+        (images, written)
+    };
+    progress.clear();
+    for skipped in images.skipped() {
+        progress.say(&format!("skipped {}: {}", skipped.path.display(), skipped.reason));
+    }
+    for (image_index, reason) in &written.failures {
+        progress.say(&format!("skipped {}: {reason}", images.path(*image_index).display()));
+    }
+    if output.json {
+        print_json(&json!({
+            "features": command.out.to_string_lossy(),
+            "list": written.list.to_string_lossy(),
+            "rows": written.num_rows,
+            "columns": written.feature_dim,
+        }));
+    }
+    progress.say(&format!(
+        "features of {} images, {} numbers each, in {}; their paths in {}",
+        written.num_rows,
+        written.feature_dim,
+        command.out.display(),
+        written.list.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Errors of reading and writing other programs' formats.
+
+use std::path::{Path, PathBuf};
+
+/// Why a network cannot be exchanged with another program.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InterchangeError {
+    /// Reading or writing a file failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file is no checkpoint that can be imported.
+    #[error("{path} cannot be imported: {reason}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A name is none of an export format.
+    #[error("'{name}' is no export format: choose {allowed}")]
+    UnknownFormat {
+        /// The name as given.
+        name: String,
+        /// The names that exist.
+        allowed: String,
+    },
+    /// The parts of a network to export do not belong together.
+    #[error("the network cannot be exported: {reason}")]
+    Mismatch {
+        /// Which part does not fit, and to what.
+        reason: String,
+    },
+    /// A model is larger than its format allows.
+    #[error(
+        "the model takes {num_bytes} bytes and ONNX files end at 2 GiB ({limit} bytes): export it as safetensors, \
+         or train a network with a smaller model.width"
+    )]
+    TooLarge {
+        /// Size of the model in bytes.
+        num_bytes: u64,
+        /// Largest size in bytes.
+        limit: u64,
+    },
+}
+
+impl InterchangeError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+}

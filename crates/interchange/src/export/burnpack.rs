@@ -1,0 +1,36 @@
+//! Records of Burn.
+
+use std::io;
+use std::path::Path;
+
+use burn::tensor::TensorData;
+use burn_pack::{Error, Tensor, Writer};
+
+use super::ExportedNetwork;
+use crate::error::InterchangeError;
+
+/// Writes the network alone: what [`Module::load_record`](burn::module::Module::load_record) takes must have a place in
+/// the module. The writer goes through a temporary file itself.
+pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), InterchangeError> {
+    let mut tensors = Vec::with_capacity(network.network.len());
+    for (name, data) in network.network {
+        tensors.push(tensor(name, data.clone()));
+    }
+    let mut writer = Writer::new(tensors).auto_extension(false).overwrite(true);
+    for (key, value) in network.all_metadata() {
+        writer = writer.with_metadata(&key, &value);
+    }
+    writer.write_to_file(path).map_err(|error| {
+        let source = match error {
+            Error::IoError(reason) => io::Error::other(reason),
+            error => io::Error::other(error.to_string()),
+        };
+        InterchangeError::io("write", path)(source)
+    })
+}
+
+/// Without an id: those of Burn are drawn anew in every process, and equal networks shall give equal bytes.
+fn tensor(name: &str, data: TensorData) -> Tensor {
+    let (bytes, shape, dtype) = data.into_parts();
+    Tensor::new(name.to_string(), dtype, shape, None, bytes)
+}

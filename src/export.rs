@@ -1,0 +1,66 @@
+//! The network of a run as a file for other programs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use deepcluster_clustering::ClusterModel;
+use deepcluster_interchange::{ExportFormat, ExportedNetwork};
+use deepcluster_models::{ConvNet, export_weights};
+use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork, parse_device};
+
+use crate::Error;
+
+/// What [`export`] found in the run and wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportSummary {
+    /// Whether the run has a head, the classifier of the clusters it was trained on last.
+    pub has_head: bool,
+    /// Whether the run is finished, and so has clusters.
+    pub has_clusters: bool,
+}
+
+/// Writes the network of the run in the folder `run` to the file `path`, which is replaced if it exists.
+///
+/// A finished run gives its final network with head and clusters, any other the network of its newest checkpoint.
+/// [`ExportFormat`] says which of them a format takes. The metadata of the file hold the settings of the run as
+/// `config` beside what describes the network.
+///
+/// # Errors
+/// What [`RunDirectory::open`], [`TrainedNetwork::load`] and [`deepcluster_interchange::export`] report.
+pub fn export(
+    run: impl AsRef<Path>,
+    format: ExportFormat,
+    path: impl AsRef<Path>,
+) -> Result<ExportSummary, Error> {
+    let run = RunDirectory::open(run.as_ref())?;
+    let device = parse_device("auto")?;
+    match TrainedModel::load(&run, &device) {
+        Ok(model) => write(model.trained_network(), Some(model.clusters()), format, path.as_ref()),
+        Err(Error::Unfinished { .. }) => {
+            write(&TrainedNetwork::load(&run, &device)?, None, format, path.as_ref())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn write(
+    trained: &TrainedNetwork<ConvNet>,
+    clusters: Option<&ClusterModel>,
+    format: ExportFormat,
+    path: &Path,
+) -> Result<ExportSummary, Error> {
+    let settings = trained.config();
+    let network = export_weights(trained.network())?;
+    let normalization = settings.normalization();
+    let exported = ExportedNetwork {
+        config: &settings.network()?,
+        network: &network,
+        head: trained.head(),
+        clusters,
+        input_mean: normalization.mean,
+        input_std: normalization.std,
+        metadata: BTreeMap::from([("config".to_string(), settings.to_toml())]),
+    };
+    deepcluster_interchange::export(&exported, format, path)?;
+    Ok(ExportSummary { has_head: exported.head.is_some(), has_clusters: clusters.is_some() })
+}
