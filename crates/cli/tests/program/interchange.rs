@@ -146,6 +146,6 @@ fn features_are_a_matrix_and_the_list_of_its_rows() {
 
     write("fc7.npy").assert().failure().stderr(predicate::str::contains("--force"));
     write("fc7.npy").arg("--force").assert().success();
-    write("fc7.mat").assert().code(2).stderr(predicate::str::contains(".npy or .parquet"));
-    write("half.parquet").args(["--dtype", "f16"]).assert().code(2).stderr(predicate::str::contains("f32"));
+    write("other.mat").assert().code(2).stderr(predicate::str::contains(".npy or .parquet"));
+    write("other.parquet").args(["--dtype", "f16"]).assert().code(2).stderr(predicate::str::contains("f32"));
 }
