@@ -40,6 +40,7 @@ pub use deepcluster_evaluation as evaluation;
 pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
 pub use deepcluster_trainer as trainer;
+pub use deepcluster_transfer as transfer;
 
 /// What can go wrong anywhere in the library.
 pub use deepcluster_trainer::TrainerError as Error;

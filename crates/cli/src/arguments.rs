@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Import(Import),
     /// Give new images the clusters of a finished run, as CSV.
     Assign(Assign),
+    /// Measure what a network has learned, by the protocols of the paper.
+    #[command(subcommand)]
+    Eval(Eval),
     /// Write the features of a folder of images to a file for other programs.
     Features(Features),
     /// Find the training images that are most like given images.
@@ -157,6 +160,98 @@ pub(crate) enum Placement {
     Link,
     /// Copies.
     Copy,
+}
+
+/// Protocols; results go to standard output and, as JSON and Markdown, to a folder.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Eval {
+    /// Linear classifiers on every frozen convolution, beside those of an untrained network.
+    Linear(EvalLinear),
+    /// Nearest-neighbour classification on any layer, beside that of an untrained network.
+    Knn(EvalKnn),
+    /// The clusters of a finished run against the labels of its images, or of another folder.
+    Clusters(EvalClusters),
+}
+
+/// A run and the images to measure it on.
+#[derive(Debug, Args)]
+pub(crate) struct EvalData {
+    /// Folder of a run, finished or not.
+    pub(crate) run: PathBuf,
+    /// Training images, in a folder per class as ImageNet and Places have it.
+    #[arg(long)]
+    pub(crate) train: PathBuf,
+    /// Test images of the same classes.
+    #[arg(long)]
+    pub(crate) test: PathBuf,
+    /// Labels: auto, folders, or a CSV file with columns path and label.
+    #[arg(long, default_value = "auto")]
+    pub(crate) labels: String,
+    /// Layers, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) layers: Vec<String>,
+    /// Leave out the untrained network.
+    #[arg(long)]
+    pub(crate) no_baseline: bool,
+    /// Folder for results.json and results.md [default: RUN/eval/PROTOCOL]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalLinear {
+    #[command(flatten)]
+    pub(crate) data: EvalData,
+    /// Passes over the training images.
+    #[arg(long, default_value_t = 90)]
+    pub(crate) epochs: usize,
+    /// Images per step.
+    #[arg(long, default_value_t = 256)]
+    pub(crate) batch_size: usize,
+    /// First step size of SGD.
+    #[arg(long, default_value_t = 0.01)]
+    pub(crate) learning_rate: f64,
+    /// Weight decay.
+    #[arg(long, default_value_t = 1e-4)]
+    pub(crate) weight_decay: f64,
+    /// Judge a test image by ten crops.
+    #[arg(long)]
+    pub(crate) ten_crops: bool,
+    /// The one seed of classifiers, order and crops.
+    #[arg(long, default_value_t = 31)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalKnn {
+    #[command(flatten)]
+    pub(crate) data: EvalData,
+    /// Numbers of neighbours, separated by commas.
+    #[arg(long, short = 'k', value_delimiter = ',', default_value = "20,200")]
+    pub(crate) neighbors: Vec<usize>,
+    /// Temperature of the votes.
+    #[arg(long, default_value_t = 0.07)]
+    pub(crate) temperature: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalClusters {
+    /// Folder of a finished run.
+    pub(crate) run: PathBuf,
+    /// Images with labels [default: those of the run]
+    pub(crate) images: Option<PathBuf>,
+    /// Labels: auto, folders, or a CSV file with columns path and label.
+    #[arg(long, default_value = "auto")]
+    pub(crate) labels: String,
+    /// Folder for results.json and results.md [default: RUN/eval/clusters]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ pub(crate) mod assign;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod devices;
+pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod features;
 pub(crate) mod import;

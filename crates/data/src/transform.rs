@@ -52,13 +52,38 @@ pub enum Transform {
         /// How values are normalised.
         normalization: Normalization,
     },
+    /// A square at a random place of the centre, mirrored or not: `Resize(resize)`, `CenterCrop(resize)`,
+    /// `RandomCrop(size)` and `RandomHorizontalFlip` of torchvision, as linear probes are trained.
+    RandomPlace {
+        /// What the shorter side of the image is resized to, in pixels; at least `size`.
+        resize: u32,
+        /// Side of the square, in pixels.
+        size: u32,
+        /// Probability of mirroring left and right.
+        flip_probability: f32,
+        /// How values are normalised.
+        normalization: Normalization,
+    },
+    /// One of ten squares: the four corners and the centre, then the same mirrored; `Resize(resize)` and
+    /// `TenCrop(size)` of torchvision. The last digit of the augmentation seed says which.
+    OneOfTen {
+        /// What the shorter side of the image is resized to, in pixels; at least `size`.
+        resize: u32,
+        /// Side of the squares, in pixels.
+        size: u32,
+        /// How values are normalised.
+        normalization: Normalization,
+    },
 }
 
 impl Transform {
     /// Side of the result in pixels.
     pub fn size(&self) -> u32 {
         match *self {
-            Self::Center { size, .. } | Self::RandomCrop { size, .. } => size,
+            Self::Center { size, .. }
+            | Self::RandomCrop { size, .. }
+            | Self::RandomPlace { size, .. }
+            | Self::OneOfTen { size, .. } => size,
         }
     }
 
@@ -75,8 +100,14 @@ impl Transform {
         let size = self.size();
         check("size", size, (1..=MAX_SIDE).contains(&size), "1 to 16384")?;
         let normalization = match *self {
-            Self::Center { resize, normalization, .. } => {
+            Self::Center { resize, normalization, .. } | Self::OneOfTen { resize, normalization, .. } => {
                 check("resize", resize, (size..=MAX_SIDE).contains(&resize), "size to 16384")?;
+                normalization
+            }
+            Self::RandomPlace { resize, flip_probability, normalization, .. } => {
+                check("resize", resize, (size..=MAX_SIDE).contains(&resize), "size to 16384")?;
+                let sound = (0.0..=1.0).contains(&flip_probability);
+                check("flip_probability", flip_probability, sound, "0 to 1")?;
                 normalization
             }
             Self::RandomCrop { scale, ratio, flip_probability, normalization, .. } => {
@@ -97,7 +128,7 @@ impl Transform {
     }
 
     /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from `augmentation_seed`
-    /// alone; [`Transform::Center`] makes none.
+    /// alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`] takes its last digit.
     ///
     /// # Errors
     /// - [`DataError::InvalidConfig`]: a field is out of range.
@@ -132,6 +163,34 @@ impl Transform {
                 let flip = generator.random::<f32>() < flip_probability;
                 let pixels = resampler.resize_crop(image, crop, size, size)?;
                 write_normalized(pixels, size, flip, normalization, out);
+            }
+            Self::RandomPlace { resize, size, flip_probability, normalization } => {
+                let mut generator = ChaCha8Rng::seed_from_u64(augmentation_seed);
+                let mut place = central_region(image.width, image.height, resize, resize);
+                let room = resize - size;
+                place.region.left += generator.random_range(0..=room);
+                place.region.top += generator.random_range(0..=room);
+                (place.region.width, place.region.height) = (size, size);
+                let flip = generator.random::<f32>() < flip_probability;
+                let pixels = resampler.resize_region(image, &place)?;
+                write_normalized(pixels, size, flip, normalization, out);
+            }
+            Self::OneOfTen { resize, size, normalization } => {
+                let number = augmentation_seed % 10;
+                let mut place = central_region(image.width, image.height, resize, size);
+                let (right, bottom) = (place.resized_width - size, place.resized_height - size);
+                let corner = match number % 5 {
+                    0 => Some((0, 0)),
+                    1 => Some((right, 0)),
+                    2 => Some((0, bottom)),
+                    3 => Some((right, bottom)),
+                    _ => None,
+                };
+                if let Some((left, top)) = corner {
+                    (place.region.left, place.region.top) = (left, top);
+                }
+                let pixels = resampler.resize_region(image, &place)?;
+                write_normalized(pixels, size, number >= 5, normalization, out);
             }
         }
         Ok(())
@@ -221,6 +280,41 @@ mod tests {
         // (227 - 224) / 2 = 1.5, rounded to even 2
         assert_eq!(region(227, 224, 224, 224), (227, 224, 2, 0));
         assert_eq!(region(1, 5000, 256, 224), (256, 1_280_000, 16, 639_888));
+    }
+
+    /// Column and row of the first pixel of a crop of [`gradient`], whose red and green tell them.
+    fn corner(transform: Transform, image: &RgbImage8, seed: u64) -> (u8, u8) {
+        let mut out = vec![0.0; transform.num_values()];
+        transform.apply(image, seed, &mut out).unwrap();
+        let plane = out.len() / 3;
+        ((out[0] * 255.0).round() as u8, (out[plane] * 255.0).round() as u8)
+    }
+
+    #[test]
+    fn ten_crops_are_corners_and_centre_and_their_mirrors() {
+        let image = gradient(20, 12);
+        let transform = Transform::OneOfTen { resize: 12, size: 8, normalization: AS_IS };
+        let corners: Vec<(u8, u8)> = (0..10).map(|number| corner(transform, &image, number)).collect();
+        // Centre: (20 - 8) / 2 and (12 - 8) / 2; mirrored crops begin with their last column.
+        assert_eq!(corners[..5], [(0, 0), (12, 0), (0, 4), (12, 4), (6, 2)]);
+        assert_eq!(corners[5..], [(7, 0), (19, 0), (7, 4), (19, 4), (13, 2)]);
+        let center = Transform::Center { resize: 12, size: 8, normalization: AS_IS };
+        assert_eq!(corner(center, &image, 0), corners[4]);
+    }
+
+    #[test]
+    fn random_places_lie_in_the_central_square_and_reach_all_of_it() {
+        let image = gradient(20, 12);
+        let transform =
+            Transform::RandomPlace { resize: 12, size: 8, flip_probability: 0.0, normalization: AS_IS };
+        let places: std::collections::BTreeSet<(u8, u8)> =
+            (0..500).map(|seed| corner(transform, &image, seed)).collect();
+        // The central square begins at column 4; there are 5 places in either direction.
+        assert_eq!(places.len(), 25);
+        assert!(places.iter().all(|&(left, top)| (4..=8).contains(&left) && top <= 4), "{places:?}");
+        let mirrored =
+            Transform::RandomPlace { resize: 12, size: 8, flip_probability: 1.0, normalization: AS_IS };
+        assert_eq!(corner(mirrored, &image, 3).0, corner(transform, &image, 3).0 + 7);
     }
 
     #[test]

@@ -355,10 +355,15 @@ impl TrainConfig {
 
     /// The fixed crop of the feature pass.
     pub(crate) fn feature_transform(&self) -> Transform {
+        let (resize, size) = (self.resize(), self.data.image_size as u32);
+        Transform::Center { resize, size, normalization: self.normalization() }
+    }
+
+    /// What the shorter side of an image is resized to before its centre is cut out, in pixels.
+    pub fn resize(&self) -> u32 {
         let size = self.data.image_size;
         let default = if size < 64 { size } else { (size * 256).div_ceil(224) };
-        let resize = self.data.resize.unwrap_or(default) as u32;
-        Transform::Center { resize, size: size as u32, normalization: self.normalization() }
+        self.data.resize.unwrap_or(default) as u32
     }
 
     /// The random crop of training.

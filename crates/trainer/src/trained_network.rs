@@ -12,6 +12,7 @@ use crate::error::TrainerError;
 use crate::features::{ExtractedFeatures, FeatureBatch, FeatureMatrix, FeaturePass, Layer, extract_batches};
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::run_directory::RunDirectory;
+use crate::seeds::{SeedUse, derive_seed};
 use crate::trained_model::SavedModel;
 
 /// A network with the settings it was trained with.
@@ -33,6 +34,18 @@ impl TrainedNetwork<ConvNet> {
     pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
         let network = run.config()?.network()?;
         Self::load_backbone(run, device, |seed, device| network.init(seed, device))
+    }
+
+    /// The network with which a run of these settings begins, to compare with.
+    ///
+    /// # Errors
+    /// [`TrainerError::InvalidConfig`] or [`TrainerError::Model`] for settings out of range.
+    pub fn untrained(config: TrainConfig, device: &Device) -> Result<Self, TrainerError> {
+        config.validate()?;
+        let device = device.clone().without_autodiff();
+        let seed = derive_seed(config.seed, SeedUse::Weights, 0, 0);
+        let network = config.network()?.init(seed, &device)?;
+        Ok(Self { config, device, network, head: None })
     }
 }
 

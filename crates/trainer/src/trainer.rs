@@ -538,7 +538,8 @@ impl TrainConfig {
         deepcluster_data::ScanConfig { labels: self.data.labels.clone() }
     }
 
-    pub(crate) fn loader_config(&self) -> LoaderConfig {
+    /// How images are loaded.
+    pub fn loader_config(&self) -> LoaderConfig {
         LoaderConfig {
             num_workers: self.data.num_workers,
             prefetch_batches: self.data.prefetch_batches,

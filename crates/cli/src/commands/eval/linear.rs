@@ -1,0 +1,78 @@
+//! `deepcluster eval linear`
+
+use deepcluster::transfer::{LayerCurve, LinearProbe, LinearProbeConfig};
+use serde_json::{Value, json};
+
+use super::results::{Subject, folder_of, percent, publish, table};
+use crate::arguments::{EvalLinear, Output};
+use crate::interrupt::stop_flag;
+use crate::progress::Progress;
+
+pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
+    let subject = Subject::load(&command.data)?;
+    let config = LinearProbeConfig {
+        epochs: command.epochs,
+        batch_size: command.batch_size,
+        learning_rate: command.learning_rate,
+        weight_decay: command.weight_decay,
+        ten_crops: command.ten_crops,
+        layers: command.data.layers.clone(),
+        seed: command.seed,
+        ..LinearProbeConfig::default()
+    };
+    let mut progress = Progress::new(output, stop_flag()?);
+    let mut of_networks: Vec<(&str, Vec<LayerCurve>)> = Vec::new();
+    for (name, network) in &subject.networks {
+        progress.say(&format!("linear classifiers on the {name} network"));
+        let settings = network.config();
+        let probe =
+            LinearProbe::new(network.network(), settings, &subject.device, &subject.data, config.clone())?;
+        of_networks.push((*name, probe.run(&mut progress)?));
+    }
+    progress.clear();
+    let results = json!({
+        "protocol": "linear",
+        "run": command.data.run.to_string_lossy(),
+        "train": command.data.train.to_string_lossy(),
+        "test": command.data.test.to_string_lossy(),
+        "num_classes": subject.data.class_names.len(),
+        "config": config,
+        "networks": of_networks.iter().map(|(name, curves)| describe(name, curves)).collect::<Vec<_>>(),
+    });
+    let folder = folder_of(command.data.out.as_ref(), &command.data.run, "linear");
+    publish(&folder, &results, &as_table(&of_networks), output, &progress)
+}
+
+fn describe(name: &str, curves: &[LayerCurve]) -> Value {
+    let layers = curves.iter().map(|curve| {
+        json!({
+            "layer": curve.layer,
+            "num_values": curve.num_values,
+            "best": curve.best(),
+            "last": curve.last(),
+            "epochs": curve.epochs,
+        })
+    });
+    json!({"network": name, "layers": layers.collect::<Vec<_>>()})
+}
+
+/// A row for each network and measure, a column for each layer.
+fn as_table(of_networks: &[(&str, Vec<LayerCurve>)]) -> String {
+    let layers = of_networks.first().map(|(_, curves)| curves.as_slice()).unwrap_or_default();
+    let header: Vec<String> = ["network", "measure"]
+        .into_iter()
+        .map(str::to_string)
+        .chain(layers.iter().map(|curve| curve.layer.clone()))
+        .collect();
+    let mut rows = Vec::new();
+    for (name, curves) in of_networks {
+        let mut row = |measure: &str, value: &dyn Fn(&LayerCurve) -> Option<f64>| {
+            let cells = curves.iter().map(|curve| value(curve).map_or("-".to_string(), percent));
+            rows.push([name.to_string(), measure.to_string()].into_iter().chain(cells).collect());
+        };
+        row("top-1, best epoch", &|curve| Some(curve.best()?.top1));
+        row("top-1, last epoch", &|curve| Some(curve.last()?.top1));
+        row("top-5, last epoch", &|curve| Some(curve.last()?.top5));
+    }
+    table(&header, &rows)
+}

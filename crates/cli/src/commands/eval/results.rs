@@ -1,0 +1,94 @@
+//! Where results go.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::arguments::{EvalData, Output};
+use crate::progress::{Progress, print_json, print_out};
+use deepcluster::data::LabelSource;
+use deepcluster::models::ConvNet;
+use deepcluster::trainer::{RunDirectory, TrainedNetwork, parse_device};
+use deepcluster::transfer::LabelledPair;
+
+/// The networks to measure, with their names, and the images.
+pub(super) struct Subject {
+    pub(super) networks: Vec<(&'static str, TrainedNetwork<ConvNet>)>,
+    pub(super) data: LabelledPair,
+    pub(super) device: deepcluster::burn::tensor::Device,
+}
+
+impl Subject {
+    /// Loads the network of the run and, unless it is not wanted, makes the one it began with.
+    pub(super) fn load(options: &EvalData) -> anyhow::Result<Self> {
+        let device = parse_device(&options.device)?;
+        let labels = LabelSource::from(options.labels.clone());
+        let data = LabelledPair::scan(&options.train, &options.test, &labels)?;
+        let trained = TrainedNetwork::load(&RunDirectory::open(&options.run)?, &device)?;
+        let mut networks = Vec::new();
+        if !options.no_baseline {
+            networks.push(("untrained", TrainedNetwork::untrained(trained.config().clone(), &device)?));
+        }
+        networks.push(("trained", trained));
+        Ok(Self { networks, data, device })
+    }
+}
+
+/// Writes `results.json` and `results.md` to the folder, and prints one of them.
+pub(super) fn publish(
+    folder: &Path,
+    results: &Value,
+    table: &str,
+    output: Output,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let json = serde_json::to_string_pretty(results)?;
+    write_whole(&folder.join("results.json"), &format!("{json}\n"))?;
+    write_whole(&folder.join("results.md"), table)?;
+    if output.json {
+        print_json(results);
+    } else {
+        print_out(table.trim_end());
+    }
+    progress.say(&format!("results.json and results.md are in {}", folder.display()));
+    Ok(())
+}
+
+/// Folder of the results of a protocol.
+pub(super) fn folder_of(out: Option<&PathBuf>, run: &Path, protocol: &str) -> PathBuf {
+    out.cloned().unwrap_or_else(|| run.join("eval").join(protocol))
+}
+
+/// A table in Markdown.
+pub(super) fn table(header: &[String], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(header);
+    text.push_str(&line(&vec!["---".to_string(); header.len()]));
+    rows.iter().for_each(|row| text.push_str(&line(row)));
+    text
+}
+
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+    let attempt = || -> std::io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        }
+        file.persist(path)?;
+        Ok(())
+    };
+    attempt().with_context(|| format!("cannot write {}", path.display()))
+}

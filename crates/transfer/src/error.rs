@@ -1,0 +1,84 @@
+//! Errors of transfer protocols.
+
+use std::path::PathBuf;
+
+use deepcluster_clustering::ClusteringError;
+use deepcluster_data::DataError;
+use deepcluster_evaluation::EvaluationError;
+use deepcluster_models::ModelError;
+use deepcluster_trainer::TrainerError;
+
+/// Why a protocol cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// A setting is out of its range.
+    #[error("{field} = {value} is not allowed: {allowed}")]
+    InvalidConfig {
+        /// Name of the setting.
+        field: &'static str,
+        /// The value it had.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// A folder has no labels.
+    #[error(
+        "the images in {folder} have no labels: put those of each class in a folder of its own, or name a CSV file"
+    )]
+    NoLabels {
+        /// Where the images lie.
+        folder: PathBuf,
+    },
+    /// The test images have a class that the training images lack.
+    #[error("{folder} has the class '{class}', of which the training images have none")]
+    UnknownClass {
+        /// Where the test images lie.
+        folder: PathBuf,
+        /// Name of the class.
+        class: String,
+    },
+    /// A layer does not exist.
+    #[error("the network has no layer '{layer}': choose among {known}")]
+    UnknownLayer {
+        /// The name as given.
+        layer: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// The device failed.
+    #[error("the device failed {during}: {source}")]
+    Device {
+        /// What was going on.
+        during: &'static str,
+        /// What Burn reported.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The observer asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// Reading images failed.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A measure cannot be taken.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+    /// The network cannot be built.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A search failed.
+    #[error(transparent)]
+    Clustering(#[from] ClusteringError),
+    /// The run cannot be read, or computing its features failed.
+    #[error(transparent)]
+    Trainer(#[from] TrainerError),
+}
+
+impl TransferError {
+    pub(crate) fn device(
+        during: &'static str,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Device { during, source: error.into() }
+    }
+}

@@ -1,0 +1,23 @@
+//! How good the features of a trained network are for other tasks, by the protocols of the paper (Caron et al., ECCV
+//! 2018, section 4).
+//!
+//! - [`LinearProbe`]: linear classifiers on every frozen convolution (section 4.3, table 1);
+//! - [`knn_of_layers`]: nearest-neighbour classification on any layer;
+//! - [`cluster_report`]: the clusters of a run against labels, class by class.
+//!
+//! Every protocol takes folders with labels, tells of its progress, and gives plain data that is written as JSON and as a
+//! table.
+
+mod cluster_report;
+mod error;
+mod knn_of_layers;
+mod labelled_folder;
+mod linear_probe;
+mod pooled_taps;
+
+pub use cluster_report::{ClassInClusters, ClusterReport, cluster_report};
+pub use error::TransferError;
+pub use knn_of_layers::{LayerKnn, knn_of_layers};
+pub use labelled_folder::{LabelledFolder, LabelledPair};
+pub use linear_probe::{LayerCurve, LinearProbe, LinearProbeConfig, ProbeEpoch};
+pub use pooled_taps::{MAX_POOLED_VALUES, pool_map};

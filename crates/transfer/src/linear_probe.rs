@@ -1,0 +1,475 @@
+//! Linear classifiers on frozen convolutions.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use deepcluster_data::{ImageBatch, ImageFolder, Loader, Sample, Transform};
+use deepcluster_evaluation::top_k_accuracy;
+use deepcluster_models::{Backbone, Head};
+use deepcluster_trainer::{Phase, Sgd, TrainConfig, TrainEvent, TrainObserver};
+use ndarray::{Array2, ArrayView2, Axis};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TransferError;
+use crate::labelled_folder::LabelledPair;
+use crate::pooled_taps::pool_map;
+
+/// How probes are trained. The defaults are those of the original's `eval_linear.py`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinearProbeConfig {
+    /// Passes over the training images, at least 1.
+    pub epochs: usize,
+    /// Images per step, at least 1.
+    pub batch_size: usize,
+    /// First step size of SGD, more than 0. In step `t` it is `learning_rate / sqrt(1 + learning_rate * weight_decay * t)`.
+    pub learning_rate: f64,
+    /// Momentum, in `[0, 1)`.
+    pub momentum: f64,
+    /// Weight decay, at least 0; 1e-4, and 1e-7 in the script that came with it.
+    pub weight_decay: f64,
+    /// Whether a test image is judged by the mean of ten crops, or by its central one.
+    pub ten_crops: bool,
+    /// Names of the layers to probe; all where empty.
+    pub layers: Vec<String>,
+    /// The one seed of heads, order and crops.
+    pub seed: u64,
+}
+
+impl Default for LinearProbeConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 90,
+            batch_size: 256,
+            learning_rate: 0.01,
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            ten_crops: false,
+            layers: Vec::new(),
+            seed: 31,
+        }
+    }
+}
+
+impl LinearProbeConfig {
+    /// Checks every field but the names of the layers, which only a network knows.
+    ///
+    /// # Errors
+    /// [`TransferError::InvalidConfig`] with the first field that is out of range.
+    pub fn validate(&self) -> Result<(), TransferError> {
+        let checks = [
+            ("epochs", self.epochs.to_string(), self.epochs > 0, "at least 1"),
+            ("batch_size", self.batch_size.to_string(), self.batch_size > 0, "at least 1"),
+            (
+                "learning_rate",
+                self.learning_rate.to_string(),
+                self.learning_rate > 0.0 && self.learning_rate.is_finite(),
+                "more than 0",
+            ),
+            ("momentum", self.momentum.to_string(), (0.0..1.0).contains(&self.momentum), "0 to below 1"),
+            (
+                "weight_decay",
+                self.weight_decay.to_string(),
+                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+                "at least 0",
+            ),
+        ];
+        match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
+            None => Ok(()),
+            Some((field, value, _, allowed)) => {
+                Err(TransferError::InvalidConfig { field, value, allowed: allowed.to_string() })
+            }
+        }
+    }
+
+    fn learning_rate_at(&self, step: usize) -> f64 {
+        self.learning_rate / (1.0 + self.learning_rate * self.weight_decay * step as f64).sqrt()
+    }
+}
+
+/// What a layer's probe reached after a pass over the training images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ProbeEpoch {
+    /// Pass, from 0.
+    pub epoch: usize,
+    /// Mean cross-entropy of the pass, in nats.
+    pub loss: f64,
+    /// Share of the test images whose class scores highest.
+    pub top1: f64,
+    /// Share of the test images whose class is among the five that score highest.
+    pub top5: f64,
+}
+
+/// The course of a layer's probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerCurve {
+    /// Name of the layer.
+    pub layer: String,
+    /// Values of the pooled layer that the classifier sees.
+    pub num_values: usize,
+    /// Every pass.
+    pub epochs: Vec<ProbeEpoch>,
+}
+
+impl LayerCurve {
+    /// The pass with the best top-1, of which papers report; the first of equals.
+    pub fn best(&self) -> Option<ProbeEpoch> {
+        self.epochs.iter().copied().reduce(|best, next| if next.top1 > best.top1 { next } else { best })
+    }
+
+    /// The last pass.
+    pub fn last(&self) -> Option<ProbeEpoch> {
+        self.epochs.last().copied()
+    }
+}
+
+/// Linear classifiers on every convolution of a frozen network, all trained in the same passes over the images.
+pub struct LinearProbe<'a, B: Backbone> {
+    network: &'a B,
+    device: Device,
+    config: LinearProbeConfig,
+    data: &'a LabelledPair,
+    train_loader: Loader,
+    test_loader: Loader,
+    train_transform: Transform,
+    test_transform: Transform,
+    layers: Vec<ProbedLayer>,
+    num_steps: usize,
+}
+
+struct ProbedLayer {
+    /// Position among the taps of the network.
+    tap: usize,
+    classifier: Option<Head>,
+    sgd: Sgd,
+    curve: LayerCurve,
+}
+
+impl<'a, B: Backbone> LinearProbe<'a, B> {
+    /// Prepares probes of `network`, which lies on `device` without autodiff. `settings` are those of its run, from which
+    /// the size of the crops comes.
+    ///
+    /// # Errors
+    /// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], or what the loader reports.
+    pub fn new(
+        network: &'a B,
+        settings: &TrainConfig,
+        device: &Device,
+        data: &'a LabelledPair,
+        config: LinearProbeConfig,
+    ) -> Result<Self, TransferError> {
+        config.validate()?;
+        let known = network.tap_names();
+        let taps: Vec<usize> = if config.layers.is_empty() {
+            (0..known.len()).collect()
+        } else {
+            let tap = |layer: &String| {
+                let found = known.iter().position(|name| name == layer);
+                found.ok_or_else(|| TransferError::UnknownLayer {
+                    layer: layer.clone(),
+                    known: known.join(", "),
+                })
+            };
+            config.layers.iter().map(tap).collect::<Result<_, _>>()?
+        };
+        let layers = taps.into_iter().map(|tap| ProbedLayer {
+            tap,
+            classifier: None,
+            sgd: Sgd::new(config.learning_rate, config.momentum, config.weight_decay),
+            curve: LayerCurve { layer: known[tap].clone(), num_values: 0, epochs: Vec::new() },
+        });
+        let (size, resize) = (settings.data.image_size as u32, settings.resize());
+        let normalization = settings.normalization();
+        let test_transform = if config.ten_crops {
+            Transform::OneOfTen { resize, size, normalization }
+        } else {
+            Transform::Center { resize, size, normalization }
+        };
+        let loader = |images: &Arc<ImageFolder>| Loader::new(images.clone(), settings.loader_config());
+        Ok(Self {
+            network,
+            device: device.clone().without_autodiff(),
+            data,
+            train_loader: loader(&data.train.images)?,
+            test_loader: loader(&data.test.images)?,
+            train_transform: Transform::RandomPlace { resize, size, flip_probability: 0.5, normalization },
+            test_transform,
+            layers: layers.collect(),
+            num_steps: 0,
+            config,
+        })
+    }
+
+    /// Trains and tests for all epochs; gives the course of every layer, in the order of the network.
+    ///
+    /// # Errors
+    /// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Device`], [`TransferError::Evaluation`]
+    /// where no test image can be read.
+    pub fn run(mut self, observer: &mut dyn TrainObserver) -> Result<Vec<LayerCurve>, TransferError> {
+        for epoch in 0..self.config.epochs {
+            let losses = self.train_epoch(epoch, observer)?;
+            let (scores, labels) = self.test(epoch, observer)?;
+            for ((layer, loss), scores) in self.layers.iter_mut().zip(losses).zip(scores) {
+                layer.curve.epochs.push(ProbeEpoch {
+                    epoch,
+                    loss,
+                    top1: top_k_accuracy(scores.view(), &labels, 1)?,
+                    top5: top_k_accuracy(scores.view(), &labels, 5)?,
+                });
+            }
+        }
+        Ok(self.layers.into_iter().map(|layer| layer.curve).collect())
+    }
+
+    /// One pass over the training images; gives the mean loss of each layer.
+    fn train_epoch(
+        &mut self,
+        epoch: usize,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<Vec<f64>, TransferError> {
+        let plan = self.training_plan(epoch);
+        let total: usize = plan.iter().map(Vec::len).sum();
+        let num_epochs = self.config.epochs;
+        observer.event(&TrainEvent::PhaseStarted { phase: Phase::Training, epoch, num_epochs, total });
+        let mut sums = vec![0.0; self.layers.len()];
+        let (mut done, mut num_steps) = (0, 0);
+        for batch in self.train_loader.batches(self.train_transform, plan) {
+            if observer.should_stop() {
+                return Err(TransferError::Stopped);
+            }
+            let ImageBatch { pixels, size, image_indices, failures } = batch;
+            done += image_indices.len() + failures.len();
+            if image_indices.is_empty() {
+                continue;
+            }
+            let labels: Vec<u32> =
+                image_indices.iter().filter_map(|&image| self.data.train.labels[image]).collect();
+            let images = images_tensor(pixels, labels.len(), size, &self.device);
+            let losses = self.step(images, &labels)?;
+            sums.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss);
+            num_steps += 1;
+            let last = losses.last().copied();
+            observer.event(&TrainEvent::Progress { done, loss: last });
+        }
+        Ok(sums.into_iter().map(|sum| sum / f64::from(num_steps.max(1))).collect())
+    }
+
+    /// Moves every classifier down the gradient of its cross-entropy on a batch; gives the losses.
+    fn step(&mut self, images: Tensor<4>, labels: &[u32]) -> Result<Vec<f64>, TransferError> {
+        let device = self.device.clone().autodiff();
+        let targets: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [labels.len()]), &device);
+        let mut taps: Vec<Option<Tensor<4>>> =
+            self.network.forward_taps(images).into_iter().map(Some).collect();
+        let learning_rate = self.config.learning_rate_at(self.num_steps);
+        self.num_steps += 1;
+        let num_classes = self.data.class_names.len();
+        let mut losses = Vec::with_capacity(self.layers.len());
+        for layer in &mut self.layers {
+            let map = taps[layer.tap].take().expect("every layer is probed once");
+            let values: Tensor<2> = Tensor::from_inner(pool_map(map));
+            let num_values = values.dims()[1];
+            let seed = self.config.seed.wrapping_mul(1_000_003).wrapping_add(layer.tap as u64);
+            let classifier = match layer.classifier.take() {
+                Some(classifier) => classifier,
+                None => Head::new(num_values, num_classes, seed, &device),
+            };
+            layer.curve.num_values = num_values;
+            let logits = classifier.forward(values); // [batch, num_classes]
+            let loss = CrossEntropyLossConfig::new().init(&device).forward(logits, targets.clone());
+            let value = loss.clone().try_into_scalar::<f32>();
+            let value = value.map_err(|error| TransferError::device("while training a probe", error))?;
+            let mut gradients = loss.backward();
+            let gradients = GradientsParams::from_module(&mut gradients, &classifier);
+            layer.sgd.learning_rate = learning_rate;
+            layer.classifier = Some(layer.sgd.step(classifier, gradients));
+            losses.push(f64::from(value));
+        }
+        Ok(losses)
+    }
+
+    /// Every training image once, in random order.
+    fn training_plan(&self, epoch: usize) -> Vec<Vec<Sample>> {
+        let mut images = self.data.train.labelled_images();
+        let mut generator = ChaCha8Rng::seed_from_u64(self.config.seed);
+        generator.set_stream(epoch as u64 + 1);
+        images.shuffle(&mut generator);
+        let sample = |image_index| Sample { image_index, augmentation_seed: generator.random() };
+        let samples: Vec<Sample> = images.into_iter().map(sample).collect();
+        samples.chunks(self.config.batch_size).map(<[Sample]>::to_vec).collect()
+    }
+
+    /// Probabilities of the classes by every layer for the test images that can be read, and their labels.
+    fn test(
+        &self,
+        epoch: usize,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<(Vec<Array2<f32>>, Vec<u32>), TransferError> {
+        let images = self.data.test.labelled_images();
+        let num_crops = if self.config.ten_crops { 10 } else { 1 };
+        let samples: Vec<Sample> = images
+            .iter()
+            .flat_map(|&image_index| {
+                (0..num_crops).map(move |crop| Sample { image_index, augmentation_seed: crop })
+            })
+            .collect();
+        let plan = samples.chunks(self.config.batch_size).map(<[Sample]>::to_vec).collect();
+        let (total, num_epochs) = (samples.len(), self.config.epochs);
+        observer.event(&TrainEvent::PhaseStarted { phase: Phase::Features, epoch, num_epochs, total });
+        let (num_images, num_classes) = (self.data.test.labels.len(), self.data.class_names.len());
+        let mut sums = vec![Array2::<f32>::zeros((num_images, num_classes)); self.layers.len()];
+        let mut is_read = vec![false; num_images];
+        let mut done = 0;
+        for batch in self.test_loader.batches(self.test_transform, plan) {
+            if observer.should_stop() {
+                return Err(TransferError::Stopped);
+            }
+            let ImageBatch { pixels, size, image_indices, failures } = batch;
+            done += image_indices.len() + failures.len();
+            if !image_indices.is_empty() {
+                let images = images_tensor(pixels, image_indices.len(), size, &self.device);
+                let probabilities = self.probabilities(images)?;
+                for (sums, probabilities) in sums.iter_mut().zip(&probabilities) {
+                    for (row, &image) in probabilities.rows().into_iter().zip(&image_indices) {
+                        let mut sum = sums.row_mut(image);
+                        sum += &row;
+                    }
+                }
+                image_indices.iter().for_each(|&image| is_read[image] = true);
+            }
+            observer.event(&TrainEvent::Progress { done, loss: None });
+        }
+        let read: Vec<usize> = (0..num_images).filter(|&image| is_read[image]).collect();
+        let labels = read.iter().filter_map(|&image| self.data.test.labels[image]).collect();
+        Ok((sums.into_iter().map(|sums| sums.select(Axis(0), &read)).collect(), labels))
+    }
+
+    /// Probabilities of the classes for a batch, `[batch, num_classes]`, by every layer.
+    fn probabilities(&self, images: Tensor<4>) -> Result<Vec<Array2<f32>>, TransferError> {
+        let mut taps: Vec<Option<Tensor<4>>> =
+            self.network.forward_taps(images).into_iter().map(Some).collect();
+        let mut all = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let map = taps[layer.tap].take().expect("every layer is probed once");
+            let classifier = layer.classifier.as_ref().expect("a test comes after a training");
+            let logits = classifier.valid().forward(pool_map(map));
+            let probabilities = activation::softmax(logits, 1);
+            let shape = (probabilities.dims()[0], probabilities.dims()[1]);
+            let data = probabilities.try_into_data();
+            let data = data.map_err(|error| TransferError::device("while testing a probe", error))?;
+            let values = data.as_slice::<f32>();
+            let values = values
+                .map_err(|error| TransferError::device("while testing a probe", format!("{error:?}")))?;
+            let view = ArrayView2::from_shape(shape, values).expect("a tensor has the values of its shape");
+            all.push(view.to_owned());
+        }
+        Ok(all)
+    }
+}
+
+fn images_tensor(pixels: Vec<f32>, batch: usize, size: u32, device: &Device) -> Tensor<4> {
+    let side = size as usize;
+    Tensor::from_data(TensorData::new(pixels, [batch, 3, side, side]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
+    use deepcluster_models::{Architecture, ConvNet, ConvNetConfig};
+
+    use super::*;
+
+    fn settings() -> TrainConfig {
+        let mut settings = TrainConfig::default();
+        settings.data.image_size = 32;
+        settings
+    }
+
+    fn network(device: &Device) -> ConvNet {
+        ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.125).unwrap().init(1, device).unwrap()
+    }
+
+    fn drawings(folder: &std::path::Path) -> LabelledPair {
+        for (name, seed, num_images) in [("train", 1, 120), ("test", 2, 60)] {
+            let drawings = SyntheticConfig { num_images, image_size: 32, seed };
+            write_synthetic_folder(&folder.join(name), &drawings, &mut |_| {}).unwrap();
+        }
+        LabelledPair::scan(&folder.join("train"), &folder.join("test"), &LabelSource::Auto).unwrap()
+    }
+
+    fn probe(data: &LabelledPair, config: LinearProbeConfig) -> Vec<LayerCurve> {
+        let device = Device::flex();
+        let network = network(&device);
+        LinearProbe::new(&network, &settings(), &device, data, config).unwrap().run(&mut ()).unwrap()
+    }
+
+    #[test]
+    fn probes_learn_and_repeat() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = drawings(folder.path());
+        let config = LinearProbeConfig {
+            epochs: 6,
+            batch_size: 20,
+            learning_rate: 0.1,
+            ..LinearProbeConfig::default()
+        };
+        let curves = probe(&data, config.clone());
+        let layers: Vec<&str> = curves.iter().map(|curve| curve.layer.as_str()).collect();
+        assert_eq!(layers, ["conv1", "conv2", "conv3", "conv4", "conv5"]);
+        for curve in &curves {
+            assert_eq!(curve.epochs.len(), 6);
+            let (first, last) = (curve.epochs[0], curve.last().unwrap());
+            assert!(last.loss < first.loss, "{}: {} then {}", curve.layer, first.loss, last.loss);
+            assert!(last.top5 >= last.top1);
+        }
+        let chance = 1.0 / data.class_names.len() as f64;
+        let best = curves.iter().filter_map(|curve| Some(curve.best()?.top1)).fold(0.0, f64::max);
+        assert!(best > 1.5 * chance, "{best} is no better than {chance}");
+        assert_eq!(probe(&data, config), curves);
+    }
+
+    #[test]
+    fn one_layer_alone_gives_what_it_gives_among_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = drawings(folder.path());
+        let config =
+            LinearProbeConfig { epochs: 1, batch_size: 20, ten_crops: true, ..LinearProbeConfig::default() };
+        let all = probe(&data, config.clone());
+        let alone = probe(&data, LinearProbeConfig { layers: vec!["conv3".to_string()], ..config });
+        assert_eq!(alone, all[2..3]);
+    }
+
+    #[test]
+    fn the_step_size_falls_as_in_the_original() {
+        let config =
+            LinearProbeConfig { learning_rate: 0.01, weight_decay: 1e-4, ..LinearProbeConfig::default() };
+        assert_eq!(config.learning_rate_at(0), 0.01);
+        // 1 + 0.01 * 1e-4 * 3,000,000 = 4.
+        assert!((config.learning_rate_at(3_000_000) - 0.005).abs() < 1e-12);
+    }
+
+    #[test]
+    fn impossible_settings_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = drawings(folder.path());
+        let device = Device::flex();
+        let network = network(&device);
+        let refused = |config: LinearProbeConfig| {
+            LinearProbe::new(&network, &settings(), &device, &data, config).err().unwrap().to_string()
+        };
+        let default = LinearProbeConfig::default;
+        assert!(refused(LinearProbeConfig { epochs: 0, ..default() }).starts_with("epochs = 0"));
+        assert!(
+            refused(LinearProbeConfig { learning_rate: f64::NAN, ..default() }).starts_with("learning_rate")
+        );
+        let error = refused(LinearProbeConfig { layers: vec!["fc9".to_string()], ..default() });
+        assert!(error.contains("'fc9'") && error.contains("conv1, conv2"), "{error}");
+    }
+}
