@@ -1,6 +1,7 @@
 //! The program as a user runs it.
 //!
 //! - `commands`: every command on a small run;
+//! - `evaluation`: what was learned;
 //! - `export`: networks for other programs;
 //! - `bad_input`: what goes wrong, with its message and exit code;
 //! - `interchange`: checkpoints in, features out;
@@ -10,6 +11,7 @@
 mod bad_input;
 mod commands;
 mod common;
+mod evaluation;
 mod export;
 mod interchange;
 mod kill_and_resume;
