@@ -417,7 +417,7 @@ mod tests {
         let config = LinearProbeConfig {
             epochs: 6,
             batch_size: 20,
-            learning_rate: 0.1,
+            learning_rate: 1e-3,
             ..LinearProbeConfig::default()
         };
         let curves = probe(&data, config.clone());
