@@ -11,6 +11,7 @@ use clap::Parser;
 use deepcluster::Error;
 use deepcluster::clustering::ClusteringError;
 use deepcluster::models::ModelError;
+use deepcluster::transfer::TransferError;
 
 use crate::arguments::{Arguments, Command};
 
@@ -49,7 +50,19 @@ fn main() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref::<Error>() {
+    let of_library = match error.downcast_ref::<TransferError>() {
+        Some(TransferError::Stopped) => return STOPPED,
+        Some(
+            TransferError::InvalidConfig { .. }
+            | TransferError::NoLabels { .. }
+            | TransferError::UnknownClass { .. }
+            | TransferError::UnknownLayer { .. }
+            | TransferError::OtherProbes { .. },
+        ) => return USAGE,
+        Some(TransferError::Trainer(error)) => Some(error),
+        _ => error.downcast_ref::<Error>(),
+    };
+    match of_library {
         Some(Error::Stopped { .. }) => STOPPED,
         Some(
             Error::InvalidConfig { .. }

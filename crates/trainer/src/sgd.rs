@@ -38,8 +38,11 @@ impl Sgd {
         module.map(&mut Step { sgd: self, gradients, path: Vec::new() })
     }
 
-    /// The velocities on the host.
-    pub(crate) fn export(&self) -> Result<BTreeMap<String, TensorData>, TrainerError> {
+    /// The velocities on the host, flat, by the names of their weights.
+    ///
+    /// # Errors
+    /// [`TrainerError::Device`] when the device cannot be read.
+    pub fn export(&self) -> Result<BTreeMap<String, TensorData>, TrainerError> {
         let export = |(name, velocity): (&String, &Tensor<1>)| {
             let data = velocity.clone().try_into_data();
             let data = data.map_err(|error| TrainerError::device("while momentum was read", error))?;
@@ -48,8 +51,8 @@ impl Sgd {
         self.velocities.iter().map(export).collect()
     }
 
-    /// Replaces the velocities.
-    pub(crate) fn import(&mut self, velocities: BTreeMap<String, TensorData>, device: &Device) {
+    /// Replaces the velocities by those that [`export`](Self::export) gave.
+    pub fn import(&mut self, velocities: BTreeMap<String, TensorData>, device: &Device) {
         let import = |(name, data)| (name, Tensor::from_data(data, device));
         self.velocities = velocities.into_iter().map(import).collect();
     }

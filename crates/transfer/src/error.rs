@@ -46,6 +46,34 @@ pub enum TransferError {
         /// The names that exist.
         known: String,
     },
+    /// A file of probes that were stopped belongs to others.
+    #[error(
+        "{path} holds the state of other probes ({what} differs): remove it to begin anew, or choose another folder"
+    )]
+    OtherProbes {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+    },
+    /// A file is damaged.
+    #[error("{path} is damaged: {reason}; remove it to begin anew")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// The device failed.
     #[error("the device failed {during}: {source}")]
     Device {

@@ -14,6 +14,7 @@ mod knn_of_layers;
 mod labelled_folder;
 mod linear_probe;
 mod pooled_taps;
+mod probe_state;
 
 pub use cluster_report::{ClassInClusters, ClusterReport, cluster_report};
 pub use error::TransferError;

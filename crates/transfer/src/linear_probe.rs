@@ -1,5 +1,7 @@
 //! Linear classifiers on frozen convolutions.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -8,7 +10,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use deepcluster_data::{ImageBatch, ImageFolder, Loader, Sample, Transform};
 use deepcluster_evaluation::top_k_accuracy;
-use deepcluster_models::{Backbone, Head};
+use deepcluster_models::{Backbone, Head, export_weights, import_weights};
 use deepcluster_trainer::{Phase, Sgd, TrainConfig, TrainEvent, TrainObserver};
 use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::SliceRandom;
@@ -19,6 +21,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::TransferError;
 use crate::labelled_folder::LabelledPair;
 use crate::pooled_taps::pool_map;
+use crate::probe_state::{ProbeProgress, ProbeState};
+
+/// Kinds of arrays in a state.
+const WEIGHT: &str = "weight";
+const VELOCITY: &str = "velocity";
 
 /// How probes are trained. The defaults are those of the original's `eval_linear.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,13 +212,27 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         })
     }
 
-    /// Trains and tests for all epochs; gives the course of every layer, in the order of the network.
+    /// Trains and tests for all epochs; gives the course of every layer, in the order of the network. With a `state`
+    /// file, which is written after every epoch, probes that were stopped go on where they were, and end as if they had
+    /// not been; more epochs than before may be asked for.
     ///
     /// # Errors
     /// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Device`], [`TransferError::Evaluation`]
-    /// where no test image can be read.
-    pub fn run(mut self, observer: &mut dyn TrainObserver) -> Result<Vec<LayerCurve>, TransferError> {
-        for epoch in 0..self.config.epochs {
+    /// where no test image can be read; [`TransferError::OtherProbes`] and [`TransferError::Damaged`] for a `state` that
+    /// cannot be gone on from.
+    pub fn run(
+        mut self,
+        state: Option<&Path>,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<Vec<LayerCurve>, TransferError> {
+        let fingerprint = if state.is_some() { self.fingerprint()? } else { 0 };
+        let mut first = 0;
+        if let Some(path) = state
+            && let Some(saved) = ProbeState::load(path)?
+        {
+            first = self.restore(saved, fingerprint, path)?;
+        }
+        for epoch in first..self.config.epochs {
             let losses = self.train_epoch(epoch, observer)?;
             let (scores, labels) = self.test(epoch, observer)?;
             for ((layer, loss), scores) in self.layers.iter_mut().zip(losses).zip(scores) {
@@ -222,8 +243,86 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
                     top5: top_k_accuracy(scores.view(), &labels, 5)?,
                 });
             }
+            if let Some(path) = state {
+                self.state(fingerprint)?.save(path)?;
+            }
         }
         Ok(self.layers.into_iter().map(|layer| layer.curve).collect())
+    }
+
+    /// A sum of the network's weights and of the names and labels of the images.
+    fn fingerprint(&self) -> Result<u32, TransferError> {
+        let mut hasher = crc32fast::Hasher::new();
+        for (name, data) in export_weights(self.network)? {
+            hasher.update(name.as_bytes());
+            hasher.update(data.as_bytes());
+        }
+        for folder in [&self.data.train, &self.data.test] {
+            for (index, label) in folder.labels.iter().enumerate() {
+                hasher.update(folder.images.relative_path(index).to_string_lossy().as_bytes());
+                hasher.update(&label.map_or(u32::MAX, |label| label).to_le_bytes());
+            }
+        }
+        Ok(hasher.finalize())
+    }
+
+    fn state(&self, fingerprint: u32) -> Result<ProbeState, TransferError> {
+        let mut arrays = BTreeMap::new();
+        for layer in &self.layers {
+            let name = &layer.curve.layer;
+            if let Some(classifier) = &layer.classifier {
+                for (part, data) in export_weights(classifier)? {
+                    arrays.insert(format!("{name}.{WEIGHT}.{part}"), data);
+                }
+            }
+            for (part, data) in layer.sgd.export()? {
+                arrays.insert(format!("{name}.{VELOCITY}.{part}"), data);
+            }
+        }
+        let progress = ProbeProgress {
+            config: self.config.clone(),
+            fingerprint,
+            num_steps: self.num_steps,
+            curves: self.layers.iter().map(|layer| layer.curve.clone()).collect(),
+        };
+        Ok(ProbeState { progress, arrays })
+    }
+
+    /// Takes over the state that was saved; gives the number of epochs that are done.
+    fn restore(&mut self, saved: ProbeState, fingerprint: u32, path: &Path) -> Result<usize, TransferError> {
+        let other = |what| Err(TransferError::OtherProbes { path: path.to_path_buf(), what });
+        let ProbeState { progress, mut arrays } = saved;
+        if progress.fingerprint != fingerprint {
+            return other("the network, or the images,");
+        }
+        if (LinearProbeConfig { epochs: self.config.epochs, ..progress.config }) != self.config {
+            return other("a setting");
+        }
+        let device = self.device.clone().autodiff();
+        let num_classes = self.data.class_names.len();
+        let names =
+            |curves: &[LayerCurve]| curves.iter().map(|curve| curve.layer.clone()).collect::<Vec<_>>();
+        let own: Vec<LayerCurve> = self.layers.iter().map(|layer| layer.curve.clone()).collect();
+        if names(&progress.curves) != names(&own) {
+            return other("the list of layers");
+        }
+        for (layer, curve) in self.layers.iter_mut().zip(progress.curves) {
+            let mut take = |kind: &str| -> BTreeMap<String, TensorData> {
+                let prefix = format!("{}.{kind}.", curve.layer);
+                let names: Vec<String> =
+                    arrays.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+                names
+                    .into_iter()
+                    .filter_map(|name| Some((name[prefix.len()..].to_string(), arrays.remove(&name)?)))
+                    .collect()
+            };
+            let classifier = Head::new(curve.num_values, num_classes, 0, &device);
+            layer.classifier = Some(import_weights(classifier, take(WEIGHT))?);
+            layer.sgd.import(take(VELOCITY), &self.device);
+            layer.curve = curve;
+        }
+        self.num_steps = progress.num_steps;
+        Ok(self.layers.first().map_or(0, |layer| layer.curve.epochs.len()))
     }
 
     /// One pass over the training images; gives the mean loss of each layer.
@@ -407,7 +506,7 @@ mod tests {
     fn probe(data: &LabelledPair, config: LinearProbeConfig) -> Vec<LayerCurve> {
         let device = Device::flex();
         let network = network(&device);
-        LinearProbe::new(&network, &settings(), &device, data, config).unwrap().run(&mut ()).unwrap()
+        LinearProbe::new(&network, &settings(), &device, data, config).unwrap().run(None, &mut ()).unwrap()
     }
 
     #[test]
@@ -433,6 +532,33 @@ mod tests {
         let best = curves.iter().filter_map(|curve| Some(curve.best()?.top1)).fold(0.0, f64::max);
         assert!(best > 1.5 * chance, "{best} is no better than {chance}");
         assert_eq!(probe(&data, config), curves);
+    }
+
+    #[test]
+    fn stopped_probes_end_as_if_they_had_not_been() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = drawings(folder.path());
+        let state = folder.path().join("state.safetensors");
+        let config = LinearProbeConfig {
+            epochs: 3,
+            batch_size: 20,
+            learning_rate: 1e-3,
+            layers: vec!["conv2".to_string(), "conv5".to_string()],
+            ..LinearProbeConfig::default()
+        };
+        let device = Device::flex();
+        let network = network(&device);
+        let run = |config: LinearProbeConfig| {
+            let probe = LinearProbe::new(&network, &settings(), &device, &data, config).unwrap();
+            probe.run(Some(&state), &mut ())
+        };
+        run(LinearProbeConfig { epochs: 1, ..config.clone() }).unwrap();
+        let resumed = run(config.clone()).unwrap();
+        assert_eq!(resumed, probe(&data, config.clone()));
+        // Nothing is left to do, and nothing else may be done with it.
+        assert_eq!(run(config.clone()).unwrap(), resumed);
+        let error = run(LinearProbeConfig { learning_rate: 0.5, ..config }).unwrap_err().to_string();
+        assert!(error.contains("a setting differs"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `deepcluster eval linear`
 
+use anyhow::Context;
 use deepcluster::transfer::{LayerCurve, LinearProbe, LinearProbeConfig};
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
         seed: command.seed,
         ..LinearProbeConfig::default()
     };
+    let folder = folder_of(command.data.out.as_ref(), &command.data.run, "linear");
     let mut progress = Progress::new(output, stop_flag()?);
     let mut of_networks: Vec<(&str, Vec<LayerCurve>)> = Vec::new();
     for (name, network) in &subject.networks {
@@ -27,7 +29,8 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
         let settings = network.config();
         let probe =
             LinearProbe::new(network.network(), settings, &subject.device, &subject.data, config.clone())?;
-        of_networks.push((*name, probe.run(&mut progress)?));
+        let state = folder.join(format!("{name}.safetensors"));
+        of_networks.push((*name, probe.run(Some(&state), &mut progress)?));
     }
     progress.clear();
     let results = json!({
@@ -39,8 +42,13 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
         "config": config,
         "networks": of_networks.iter().map(|(name, curves)| describe(name, curves)).collect::<Vec<_>>(),
     });
-    let folder = folder_of(command.data.out.as_ref(), &command.data.run, "linear");
-    publish(&folder, &results, &as_table(&of_networks), output, &progress)
+    publish(&folder, &results, &as_table(&of_networks), output, &progress)?;
+    // They are needed no more, and would refuse other settings.
+    for (name, _) in &of_networks {
+        let state = folder.join(format!("{name}.safetensors"));
+        std::fs::remove_file(&state).with_context(|| format!("cannot remove {}", state.display()))?;
+    }
+    Ok(())
 }
 
 fn describe(name: &str, curves: &[LayerCurve]) -> Value {
