@@ -57,6 +57,31 @@ pub enum DataError {
         /// The folder that was scanned.
         root: PathBuf,
     },
+    /// A folder that has not the layout of PASCAL VOC.
+    #[error(
+        "{} has no folder JPEGImages: name a folder in the layout of PASCAL VOC, such as VOCdevkit/VOC2007",
+        root.display()
+    )]
+    NotVoc {
+        /// The folder as given.
+        root: PathBuf,
+    },
+    /// A list of images that does not exist, or is empty.
+    #[error("{} does not exist or names no image; there is: {}", path.display(), known.join(", "))]
+    NoImageSet {
+        /// The file that was looked for.
+        path: PathBuf,
+        /// Names of the lists that exist.
+        known: Vec<String>,
+    },
+    /// An annotation that cannot be understood.
+    #[error("{} is malformed: {reason}", path.display())]
+    MalformedAnnotation {
+        /// The XML file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A line of the label file that cannot be understood.
     #[error("{}, line {line}: {reason}; expected a header `path,label` and one such row per image", path.display())]
     MalformedLabels {

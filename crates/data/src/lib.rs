@@ -5,6 +5,8 @@
 //! - [`resize`] and [`resize_crop`]: antialiased bilinear resizing that agrees with Pillow;
 //! - [`Transform`]: the centre crop and the random crop of torchvision, with normalisation;
 //! - [`Loader`]: batches in a planned order, decoded by background threads;
+//! - [`VocFolder`]: images with boxes and masks in the layout of PASCAL VOC;
+//! - [`normalized_image`]: a whole image of any size for a network;
 //! - [`write_synthetic_folder`]: a labelled set of drawings for demonstrations and tests.
 //!
 //! Everything random is drawn from seeds that the caller gives, so that a plan gives the same pixels for any number
@@ -50,6 +52,8 @@ mod rgb_image;
 mod scan;
 mod synthetic;
 mod transform;
+mod voc;
+mod whole_image;
 
 pub use decode::{DEFAULT_MAX_PIXELS, decode_image, decode_image_bytes};
 pub use error::DataError;
@@ -61,3 +65,5 @@ pub use rgb_image::RgbImage8;
 pub use scan::ScanConfig;
 pub use synthetic::{SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
 pub use transform::{Normalization, Transform};
+pub use voc::{LabelMap, VOC_CLASSES, VOC_VOID, VocAnnotation, VocFolder, VocObject, VocTask};
+pub use whole_image::{NormalizedImage, normalized_image, resize_labels};

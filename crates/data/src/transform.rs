@@ -210,11 +210,18 @@ fn central_region(width: u32, height: u32, resize: u32, size: u32) -> ResizedReg
     ResizedRegion { resized_width, resized_height, region: CropBox { left, top, width: size, height: size } }
 }
 
-/// Takes `[size, size, 3]` bytes to `[3, size, size]` normalised values.
-fn write_normalized(pixels: &[u8], size: u32, flip: bool, normalization: Normalization, out: &mut [f32]) {
-    let side = size as usize;
+/// Takes `[height, width, 3]` bytes to `[3, height, width]` normalised values.
+pub(crate) fn write_normalized(
+    pixels: &[u8],
+    width: u32,
+    flip: bool,
+    normalization: Normalization,
+    out: &mut [f32],
+) {
+    let side = width as usize;
     let Normalization { mean, std } = normalization;
-    for (channel, plane) in out.chunks_exact_mut(side * side).enumerate() {
+    let num_pixels = out.len() / 3;
+    for (channel, plane) in out.chunks_exact_mut(num_pixels).enumerate() {
         // (value / 255 - mean) / std
         let factor = 1.0 / (255.0 * std[channel]);
         let offset = -mean[channel] / std[channel];

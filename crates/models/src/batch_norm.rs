@@ -62,6 +62,11 @@ impl BatchNorm2d {
         output.output
     }
 
+    /// From now on it normalises by the running statistics on every device, and leaves them as they are.
+    pub(crate) fn fix_statistics(&mut self) {
+        self.training = Param::from_bool(false);
+    }
+
     /// Running mean and variance, `[channels]` each.
     pub fn running_statistics(&self) -> (Tensor<1>, Tensor<1>) {
         (self.running_mean.value_sync(), self.running_var.value_sync())

@@ -20,20 +20,20 @@ use crate::sobel::sobel;
 /// A convolution with batch normalisation and ReLU, then max-pooling where the architecture has it.
 #[derive(Module, Debug)]
 pub struct ConvBlock {
-    convolution: Conv2d,
-    norm: BatchNorm2d,
-    pooling_size: usize,
-    pooling_stride: usize,
+    pub(crate) convolution: Conv2d,
+    pub(crate) norm: BatchNorm2d,
+    pub(crate) pooling_size: usize,
+    pub(crate) pooling_stride: usize,
 }
 
 /// AlexNet or VGG-16, made by [`ConvNetConfig::init`].
 #[derive(Module, Debug)]
 pub struct ConvNet {
-    blocks: Vec<ConvBlock>,
-    fc6: Linear,
-    fc7: Linear,
-    dropout_fc6: Dropout,
-    dropout_fc7: Dropout,
+    pub(crate) blocks: Vec<ConvBlock>,
+    pub(crate) fc6: Linear,
+    pub(crate) fc7: Linear,
+    pub(crate) dropout_fc6: Dropout,
+    pub(crate) dropout_fc7: Dropout,
     sobel: bool,
     image_size: usize,
 }
@@ -98,11 +98,11 @@ impl ConvBlock {
     }
 
     /// Convolution, batch norm and ReLU: `[batch, planes, h, w]` to `[batch, channels, h', w']`.
-    fn activate(&self, input: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn activate(&self, input: Tensor<4>) -> Tensor<4> {
         relu(self.norm.forward(self.convolution.forward(input)))
     }
 
-    fn pool(&self, activation: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn pool(&self, activation: Tensor<4>) -> Tensor<4> {
         if self.pooling_size == 0 {
             return activation;
         }
@@ -113,7 +113,7 @@ impl ConvBlock {
 }
 
 impl ConvNet {
-    fn network_input(&self, images: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn network_input(&self, images: Tensor<4>) -> Tensor<4> {
         if self.sobel { sobel(images) } else { images }
     }
 }
@@ -128,10 +128,7 @@ impl Backbone for ConvNet {
     }
 
     fn forward_features(&self, images: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
-        let maps = self.forward_convolutions(images);
-        let flat: Tensor<2> = maps.flatten(1, 3); // [batch, channels * side * side]
-        let hidden = relu(self.fc6.forward(self.dropout_fc6.forward(flat, dropout)));
-        self.fc7.forward(self.dropout_fc7.forward(hidden, dropout))
+        self.forward_fully_connected(self.forward_convolutions(images), dropout)
     }
 
     fn forward_convolutions(&self, images: Tensor<4>) -> Tensor<4> {

@@ -16,9 +16,21 @@ pub struct Head {
 impl Head {
     /// A new head with weights from `N(0, 0.01)` and bias 0, as in the original code.
     pub fn new(feature_dim: usize, num_clusters: usize, seed: u64, device: &Device) -> Self {
+        Self::with_initial(feature_dim, num_clusters, 0.01, 0.0, seed, device)
+    }
+
+    /// A new head with weights of a given standard deviation around 0, and every bias `bias`.
+    pub fn with_initial(
+        feature_dim: usize,
+        num_outputs: usize,
+        standard_deviation: f64,
+        bias: f64,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
         let mut initializer = WeightInitializer::from_seed(seed);
-        let weight = initializer.normal([feature_dim, num_clusters], 0.01, device);
-        let bias = WeightInitializer::zeros([num_clusters], device);
+        let weight = initializer.normal([feature_dim, num_outputs], standard_deviation, device);
+        let bias = Param::from_tensor(Tensor::full([num_outputs], bias, device));
         Self { linear: linear(weight, bias) }
     }
 

@@ -38,6 +38,32 @@ pub fn import_weights<M: Module>(module: M, weights: NamedWeights) -> Result<M, 
     Ok(module)
 }
 
+/// Marks which weights, by their names, gradients are computed for.
+pub(crate) fn track_gradients<M: Module>(module: M, learns: impl Fn(&str) -> bool) -> M {
+    module.map(&mut Tracker { path: Vec::new(), learns })
+}
+
+struct Tracker<F> {
+    path: Vec<String>,
+    learns: F,
+}
+
+impl<F: Fn(&str) -> bool> ModuleMapper for Tracker<F> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let tensor = tensor.detach().set_require_grad((self.learns)(&self.path.join(".")));
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
 struct Exporter {
     path: Vec<String>,
     weights: Result<NamedWeights, ModelError>,

@@ -1,0 +1,103 @@
+//! The operation as a backend extension.
+
+use burn::backend::autodiff::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, TensorMetadata, backend_extension};
+use burn::tensor::{DType, TensorData, read_sync};
+
+use super::{MapRegion, host};
+
+/// Region pooling; the default computes on the host, wherever the tensors lie.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Autodiff,
+)]
+pub(super) trait RoiPoolOps: Backend {
+    /// Maxima `[regions, channels, side, side]`, and their places in the planes of `maps`.
+    #[fusion(default)]
+    fn roi_max_pool(
+        maps: FloatTensor<Self>,
+        regions: Vec<MapRegion>,
+        side: usize,
+    ) -> (FloatTensor<Self>, IntTensor<Self>) {
+        let (device, dtype, shape) = (maps.device(), maps.dtype(), map_shape::<Self>(&maps));
+        let maps = host_values(read_sync(Self::float_into_data(maps)));
+        let (maxima, places) = host::max_pool(&maps, shape, &regions, side);
+        let shape = [regions.len(), shape[1], side, side];
+        let maxima = TensorData::new(maxima, shape).convert_dtype(dtype);
+        (Self::float_from_data(maxima, &device), Self::int_from_data(TensorData::new(places, shape), &device))
+    }
+
+    /// The gradient of maps of `shape` from that of their maxima.
+    #[fusion(default)]
+    fn roi_max_pool_backward(
+        of_maxima: FloatTensor<Self>,
+        places: IntTensor<Self>,
+        regions: Vec<MapRegion>,
+        side: usize,
+        shape: [usize; 4],
+    ) -> FloatTensor<Self> {
+        let (device, dtype) = (of_maxima.device(), of_maxima.dtype());
+        let of_maxima = host_values(read_sync(Self::float_into_data(of_maxima)));
+        let places = read_sync(Self::int_into_data(places)).expect("a device in use can be read");
+        let places = places.convert_dtype(DType::I32);
+        let places = places.as_slice::<i32>().expect("they have just become 32-bit integers");
+        let gradient = host::max_pool_gradient(&of_maxima, places, shape, &regions, side);
+        Self::float_from_data(TensorData::new(gradient, shape).convert_dtype(dtype), &device)
+    }
+}
+
+#[cfg(feature = "flex")]
+impl RoiPoolOps for burn::backend::Flex {}
+
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+impl RoiPoolOps for burn_cubecl::CubeBackend {}
+
+#[derive(Debug)]
+struct RoiMaxPool;
+
+impl<B: RoiPoolOps> Backward<B, 1> for RoiMaxPool {
+    type State = (IntTensor<B>, Vec<MapRegion>, usize, [usize; 4]);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        unary::<B, _>(ops.parents, ops.node, grads, |of_maxima| {
+            let (places, regions, side, shape) = ops.state;
+            B::roi_max_pool_backward(of_maxima, places, regions, side, shape)
+        });
+    }
+}
+
+impl<B: RoiPoolOps, C: CheckpointStrategy> RoiPoolOps for Autodiff<B, C> {
+    fn roi_max_pool(
+        maps: FloatTensor<Self>,
+        regions: Vec<MapRegion>,
+        side: usize,
+    ) -> (FloatTensor<Self>, IntTensor<Self>) {
+        let shape = map_shape::<Self>(&maps);
+        let node = maps.node();
+        let (maxima, places) = B::roi_max_pool(maps.into_primitive(), regions.clone(), side);
+        let maxima = match RoiMaxPool.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(preparation) => {
+                preparation.finish((places.clone(), regions, side, shape), maxima)
+            }
+            OpsKind::UnTracked(preparation) => preparation.finish(maxima),
+        };
+        (maxima, places)
+    }
+}
+
+fn map_shape<B: Backend>(maps: &FloatTensor<B>) -> [usize; 4] {
+    let shape = maps.shape();
+    [shape[0], shape[1], shape[2], shape[3]]
+}
+
+fn host_values<E: std::fmt::Debug>(data: Result<TensorData, E>) -> Vec<f32> {
+    let data = data.expect("a device in use can be read").convert_dtype(DType::F32);
+    data.try_to_vec().expect("they have just become 32-bit numbers")
+}
