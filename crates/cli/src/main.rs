@@ -57,7 +57,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | TransferError::NoLabels { .. }
             | TransferError::UnknownClass { .. }
             | TransferError::UnknownLayer { .. }
-            | TransferError::OtherProbes { .. },
+            | TransferError::OtherTask { .. },
         ) => return USAGE,
         Some(TransferError::Trainer(error)) => Some(error),
         _ => error.downcast_ref::<Error>(),

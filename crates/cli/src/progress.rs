@@ -39,7 +39,11 @@ impl Progress {
             return;
         }
         let place = if num_epochs == 0 { String::new() } else { format!("epoch {epoch}/{num_epochs} ") };
-        let unit = if phase == Phase::Clustering { "iterations" } else { "images" };
+        let unit = match phase {
+            Phase::Clustering => "iterations",
+            Phase::FineTuning => "steps",
+            _ => "images",
+        };
         let template =
             format!("{{prefix}}{{bar:30}} {{pos}}/{{len}} {unit} {{per_sec}} left {{eta}} {{msg}}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());

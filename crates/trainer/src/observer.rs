@@ -15,6 +15,12 @@ pub enum Phase {
     Clustering,
     /// The network learns the pseudo-labels; counted in images.
     Training,
+    /// A network learns a task with labels; counted in steps.
+    FineTuning,
+    /// A network is tested on a task; counted in images.
+    Testing,
+    /// Boxes that may hold an object are looked for; counted in images.
+    Proposals,
 }
 
 impl Phase {
@@ -24,6 +30,9 @@ impl Phase {
             Self::Features => "features",
             Self::Clustering => "clustering",
             Self::Training => "training",
+            Self::FineTuning => "fine-tuning",
+            Self::Testing => "testing",
+            Self::Proposals => "proposals",
         }
     }
 }

@@ -46,15 +46,23 @@ pub enum TransferError {
         /// The names that exist.
         known: String,
     },
-    /// A file of probes that were stopped belongs to others.
+    /// The state of a task that was stopped belongs to another one.
     #[error(
-        "{path} holds the state of other probes ({what} differs): remove it to begin anew, or choose another folder"
+        "{path} holds the state of another task ({what} differs): remove it to begin anew, or choose another folder"
     )]
-    OtherProbes {
+    OtherTask {
         /// The file.
         path: PathBuf,
         /// What differs.
         what: &'static str,
+    },
+    /// The loss of a task is no longer a number.
+    #[error("the loss was no finite number in step {step}: choose a learning rate below {learning_rate}")]
+    Diverged {
+        /// The step, from 0.
+        step: usize,
+        /// The step size it had.
+        learning_rate: f64,
     },
     /// A file is damaged.
     #[error("{path} is damaged: {reason}; remove it to begin anew")]

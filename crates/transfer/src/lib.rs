@@ -10,14 +10,16 @@
 
 mod cluster_report;
 mod error;
+mod fine_tuning;
 mod knn_of_layers;
 mod labelled_folder;
 mod linear_probe;
 mod pooled_taps;
-mod probe_state;
+mod state_file;
 
 pub use cluster_report::{ClassInClusters, ClusterReport, cluster_report};
 pub use error::TransferError;
+pub use fine_tuning::{FineTunedLayers, LossPoint, TaskSgd};
 pub use knn_of_layers::{LayerKnn, knn_of_layers};
 pub use labelled_folder::{LabelledFolder, LabelledPair};
 pub use linear_probe::{LayerCurve, LinearProbe, LinearProbeConfig, ProbeEpoch};

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::TransferError;
 use crate::labelled_folder::LabelledPair;
 use crate::pooled_taps::pool_map;
-use crate::probe_state::{ProbeProgress, ProbeState};
+use crate::state_file::TaskState;
 
 /// Kinds of arrays in a state.
 const WEIGHT: &str = "weight";
@@ -149,6 +149,16 @@ pub struct LinearProbe<'a, B: Backbone> {
     num_steps: usize,
 }
 
+/// How far the probes are, and of what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct ProbeProgress {
+    config: LinearProbeConfig,
+    /// Sum of the network's weights and of the names of the images, which must be those of before.
+    fingerprint: u32,
+    num_steps: usize,
+    curves: Vec<LayerCurve>,
+}
+
 struct ProbedLayer {
     /// Position among the taps of the network.
     tap: usize,
@@ -218,7 +228,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
     ///
     /// # Errors
     /// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Device`], [`TransferError::Evaluation`]
-    /// where no test image can be read; [`TransferError::OtherProbes`] and [`TransferError::Damaged`] for a `state` that
+    /// where no test image can be read; [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that
     /// cannot be gone on from.
     pub fn run(
         mut self,
@@ -228,7 +238,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         let fingerprint = if state.is_some() { self.fingerprint()? } else { 0 };
         let mut first = 0;
         if let Some(path) = state
-            && let Some(saved) = ProbeState::load(path)?
+            && let Some(saved) = TaskState::<ProbeProgress>::load(path)?
         {
             first = self.restore(saved, fingerprint, path)?;
         }
@@ -266,7 +276,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         Ok(hasher.finalize())
     }
 
-    fn state(&self, fingerprint: u32) -> Result<ProbeState, TransferError> {
+    fn state(&self, fingerprint: u32) -> Result<TaskState<ProbeProgress>, TransferError> {
         let mut arrays = BTreeMap::new();
         for layer in &self.layers {
             let name = &layer.curve.layer;
@@ -285,13 +295,18 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
             num_steps: self.num_steps,
             curves: self.layers.iter().map(|layer| layer.curve.clone()).collect(),
         };
-        Ok(ProbeState { progress, arrays })
+        Ok(TaskState { progress, arrays })
     }
 
     /// Takes over the state that was saved; gives the number of epochs that are done.
-    fn restore(&mut self, saved: ProbeState, fingerprint: u32, path: &Path) -> Result<usize, TransferError> {
-        let other = |what| Err(TransferError::OtherProbes { path: path.to_path_buf(), what });
-        let ProbeState { progress, mut arrays } = saved;
+    fn restore(
+        &mut self,
+        saved: TaskState<ProbeProgress>,
+        fingerprint: u32,
+        path: &Path,
+    ) -> Result<usize, TransferError> {
+        let other = |what| Err(TransferError::OtherTask { path: path.to_path_buf(), what });
+        let TaskState { progress, mut arrays } = saved;
         if progress.fingerprint != fingerprint {
             return other("the network, or the images,");
         }

@@ -1,70 +1,50 @@
-//! What probes need to go on after a stop: written after every epoch, in a safetensors file.
+//! What a task needs to go on after a stop: its progress and its arrays, in a safetensors file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::TensorData;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::TransferError;
-use crate::linear_probe::{LayerCurve, LinearProbeConfig};
 
 /// Key of the text entry.
 const PROGRESS: &str = "progress";
 
-/// The state of all probes between two epochs.
+/// The state of a task between two of its steps.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ProbeState {
-    pub(crate) progress: ProbeProgress,
-    /// Weights and velocities by layer, kind and name.
+pub(crate) struct TaskState<P> {
+    pub(crate) progress: P,
+    /// Weights, velocities and the like, of 32 bits, by name.
     pub(crate) arrays: BTreeMap<String, TensorData>,
 }
 
-/// How far the probes are, and of what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ProbeProgress {
-    pub(crate) config: LinearProbeConfig,
-    /// Sum of the network's weights and of the names of the images, which must be those of before.
-    pub(crate) fingerprint: u32,
-    pub(crate) num_steps: usize,
-    pub(crate) curves: Vec<LayerCurve>,
-}
-
-impl ProbeState {
+impl<P: Serialize + DeserializeOwned> TaskState<P> {
     /// Writes the state to a temporary file beside `path` and renames it.
     pub(crate) fn save(&self, path: &Path) -> Result<(), TransferError> {
         let io = |source| TransferError::Io { action: "write", path: path.to_path_buf(), source };
+        let other = |error: safetensors::SafeTensorError| io(std::io::Error::other(error));
         let text = serde_json::to_string(&self.progress).map_err(|error| io(error.into()))?;
         let metadata = HashMap::from([(PROGRESS.to_string(), text)]);
-        let mut buffers: Vec<(&String, Vec<usize>, Vec<u8>)> = Vec::with_capacity(self.arrays.len());
-        for (name, data) in &self.arrays {
-            let values = data.as_slice::<f32>();
-            let values =
-                values.map_err(|error| TransferError::device("while saving probes", format!("{error:?}")))?;
-            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            buffers.push((name, data.shape().to_vec(), bytes));
-        }
-        let mut views = Vec::with_capacity(buffers.len());
-        for buffer in &buffers {
-            let (name, shape, bytes) = buffer;
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-            views.push((name.as_str(), view.map_err(|error| io(std::io::Error::other(error)))?));
-        }
-        let bytes = safetensors::serialize(views, Some(metadata));
-        let bytes = bytes.map_err(|error| io(std::io::Error::other(error)))?;
+        // Their bytes are borrowed: a state may be most of the memory there is.
+        let views: Vec<(String, TensorView)> = self
+            .arrays
+            .iter()
+            .map(|(name, data)| {
+                let view = TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes());
+                Ok((name.clone(), view.map_err(other)?))
+            })
+            .collect::<Result<_, TransferError>>()?;
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        let attempt = || -> std::io::Result<()> {
-            fs::create_dir_all(folder)?;
-            let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
-        };
-        attempt().map_err(io)
+        fs::create_dir_all(folder).map_err(io)?;
+        let file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(io)?;
+        safetensors::serialize_to_file(views, Some(metadata), file.path()).map_err(other)?;
+        fs::File::open(file.path()).and_then(|file| file.sync_all()).map_err(io)?;
+        file.persist(path).map_err(|error| io(error.error))?;
+        Ok(())
     }
 
     /// Reads the state, or gives `None` where there is none yet.
@@ -111,22 +91,16 @@ mod tests {
     #[test]
     fn states_read_back_and_damage_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("eval/probes.safetensors");
-        assert!(ProbeState::load(&path).unwrap().is_none());
-        let state = ProbeState {
-            progress: ProbeProgress {
-                config: LinearProbeConfig::default(),
-                fingerprint: 7,
-                num_steps: 3,
-                curves: Vec::new(),
-            },
-            arrays: BTreeMap::from([("a".to_string(), TensorData::new(vec![1.0_f32, 2.0], [2, 1]))]),
-        };
+        let path = folder.path().join("eval/state.safetensors");
+        assert!(TaskState::<Vec<u32>>::load(&path).unwrap().is_none());
+        let data = TensorData::new(vec![1.0_f32, 2.0], [2, 1]);
+        let state = TaskState { progress: vec![7_u32, 3], arrays: BTreeMap::from([("a".to_string(), data)]) };
         state.save(&path).unwrap();
-        assert_eq!(ProbeState::load(&path).unwrap().unwrap(), state);
+        assert_eq!(TaskState::load(&path).unwrap().unwrap(), state);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        assert!(ProbeState::load(&path).unwrap_err().to_string().contains("probes.safetensors is damaged"));
+        let error = TaskState::<Vec<u32>>::load(&path).unwrap_err().to_string();
+        assert!(error.contains("state.safetensors is damaged"), "{error}");
         assert_eq!(fs::read_dir(folder.path().join("eval")).unwrap().count(), 1);
     }
 }

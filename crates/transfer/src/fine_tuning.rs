@@ -1,0 +1,466 @@
+//! Training a network on a task with labels, step by step, with a state to go on from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use deepcluster_models::{ConvNet, NamedWeights, export_weights, import_weights};
+use deepcluster_trainer::{Phase, Sgd, TrainEvent, TrainObserver};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TransferError;
+use crate::state_file::TaskState;
+
+/// Steps between two states.
+const STATE_STEPS: usize = 500;
+/// Steps that a value of a loss curve is the mean of.
+const CURVE_STEPS: usize = 50;
+
+const WEIGHT: &str = "weight.";
+const VELOCITY: &str = "velocity.";
+
+/// Which layers learn a task (Caron et al., section 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FineTunedLayers {
+    /// The fully connected ones, drawn anew; the convolutions stay as they are.
+    #[serde(rename = "fc6-8")]
+    FullyConnected,
+    /// All.
+    #[serde(rename = "all")]
+    All,
+}
+
+impl FineTunedLayers {
+    /// The name papers use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FullyConnected => "fc6-8",
+            Self::All => "all",
+        }
+    }
+}
+
+/// SGD of a task: the step size is multiplied by `decay_factor` every `decay_steps` steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSgd {
+    /// Steps, at least 1.
+    pub num_steps: usize,
+    /// Images per step, at least 1.
+    pub batch_size: usize,
+    /// First step size, more than 0.
+    pub learning_rate: f64,
+    /// Steps after which the step size falls, at least 1.
+    pub decay_steps: usize,
+    /// What it is multiplied by then, in `(0, 1]`.
+    pub decay_factor: f64,
+    /// Momentum, in `[0, 1)`.
+    pub momentum: f64,
+    /// Weight decay, at least 0.
+    pub weight_decay: f64,
+    /// Longer gradients, all weights together, are shortened to this length; none where `None`.
+    pub max_gradient_norm: Option<f64>,
+}
+
+impl TaskSgd {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`TransferError::InvalidConfig`] with the first field that is out of range.
+    pub fn validate(&self) -> Result<(), TransferError> {
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let norm = self.max_gradient_norm;
+        let checks = [
+            ("num_steps", self.num_steps.to_string(), self.num_steps > 0, "at least 1"),
+            ("batch_size", self.batch_size.to_string(), self.batch_size > 0, "at least 1"),
+            ("learning_rate", self.learning_rate.to_string(), positive(self.learning_rate), "more than 0"),
+            ("decay_steps", self.decay_steps.to_string(), self.decay_steps > 0, "at least 1"),
+            (
+                "decay_factor",
+                self.decay_factor.to_string(),
+                self.decay_factor > 0.0 && self.decay_factor <= 1.0,
+                "more than 0, at most 1",
+            ),
+            ("momentum", self.momentum.to_string(), (0.0..1.0).contains(&self.momentum), "0 to below 1"),
+            (
+                "weight_decay",
+                self.weight_decay.to_string(),
+                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+                "at least 0",
+            ),
+            ("max_gradient_norm", format!("{norm:?}"), norm.is_none_or(positive), "more than 0, or none"),
+        ];
+        match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
+            None => Ok(()),
+            Some((field, value, _, allowed)) => {
+                Err(TransferError::InvalidConfig { field, value, allowed: allowed.to_string() })
+            }
+        }
+    }
+
+    fn learning_rate_at(&self, step: usize) -> f64 {
+        let num_falls = i32::try_from(step / self.decay_steps).unwrap_or(i32::MAX);
+        self.learning_rate * self.decay_factor.powi(num_falls)
+    }
+}
+
+/// The loss on the way: the mean of up to 50 steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LossPoint {
+    /// Steps done by then.
+    pub step: usize,
+    /// Mean loss since the point before.
+    pub loss: f64,
+}
+
+/// A network that learns a task, and the part of it that does not.
+pub(crate) struct Trunk {
+    /// On a device with autodiff.
+    pub(crate) network: ConvNet,
+    /// Without autodiff, where the convolutions do not learn.
+    pub(crate) frozen: Option<ConvNet>,
+}
+
+impl Trunk {
+    /// `network` lies on a device without autodiff. With `train_norms` the scales and shifts of batch norm learn even
+    /// where the convolutions do not.
+    pub(crate) fn new(network: &ConvNet, layers: FineTunedLayers, train_norms: bool, seed: u64) -> Self {
+        let learns = |name: &str| match layers {
+            FineTunedLayers::All => train_norms || !name.contains(".norm."),
+            FineTunedLayers::FullyConnected => {
+                name.starts_with("fc") || (train_norms && name.contains(".norm."))
+            }
+        };
+        let learns = |name: &str| learns(name) && !name.contains("running_");
+        let frozen = (layers == FineTunedLayers::FullyConnected && !train_norms).then(|| network.clone());
+        let network = match layers {
+            FineTunedLayers::All => network.clone(),
+            FineTunedLayers::FullyConnected => {
+                let device = network.devices().first().cloned().unwrap_or_default();
+                network.clone().with_new_fully_connected(seed, 0.1, &device)
+            }
+        };
+        Self { network: network.for_fine_tuning(learns), frozen }
+    }
+}
+
+/// Maps of images on a device without autodiff, of the frozen convolutions where there are any, else of those that learn.
+/// The result tracks gradients.
+pub(crate) fn trunk_maps(
+    learning: &ConvNet,
+    frozen: Option<&ConvNet>,
+    images: Tensor<4>,
+    forward: impl Fn(&ConvNet, Tensor<4>) -> Tensor<4>,
+) -> Tensor<4> {
+    match frozen {
+        Some(frozen) => Tensor::from_inner(forward(frozen, images)),
+        None => forward(learning, Tensor::from_inner(images)),
+    }
+}
+
+/// What a task is, to tell whether a state belongs to it.
+pub(crate) struct TaskIdentity {
+    /// The settings; the number of steps may grow, and stands outside.
+    pub(crate) settings: String,
+    /// Sum of the network's first weights and of the names of the data.
+    pub(crate) fingerprint: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct TaskProgress {
+    settings: String,
+    fingerprint: u32,
+    num_steps: usize,
+    losses: Vec<LossPoint>,
+    /// Sum and number of the losses since the last point.
+    open: (f64, usize),
+}
+
+/// Sum of weights and names, for [`TaskIdentity`].
+pub(crate) fn fingerprint<'a>(weights: &NamedWeights, names: impl Iterator<Item = &'a [u8]>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for (name, data) in weights {
+        hasher.update(name.as_bytes());
+        hasher.update(data.as_bytes());
+    }
+    names.for_each(|name| {
+        hasher.update(name);
+        hasher.update(b"\n");
+    });
+    hasher.finalize()
+}
+
+/// Takes `module` through the steps of `sgd`; `loss_of` gives the loss of a step, or `None` where it has no data. With a
+/// `state` file a task that was stopped goes on where it was, and ends as if it had not been.
+///
+/// `loss_of` is first asked for the step that follows those done; what it draws must depend on the step alone.
+pub(crate) fn fine_tune<M: Module>(
+    mut module: M,
+    config: &TaskSgd,
+    identity: &TaskIdentity,
+    device: &Device,
+    state: Option<&Path>,
+    observer: &mut dyn TrainObserver,
+    prepare: impl FnOnce(usize) -> Result<(), TransferError>,
+    mut loss_of: impl FnMut(&M, usize) -> Result<Option<Tensor<1>>, TransferError>,
+) -> Result<(M, Vec<LossPoint>), TransferError> {
+    let mut sgd = Sgd::new(config.learning_rate, config.momentum, config.weight_decay);
+    let mut progress = TaskProgress {
+        settings: identity.settings.clone(),
+        fingerprint: identity.fingerprint,
+        num_steps: 0,
+        losses: Vec::new(),
+        open: (0.0, 0),
+    };
+    if let Some(path) = state
+        && let Some(saved) = TaskState::<TaskProgress>::load(path)?
+    {
+        let other = |what| Err(TransferError::OtherTask { path: path.to_path_buf(), what });
+        if saved.progress.fingerprint != identity.fingerprint {
+            return other("the network, or the data,");
+        }
+        if saved.progress.settings != identity.settings {
+            return other("a setting");
+        }
+        let (weights, velocities) = split(saved.arrays);
+        module = import_weights(module, weights)?;
+        sgd.import(velocities, &device.clone().without_autodiff());
+        progress = saved.progress;
+    }
+    prepare(progress.num_steps)?;
+    let (total, num_epochs) = (config.num_steps, 0);
+    observer.event(&TrainEvent::PhaseStarted { phase: Phase::FineTuning, epoch: 0, num_epochs, total });
+    let first = progress.num_steps;
+    for step in first..config.num_steps {
+        if observer.should_stop() {
+            save(state, &progress, &module, &sgd)?;
+            return Err(TransferError::Stopped);
+        }
+        let mut shown = None;
+        if let Some(loss) = loss_of(&module, step)? {
+            let value = loss.clone().try_into_scalar::<f32>();
+            let value = value.map_err(|error| TransferError::device("while learning a task", error))?;
+            sgd.learning_rate = config.learning_rate_at(step);
+            if !value.is_finite() {
+                return Err(TransferError::Diverged { step, learning_rate: sgd.learning_rate });
+            }
+            let mut gradients = GradientsParams::from_grads(loss.backward(), &module);
+            if let Some(norm) = config.max_gradient_norm {
+                gradients = shorten(&module, gradients, norm)?;
+            }
+            module = sgd.step(module, gradients);
+            progress.open = (progress.open.0 + f64::from(value), progress.open.1 + 1);
+            shown = Some(f64::from(value));
+        }
+        progress.num_steps = step + 1;
+        let is_last = step + 1 == config.num_steps;
+        if ((step + 1).is_multiple_of(CURVE_STEPS) || is_last) && progress.open.1 > 0 {
+            let loss = progress.open.0 / progress.open.1 as f64;
+            progress.losses.push(LossPoint { step: step + 1, loss });
+            progress.open = (0.0, 0);
+        }
+        observer.event(&TrainEvent::Progress { done: step + 1, loss: shown });
+        if (step + 1).is_multiple_of(STATE_STEPS) && !is_last {
+            save(state, &progress, &module, &sgd)?;
+        }
+    }
+    if first < config.num_steps {
+        save(state, &progress, &module, &sgd)?;
+    }
+    Ok((module, progress.losses))
+}
+
+fn save<M: Module>(
+    path: Option<&Path>,
+    progress: &TaskProgress,
+    module: &M,
+    sgd: &Sgd,
+) -> Result<(), TransferError> {
+    let Some(path) = path else { return Ok(()) };
+    let weights = export_weights(module)?.into_iter().map(|(name, data)| (format!("{WEIGHT}{name}"), data));
+    let velocities = sgd.export()?.into_iter().map(|(name, data)| (format!("{VELOCITY}{name}"), data));
+    TaskState { progress: progress.clone(), arrays: weights.chain(velocities).collect() }.save(path)
+}
+
+fn split(arrays: BTreeMap<String, TensorData>) -> (NamedWeights, BTreeMap<String, TensorData>) {
+    let (mut weights, mut velocities) = (NamedWeights::new(), BTreeMap::new());
+    for (name, data) in arrays {
+        if let Some(name) = name.strip_prefix(WEIGHT) {
+            weights.insert(name.to_string(), data);
+        } else if let Some(name) = name.strip_prefix(VELOCITY) {
+            velocities.insert(name.to_string(), data);
+        }
+    }
+    (weights, velocities)
+}
+
+/// Every entry of `items` once in each pass, in an order of its own, cut into steps; for the steps from `first` on.
+pub(crate) fn shuffled_steps(
+    num_items: usize,
+    config: &TaskSgd,
+    seed: u64,
+    first: usize,
+) -> impl Iterator<Item = Vec<usize>> + use<> {
+    let (batch_size, num_steps) = (config.batch_size, config.num_steps);
+    let mut order: (usize, Vec<usize>) = (usize::MAX, Vec::new());
+    let mut item = move |position: usize| {
+        let pass = position / num_items;
+        if order.0 != pass {
+            let mut items: Vec<usize> = (0..num_items).collect();
+            let mut generator = ChaCha8Rng::seed_from_u64(seed);
+            generator.set_stream(pass as u64 + 1);
+            items.shuffle(&mut generator);
+            order = (pass, items);
+        }
+        order.1[position % num_items]
+    };
+    (first..num_steps).map(move |step| (step * batch_size..(step + 1) * batch_size).map(&mut item).collect())
+}
+
+/// A generator for what is random in a step.
+pub(crate) fn step_generator(seed: u64, step: usize) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed_57e9);
+    generator.set_stream(step as u64);
+    generator
+}
+
+/// Multiplies all gradients so that their common length is at most `most`.
+fn shorten<M: Module>(
+    module: &M,
+    gradients: GradientsParams,
+    most: f64,
+) -> Result<GradientsParams, TransferError> {
+    let mut squares = SumOfSquares { gradients: &gradients, sum: None };
+    module.visit(&mut squares);
+    let Some(sum) = squares.sum else { return Ok(gradients) };
+    let sum = sum.try_into_scalar::<f32>();
+    let length =
+        f64::from(sum.map_err(|error| TransferError::device("while learning a task", error))?).sqrt();
+    if length <= most {
+        return Ok(gradients);
+    }
+    let mut scaled = Scaled { gradients, factor: most / length, result: GradientsParams::new() };
+    module.visit(&mut scaled);
+    Ok(scaled.result)
+}
+
+struct SumOfSquares<'a> {
+    gradients: &'a GradientsParams,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for SumOfSquares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let squares = (gradient.clone() * gradient).sum();
+            self.sum = Some(match self.sum.take() {
+                None => squares,
+                Some(sum) => sum + squares,
+            });
+        }
+    }
+}
+
+struct Scaled {
+    gradients: GradientsParams,
+    factor: f64,
+    result: GradientsParams,
+}
+
+impl ModuleVisitor for Scaled {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            self.result.register(param.id, gradient * self.factor);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use deepcluster_models::Head;
+
+    use super::*;
+
+    fn sgd(num_steps: usize) -> TaskSgd {
+        TaskSgd {
+            num_steps,
+            batch_size: 2,
+            learning_rate: 0.5,
+            decay_steps: 2,
+            decay_factor: 0.5,
+            momentum: 0.5,
+            weight_decay: 0.0,
+            max_gradient_norm: None,
+        }
+    }
+
+    #[test]
+    fn steps_fall_and_passes_hold_every_item_once() {
+        let config = sgd(6);
+        let rates: Vec<f64> = (0..5).map(|step| config.learning_rate_at(step)).collect();
+        assert_eq!(rates, [0.5, 0.5, 0.25, 0.25, 0.125]);
+        let all: Vec<Vec<usize>> = shuffled_steps(3, &config, 1, 0).collect();
+        assert_eq!(all.len(), 6);
+        for pass in all.concat().chunks(3) {
+            let mut pass = pass.to_vec();
+            pass.sort_unstable();
+            assert_eq!(pass, [0, 1, 2]);
+        }
+        let rest: Vec<Vec<usize>> = shuffled_steps(3, &config, 1, 4).collect();
+        assert_eq!(rest, all[4..]);
+    }
+
+    fn learn(num_steps: usize, norm: Option<f64>, state: Option<&Path>) -> Result<f32, TransferError> {
+        let device = Device::flex().autodiff();
+        let head = Head::new(1, 1, 3, &device);
+        let identity = TaskIdentity { settings: format!("{norm:?}"), fingerprint: 5 };
+        let config = TaskSgd { max_gradient_norm: norm, ..sgd(num_steps) };
+        let input = Tensor::<2>::ones([1, 1], &device);
+        let (head, losses) = fine_tune(head, &config, &identity, &device, state, &mut (), |_| Ok(()), {
+            |head: &Head, step| {
+                Ok((step != 1).then(|| (head.forward(input.clone()) - 3.0).powi_scalar(2).sum()))
+            }
+        })?;
+        assert_eq!(losses.last().unwrap().step, num_steps);
+        Ok(head.forward(input).into_scalar())
+    }
+
+    #[test]
+    fn a_stopped_task_ends_as_if_it_had_not_been() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state.safetensors");
+        learn(3, None, Some(&state)).unwrap();
+        let resumed = learn(9, None, Some(&state)).unwrap();
+        assert_eq!(resumed, learn(9, None, None).unwrap());
+        assert!((resumed - 3.0).abs() < 2.9, "{resumed}");
+        assert_eq!(resumed, learn(9, None, Some(&state)).unwrap());
+        let error = learn(9, Some(1.0), Some(&state)).unwrap_err().to_string();
+        assert!(error.contains("a setting differs"), "{error}");
+    }
+
+    #[test]
+    fn long_gradients_are_shortened_to_their_bound() {
+        // Weight and bias both get the gradient 2 (0 - 3) = -6 in the first step; their common length is 8.5. Shortened
+        // to 1, each moves by 0.5 / sqrt(2), and the output by twice that.
+        let moved = learn(1, Some(1.0), None).unwrap() - {
+            let device = Device::flex().autodiff();
+            Head::new(1, 1, 3, &device).forward(Tensor::ones([1, 1], &device)).into_scalar::<f32>()
+        };
+        assert!((f64::from(moved) - 0.5 * std::f64::consts::SQRT_2).abs() < 1e-3, "{moved}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let refused = |config: TaskSgd| config.validate().unwrap_err().to_string();
+        assert!(refused(sgd(0)).starts_with("num_steps = 0"));
+        assert!(refused(TaskSgd { decay_factor: 1.5, ..sgd(1) }).starts_with("decay_factor = 1.5"));
+        assert!(refused(TaskSgd { max_gradient_norm: Some(0.0), ..sgd(1) }).contains("max_gradient_norm"));
+        sgd(1).validate().unwrap();
+    }
+}
