@@ -180,6 +180,15 @@ struct TaskProgress {
     open: (f64, usize),
 }
 
+impl TaskProgress {
+    fn close_point(&mut self) {
+        let (sum, num_losses) = std::mem::take(&mut self.open);
+        if num_losses > 0 {
+            self.losses.push(LossPoint { step: self.num_steps, loss: sum / num_losses as f64 });
+        }
+    }
+}
+
 /// Sum of weights and names, for [`TaskIdentity`].
 pub(crate) fn fingerprint<'a>(weights: &NamedWeights, names: impl Iterator<Item = &'a [u8]>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -258,10 +267,8 @@ pub(crate) fn fine_tune<M: Module>(
         }
         progress.num_steps = step + 1;
         let is_last = step + 1 == config.num_steps;
-        if ((step + 1).is_multiple_of(CURVE_STEPS) || is_last) && progress.open.1 > 0 {
-            let loss = progress.open.0 / progress.open.1 as f64;
-            progress.losses.push(LossPoint { step: step + 1, loss });
-            progress.open = (0.0, 0);
+        if (step + 1).is_multiple_of(CURVE_STEPS) {
+            progress.close_point();
         }
         observer.event(&TrainEvent::Progress { done: step + 1, loss: shown });
         if (step + 1).is_multiple_of(STATE_STEPS) && !is_last {
@@ -271,6 +278,8 @@ pub(crate) fn fine_tune<M: Module>(
     if first < config.num_steps {
         save(state, &progress, &module, &sgd)?;
     }
+    // After the state, in which a point that more steps may add to stays open.
+    progress.close_point();
     Ok((module, progress.losses))
 }
 

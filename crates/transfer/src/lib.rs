@@ -13,9 +13,12 @@ mod error;
 mod fine_tuning;
 mod knn_of_layers;
 mod labelled_folder;
+mod layer_features;
 mod linear_probe;
 mod pooled_taps;
 mod state_file;
+mod voc_classification;
+mod voc_dataset;
 
 pub use cluster_report::{ClassInClusters, ClusterReport, cluster_report};
 pub use error::TransferError;
@@ -24,3 +27,8 @@ pub use knn_of_layers::{LayerKnn, knn_of_layers};
 pub use labelled_folder::{LabelledFolder, LabelledPair};
 pub use linear_probe::{LayerCurve, LinearProbe, LinearProbeConfig, ProbeEpoch};
 pub use pooled_taps::{MAX_POOLED_VALUES, pool_map};
+pub use voc_classification::{
+    ClassAveragePrecision, LayerSvm, MeanAveragePrecision, SvmConfig, VocClassificationConfig,
+    VocClassificationResult, classify_voc, svm_on_layers,
+};
+pub use voc_dataset::{VocBox, VocDataset, VocImages};

@@ -486,7 +486,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
     }
 }
 
-fn images_tensor(pixels: Vec<f32>, batch: usize, size: u32, device: &Device) -> Tensor<4> {
+pub(crate) fn images_tensor(pixels: Vec<f32>, batch: usize, size: u32, device: &Device) -> Tensor<4> {
     let side = size as usize;
     Tensor::from_data(TensorData::new(pixels, [batch, 3, side, side]), device)
 }
