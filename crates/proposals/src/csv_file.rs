@@ -1,0 +1,92 @@
+//! Proposals as CSV.
+
+use std::path::Path;
+
+use deepcluster_evaluation::BoundingBox;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ProposalError;
+use crate::proposal_file::Proposals;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    image: String,
+    x_min: f32,
+    y_min: f32,
+    x_max: f32,
+    y_max: f32,
+}
+
+pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
+    let malformed = |reason: String| ProposalError::Malformed { path: path.to_path_buf(), reason };
+    let io = |source| ProposalError::Io { action: "read", path: path.to_path_buf(), source };
+    let file = std::fs::File::open(path).map_err(io)?;
+    let mut proposals = Proposals::new();
+    for (index, row) in csv::Reader::from_reader(std::io::BufReader::new(file)).deserialize().enumerate() {
+        let line = index + 2;
+        let row: Row = row.map_err(|error| malformed(error.to_string()))?;
+        let Row { image, x_min, y_min, x_max, y_max } = row;
+        let is_sound = [x_min, y_min, x_max, y_max].iter().all(|side| side.is_finite());
+        if !is_sound || x_max < x_min || y_max < y_min {
+            return Err(malformed(format!("the box in line {line} is turned inside out or no number")));
+        }
+        proposals.entry(image).or_default().push(BoundingBox { x_min, y_min, x_max, y_max });
+    }
+    Ok(proposals)
+}
+
+/// Writes a `.csv` file that [`read_proposals`](crate::read_proposals) reads, through a temporary one beside it.
+///
+/// # Errors
+/// [`ProposalError::Io`].
+pub fn write_proposals(path: &Path, proposals: &Proposals) -> Result<(), ProposalError> {
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let attempt = || -> std::io::Result<()> {
+        let file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+        let mut writer = csv::Writer::from_writer(std::io::BufWriter::new(file.as_file()));
+        for (image, boxes) in proposals {
+            for &BoundingBox { x_min, y_min, x_max, y_max } in boxes {
+                writer.serialize(Row { image: image.clone(), x_min, y_min, x_max, y_max })?;
+            }
+        }
+        writer.flush()?;
+        drop(writer);
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    attempt().map_err(|source| ProposalError::Io { action: "write", path: path.to_path_buf(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::read_proposals;
+
+    #[test]
+    fn files_read_back_and_errors_name_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("boxes.csv");
+        let bounds = BoundingBox { x_min: 0.5, y_min: 1.0, x_max: 2.0, y_max: 3.25 };
+        let proposals =
+            Proposals::from([("a".to_string(), vec![bounds; 2]), ("b,c".to_string(), vec![bounds])]);
+        write_proposals(&path, &proposals).unwrap();
+        assert_eq!(read_proposals(&path).unwrap(), proposals);
+        let refused = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_proposals(&path).unwrap_err().to_string()
+        };
+        assert!(refused("image,x_min,y_min,x_max,y_max\na,1,1,2,2\na,5,1,2,2\n").contains("line 3"));
+        assert!(refused("image,x_min,y_min,x_max,y_max\na,1,1,2,x\n").contains("line: 2"));
+        assert!(refused("image,x_min\na,1\n").contains("missing field"));
+        assert!(
+            read_proposals(&folder.path().join("boxes.txt"))
+                .unwrap_err()
+                .to_string()
+                .contains(".mat or .csv")
+        );
+        assert!(matches!(read_proposals(&folder.path().join("none.csv")), Err(ProposalError::Io { .. })));
+    }
+}

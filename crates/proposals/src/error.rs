@@ -1,0 +1,53 @@
+//! Errors of proposals.
+
+use std::path::PathBuf;
+
+/// Why there are no proposals.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposalError {
+    /// A setting is out of its range.
+    #[error("{field} = {value} is not allowed: {allowed}")]
+    InvalidConfig {
+        /// Name of the setting.
+        field: &'static str,
+        /// The value it had.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// Pixels that do not fill the image.
+    #[error("{num_bytes} bytes are no {width} x {height} RGB image")]
+    InvalidImage {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Bytes given.
+        num_bytes: usize,
+    },
+    /// A file of neither format.
+    #[error("{} is no file of proposals: its name must end in .mat or .csv", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that cannot be understood.
+    #[error("{} is malformed: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Reading or writing failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}

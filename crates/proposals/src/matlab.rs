@@ -1,0 +1,341 @@
+//! MATLAB files of version 5, as far as proposals need them.
+
+use std::io::Read;
+use std::path::Path;
+
+use deepcluster_evaluation::BoundingBox;
+use flate2::read::ZlibDecoder;
+
+use crate::error::ProposalError;
+use crate::proposal_file::Proposals;
+
+/// zlib cannot expand data more than this.
+const MOST_EXPANSION: u64 = 1_032;
+/// Cells within cells, at most.
+const MAX_DEPTH: usize = 8;
+
+const COMPRESSED: u32 = 15;
+const MATRIX: u32 = 14;
+
+/// A value of a file.
+#[derive(Debug, Clone, PartialEq)]
+enum Array {
+    /// Rows and columns, column by column.
+    Numbers {
+        num_rows: usize,
+        values: Vec<f64>,
+    },
+    Text(String),
+    Cells(Vec<Array>),
+    /// Of a class that is not needed.
+    Other,
+}
+
+pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
+    let io = |source| ProposalError::Io { action: "read", path: path.to_path_buf(), source };
+    let bytes = std::fs::read(path).map_err(io)?;
+    from_bytes(&bytes).map_err(|reason| ProposalError::Malformed { path: path.to_path_buf(), reason })
+}
+
+/// Boxes by image, from the cells `boxes` (rows `y1 x1 y2 x2`, counted from 1) and `images` (names).
+fn from_bytes(bytes: &[u8]) -> Result<Proposals, String> {
+    let variables = variables(bytes)?;
+    let cells = |name: &str| match variables.iter().find(|(found, _)| found == name) {
+        Some((_, Array::Cells(cells))) => Ok(cells),
+        Some(_) => Err(format!("its variable '{name}' is no cell array")),
+        None => {
+            let known: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+            Err(format!("it has no variable '{name}', only: {}", known.join(", ")))
+        }
+    };
+    let (boxes, images) = (cells("boxes")?, cells("images")?);
+    if boxes.len() != images.len() {
+        return Err(format!("it has boxes of {} images, and names of {}", boxes.len(), images.len()));
+    }
+    let mut proposals = Proposals::new();
+    for (index, (boxes, image)) in boxes.iter().zip(images).enumerate() {
+        let Array::Text(name) = image else { return Err(format!("name {index} is no text")) };
+        let Array::Numbers { num_rows, values } = boxes else {
+            return Err(format!("the boxes of '{name}' are no numbers"));
+        };
+        if values.len() != num_rows * 4 {
+            return Err(format!("the boxes of '{name}' have no four columns"));
+        }
+        let of_row = |row: usize| {
+            let side = |column: usize| (values[column * num_rows + row] - 1.0) as f32;
+            let bounds = BoundingBox { y_min: side(0), x_min: side(1), y_max: side(2), x_max: side(3) };
+            let BoundingBox { x_min, y_min, x_max, y_max } = bounds;
+            let is_sound = [x_min, y_min, x_max, y_max].iter().all(|side| side.is_finite());
+            if is_sound && x_max >= x_min && y_max >= y_min {
+                Ok(bounds)
+            } else {
+                Err(format!("box {row} of '{name}' is turned inside out or no number"))
+            }
+        };
+        proposals.insert(name.clone(), (0..*num_rows).map(of_row).collect::<Result<_, _>>()?);
+    }
+    Ok(proposals)
+}
+
+/// The variables of a file with their names.
+fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
+    if bytes.starts_with(b"MATLAB 7.3") || bytes.starts_with(b"\x89HDF") {
+        return Err("it has version 7.3 of the format: save it with -v7".to_string());
+    }
+    let is_big = match bytes.get(126..128) {
+        Some(b"IM") => false,
+        Some(b"MI") => true,
+        _ => return Err("it is no MATLAB file of version 5 to 7".to_string()),
+    };
+    let mut cursor = Cursor { bytes: &bytes[128..], is_big };
+    let mut variables = Vec::new();
+    while !cursor.bytes.is_empty() {
+        let (kind, data) = cursor.element()?;
+        match kind {
+            COMPRESSED => {
+                let mut inner = Vec::new();
+                let most = (data.len() as u64).saturating_mul(MOST_EXPANSION);
+                let decoder = ZlibDecoder::new(data).take(most);
+                let mut decoder = decoder;
+                decoder.read_to_end(&mut inner).map_err(|error| format!("a variable is damaged: {error}"))?;
+                let mut inner = Cursor { bytes: &inner, is_big };
+                if let (MATRIX, data) = inner.element()? {
+                    variables.push(Cursor { bytes: data, is_big }.matrix(0)?);
+                }
+            }
+            MATRIX => variables.push(Cursor { bytes: data, is_big }.matrix(0)?),
+            _ => {}
+        }
+    }
+    Ok(variables)
+}
+
+/// Elements one after another.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    is_big: bool,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.bytes.split_at_checked(len).ok_or("it ends too early")?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn word(&mut self) -> Result<u32, String> {
+        let bytes = self.take(4)?;
+        let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        Ok(if self.is_big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    /// Type and data of the next element; its padding to 8 bytes is passed over.
+    fn element(&mut self) -> Result<(u32, &'a [u8]), String> {
+        let first = self.word()?;
+        // Up to four bytes fit into the head of an element, with their number in its upper half.
+        if first >> 16 != 0 {
+            let data = self.take(4)?;
+            let len = (first >> 16) as usize;
+            return Ok((first & 0xFFFF, data.get(..len).ok_or("a small element is too long")?));
+        }
+        let len = self.word()? as usize;
+        let data = self.take(len)?;
+        if first != COMPRESSED {
+            let padding = len.next_multiple_of(8) - len;
+            // The last element of a file may go without.
+            self.take(padding.min(self.bytes.len()))?;
+        }
+        Ok((first, data))
+    }
+
+    /// The name and value of the array that these bytes are the data of.
+    fn matrix(mut self, depth: usize) -> Result<(String, Array), String> {
+        if self.bytes.is_empty() {
+            return Ok((String::new(), Array::Numbers { num_rows: 0, values: Vec::new() }));
+        }
+        if depth > MAX_DEPTH {
+            return Err("its cells are nested too deeply".to_string());
+        }
+        let (kind, flags) = self.element()?;
+        let class = numbers(kind, flags, self.is_big)?.first().copied().unwrap_or(0.0) as u32 & 0xFF;
+        let (kind, data) = self.element()?;
+        let dimensions = numbers(kind, data, self.is_big)?;
+        let (kind, data) = self.element()?;
+        let name = text(kind, data, self.is_big)?;
+        let array = match class {
+            1 => {
+                let num_cells = dimensions.iter().product::<f64>();
+                let mut cells = Vec::new();
+                // The bytes bound how many there are; the header may say anything.
+                while !self.bytes.is_empty() && (cells.len() as f64) < num_cells {
+                    let (kind, data) = self.element()?;
+                    if kind != MATRIX {
+                        return Err(format!("a cell of '{name}' is no array"));
+                    }
+                    cells.push(Cursor { bytes: data, is_big: self.is_big }.matrix(depth + 1)?.1);
+                }
+                Array::Cells(cells)
+            }
+            4 => {
+                let (kind, data) = self.element()?;
+                Array::Text(text(kind, data, self.is_big)?)
+            }
+            6..=15 => {
+                let (kind, data) = self.element()?;
+                let values = numbers(kind, data, self.is_big)?;
+                let num_rows = dimensions.first().copied().unwrap_or(0.0);
+                if dimensions.iter().product::<f64>() != values.len() as f64 {
+                    return Err(format!("'{name}' does not have as many values as its size says"));
+                }
+                Array::Numbers { num_rows: num_rows as usize, values }
+            }
+            _ => Array::Other,
+        };
+        Ok((name, array))
+    }
+}
+
+/// The numbers of an element of any numeric type, which need not be that of its array.
+fn numbers(kind: u32, data: &[u8], is_big: bool) -> Result<Vec<f64>, String> {
+    fn read<const N: usize>(data: &[u8], is_big: bool, value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+        let ordered = |bytes: &[u8; N]| {
+            let mut bytes = *bytes;
+            if is_big {
+                bytes.reverse();
+            }
+            value(bytes)
+        };
+        data.as_chunks::<N>().0.iter().map(ordered).collect()
+    }
+    Ok(match kind {
+        1 => read(data, is_big, |bytes| f64::from(i8::from_le_bytes(bytes))),
+        2 | 16 => read(data, is_big, |[byte]| f64::from(byte)),
+        3 => read(data, is_big, |bytes| f64::from(i16::from_le_bytes(bytes))),
+        4 | 17 => read(data, is_big, |bytes| f64::from(u16::from_le_bytes(bytes))),
+        5 => read(data, is_big, |bytes| f64::from(i32::from_le_bytes(bytes))),
+        6 => read(data, is_big, |bytes| f64::from(u32::from_le_bytes(bytes))),
+        7 => read(data, is_big, |bytes| f64::from(f32::from_le_bytes(bytes))),
+        9 => read(data, is_big, f64::from_le_bytes),
+        12 => read(data, is_big, |bytes| i64::from_le_bytes(bytes) as f64),
+        13 => read(data, is_big, |bytes| u64::from_le_bytes(bytes) as f64),
+        _ => return Err(format!("an element has the unknown type {kind}")),
+    })
+}
+
+/// The characters of an element of 8 or 16 bits.
+fn text(kind: u32, data: &[u8], is_big: bool) -> Result<String, String> {
+    match kind {
+        1 | 2 | 16 => Ok(String::from_utf8_lossy(data).into_owned()),
+        _ => {
+            let codes = numbers(kind, data, is_big)?.into_iter().map(|code| code as u16);
+            Ok(String::from_utf16_lossy(&codes.collect::<Vec<u16>>()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// Written by `tests/python/make_proposals.py`.
+    const FILES: [&[u8]; 2] =
+        [include_bytes!("../tests/data/compressed.mat"), include_bytes!("../tests/data/plain.mat")];
+
+    fn bounds(x_min: f32, y_min: f32, x_max: f32, y_max: f32) -> BoundingBox {
+        BoundingBox { x_min, y_min, x_max, y_max }
+    }
+
+    #[test]
+    fn files_of_scipy_are_read() {
+        let expected = Proposals::from([
+            ("000001".to_string(), vec![bounds(0.0, 9.0, 99.0, 59.0), bounds(4.0, 0.0, 199.0, 299.0)]),
+            ("image_2".to_string(), vec![bounds(1.0, 2.0, 3.0, 4.0)]),
+            ("nothing".to_string(), vec![]),
+        ]);
+        for file in FILES {
+            assert_eq!(from_bytes(file).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn both_byte_orders_are_read() {
+        for is_big in [false, true] {
+            let mut file = vec![b' '; 124];
+            file.extend(if is_big { [1, 0, b'M', b'I'] } else { [0, 1, b'I', b'M'] });
+            file.extend(element(is_big, MATRIX, &cell(is_big, "boxes", &box_of(is_big, [1., 2., 3., 4.]))));
+            file.extend(element(is_big, MATRIX, &cell(is_big, "images", &name_of(is_big, "ab"))));
+            let expected = Proposals::from([("ab".to_string(), vec![bounds(1.0, 0.0, 3.0, 2.0)])]);
+            assert_eq!(from_bytes(&file).unwrap(), expected);
+        }
+    }
+
+    fn word(is_big: bool, value: u32) -> [u8; 4] {
+        if is_big { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+
+    fn element(is_big: bool, kind: u32, data: &[u8]) -> Vec<u8> {
+        let mut bytes = [word(is_big, kind), word(is_big, data.len() as u32)].concat();
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    fn head(is_big: bool, class: u32, size: [u32; 2], name: &str) -> Vec<u8> {
+        let flags = [word(is_big, class), word(is_big, 0)].concat();
+        let size = size.map(|side| word(is_big, side)).concat();
+        [element(is_big, 6, &flags), element(is_big, 5, &size), element(is_big, 1, name.as_bytes())].concat()
+    }
+
+    fn box_of(is_big: bool, sides: [f64; 4]) -> Vec<u8> {
+        let sides = sides.map(|side| if is_big { side.to_be_bytes() } else { side.to_le_bytes() });
+        [head(is_big, 6, [1, 4], ""), element(is_big, 9, &sides.concat())].concat()
+    }
+
+    fn name_of(is_big: bool, name: &str) -> Vec<u8> {
+        let codes: Vec<u8> = name
+            .encode_utf16()
+            .flat_map(|code| if is_big { code.to_be_bytes() } else { code.to_le_bytes() })
+            .collect();
+        [head(is_big, 4, [1, name.len() as u32], ""), element(is_big, 4, &codes)].concat()
+    }
+
+    fn cell(is_big: bool, name: &str, content: &[u8]) -> Vec<u8> {
+        [head(is_big, 1, [1, 1], name), element(is_big, MATRIX, content)].concat()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(from_bytes(b"MATLAB 7.3 MAT-file").unwrap_err().contains("-v7"));
+        assert!(from_bytes(b"nothing").unwrap_err().contains("no MATLAB file"));
+        let mut file = vec![b' '; 124];
+        file.extend([0, 1, b'I', b'M']);
+        assert!(from_bytes(&file).unwrap_err().contains("no variable 'boxes'"));
+        file.extend(element(false, MATRIX, &cell(false, "boxes", &box_of(false, [5., 2., 3., 4.]))));
+        assert!(from_bytes(&file).unwrap_err().contains("no variable 'images', only: boxes"));
+        file.extend(element(false, MATRIX, &cell(false, "images", &name_of(false, "ab"))));
+        assert!(from_bytes(&file).unwrap_err().contains("box 0 of 'ab' is turned inside out"));
+    }
+
+    #[test]
+    fn damaged_files_are_values_or_errors() {
+        let mut generator = ChaCha8Rng::seed_from_u64(8);
+        let mut num_refused = 0;
+        for case in 0..4_000 {
+            let mut bytes = FILES[case % 2].to_vec();
+            for _ in 0..generator.random_range(1..6) {
+                let place = generator.random_range(0..bytes.len());
+                bytes[place] = generator.random();
+            }
+            if generator.random() {
+                bytes.truncate(generator.random_range(0..bytes.len()));
+            }
+            num_refused += usize::from(from_bytes(&bytes).is_err());
+        }
+        assert!(num_refused > 1_000, "{num_refused}");
+    }
+}
