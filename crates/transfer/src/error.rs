@@ -6,6 +6,7 @@ use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_models::ModelError;
+use deepcluster_proposals::ProposalError;
 use deepcluster_trainer::TrainerError;
 
 /// Why a protocol cannot be carried out.
@@ -56,6 +57,12 @@ pub enum TransferError {
         /// What differs.
         what: &'static str,
     },
+    /// An image of a data set has no boxes to look at.
+    #[error("there are no proposals for the image '{image}'")]
+    NoProposals {
+        /// Its name without extension.
+        image: String,
+    },
     /// The loss of a task is no longer a number.
     #[error("the loss was no finite number in step {step}: choose a learning rate below {learning_rate}")]
     Diverged {
@@ -102,6 +109,9 @@ pub enum TransferError {
     /// The network cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Proposals cannot be found, read or written.
+    #[error(transparent)]
+    Proposals(#[from] ProposalError),
     /// A search failed.
     #[error(transparent)]
     Clustering(#[from] ClusteringError),

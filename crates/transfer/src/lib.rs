@@ -9,6 +9,7 @@
 //! table.
 
 mod cluster_report;
+mod detection;
 mod error;
 mod fine_tuning;
 mod knn_of_layers;
@@ -21,6 +22,10 @@ mod voc_classification;
 mod voc_dataset;
 
 pub use cluster_report::{ClassInClusters, ClusterReport, cluster_report};
+pub use detection::{
+    DetectionConfig, DetectionResult, ProposalQuality, detect_voc, find_proposals, non_maximum_suppression,
+    overlap_matrix,
+};
 pub use error::TransferError;
 pub use fine_tuning::{FineTunedLayers, LossPoint, TaskSgd};
 pub use knn_of_layers::{LayerKnn, knn_of_layers};

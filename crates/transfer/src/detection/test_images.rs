@@ -1,0 +1,134 @@
+//! What the detector finds in the test images, and how much of it is right.
+
+use burn::tensor::{Device, Tensor, activation};
+use deepcluster_evaluation::{BoundingBox, Detection, GroundTruth, detection_curve};
+use deepcluster_models::{ConvNet, DropoutMasks};
+use deepcluster_proposals::Proposals;
+use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+
+use super::DetectionConfig;
+use super::boxes::{clip, decode, non_maximum_suppression};
+use super::detector::{Detector, DetectorImage};
+use crate::error::TransferError;
+use crate::voc_classification::{ClassAveragePrecision, MeanAveragePrecision};
+use crate::voc_dataset::VocDataset;
+
+/// Regions that pass through the fully connected layers together.
+const REGION_BATCH: usize = 256;
+/// Overlap from which an object counts as found.
+const MIN_OVERLAP: f32 = 0.5;
+
+pub(super) struct Tested {
+    pub(super) average_precision: MeanAveragePrecision,
+    pub(super) num_images: usize,
+    pub(super) num_detections: usize,
+}
+
+/// A detection of a class, counted from 0.
+struct Found {
+    class: usize,
+    bounds: BoundingBox,
+    score: f32,
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is a thing of its own")]
+pub(super) fn test(
+    detector: &Detector,
+    frozen: Option<&ConvNet>,
+    settings: &TrainConfig,
+    device: &Device,
+    data: &VocDataset,
+    proposals: &Proposals,
+    config: &DetectionConfig,
+    observer: &mut dyn TrainObserver,
+) -> Result<Tested, TransferError> {
+    let num_classes = data.class_names.len();
+    let total = data.test.names.len();
+    observer.event(&TrainEvent::PhaseStarted { phase: Phase::Testing, epoch: 0, num_epochs: 0, total });
+    let mut detections: Vec<Vec<Detection>> = vec![Vec::new(); num_classes];
+    let mut objects: Vec<Vec<GroundTruth>> = vec![Vec::new(); num_classes];
+    let (mut num_images, mut num_detections) = (0, 0);
+    for (image, name) in data.test.names.iter().enumerate() {
+        if observer.should_stop() {
+            return Err(TransferError::Stopped);
+        }
+        let path = data.test.images.path(image);
+        match DetectorImage::read(&path, config, false, settings.normalization(), device) {
+            Err(error) => log::warn!("left out: {error}"),
+            Ok(input) => {
+                num_images += 1;
+                for object in &data.test.objects[image] {
+                    let (bounds, is_difficult) = (object.bounds, object.is_difficult);
+                    objects[object.class].push(GroundTruth { image, bounds, is_difficult });
+                }
+                let boxes = &proposals[name];
+                let boxes = &boxes[..boxes.len().min(config.max_proposals)];
+                for Found { class, bounds, score } in
+                    detect(detector, frozen, input, boxes, num_classes, config)?
+                {
+                    detections[class].push(Detection { image, bounds, score });
+                    num_detections += 1;
+                }
+            }
+        }
+        observer.event(&TrainEvent::Progress { done: image + 1, loss: None });
+    }
+    let of_class = |(class, name): (usize, &String)| {
+        let num_positives = objects[class].iter().filter(|object| !object.is_difficult).count();
+        let curve = detection_curve(&detections[class], &objects[class], MIN_OVERLAP);
+        ClassAveragePrecision::new(name, num_positives, curve)
+    };
+    let classes = data.class_names.iter().enumerate().map(of_class).collect::<Result<_, _>>()?;
+    Ok(Tested { average_precision: MeanAveragePrecision::new(classes), num_images, num_detections })
+}
+
+/// The best detections of an image, after suppression within each class.
+fn detect(
+    detector: &Detector,
+    frozen: Option<&ConvNet>,
+    image: DetectorImage,
+    boxes: &[BoundingBox],
+    num_classes: usize,
+    config: &DetectionConfig,
+) -> Result<Vec<Found>, TransferError> {
+    let (width, height, scale) = (image.width, image.height, image.scale);
+    let maps = frozen.unwrap_or(&detector.network).forward_maps(image.pixels);
+    let mut of_class: Vec<Vec<(f32, BoundingBox)>> = vec![Vec::new(); num_classes];
+    for boxes in boxes.chunks(REGION_BATCH) {
+        let pooled = detector.pool(maps.clone(), boxes, scale);
+        let (scores, transforms) = detector.forward(pooled, &DropoutMasks::off());
+        let (scores, transforms) = (host(activation::softmax(scores, 1))?, host(transforms)?);
+        let scores = scores.chunks_exact(num_classes + 1);
+        let transforms = transforms.chunks_exact(4 * (num_classes + 1));
+        for ((bounds, scores), transforms) in boxes.iter().zip(scores).zip(transforms) {
+            for (class, found) in of_class.iter_mut().enumerate() {
+                let score = scores[class + 1];
+                if score > config.min_score {
+                    let start = 4 * (class + 1);
+                    let transform = std::array::from_fn(|index| transforms[start + index]);
+                    found.push((score, clip(decode(bounds, transform), width, height)));
+                }
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for (class, mut found) in of_class.into_iter().enumerate() {
+        found.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let bounds: Vec<BoundingBox> = found.iter().map(|(_, bounds)| *bounds).collect();
+        let kept = non_maximum_suppression(&bounds, config.suppression_overlap);
+        all.extend(kept.into_iter().map(|index| Found {
+            class,
+            bounds: bounds[index],
+            score: found[index].0,
+        }));
+    }
+    all.sort_by(|a, b| b.score.total_cmp(&a.score));
+    all.truncate(config.max_detections);
+    Ok(all)
+}
+
+fn host(tensor: Tensor<2>) -> Result<Vec<f32>, TransferError> {
+    let data =
+        tensor.try_into_data().map_err(|error| TransferError::device("while detecting objects", error))?;
+    data.try_to_vec().map_err(|error| TransferError::device("while detecting objects", format!("{error:?}")))
+}

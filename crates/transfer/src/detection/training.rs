@@ -1,0 +1,114 @@
+//! Training of the detector.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+use deepcluster_evaluation::BoundingBox;
+use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
+use deepcluster_proposals::Proposals;
+use deepcluster_trainer::{TrainConfig, TrainObserver};
+use rand::RngExt;
+
+use super::DetectionConfig;
+use super::boxes::mirrored;
+use super::detector::{Detector, DetectorImage};
+use super::region_sampling::sample_regions;
+use super::region_targets::detection_loss;
+use crate::error::TransferError;
+use crate::fine_tuning::{
+    LossPoint, TaskIdentity, Trunk, fine_tune, fingerprint, shuffled_steps, step_generator, trunk_maps,
+};
+use crate::voc_dataset::{VocBox, VocDataset};
+
+/// The detector, the convolutions where they do not learn, and the losses on the way.
+#[allow(clippy::too_many_arguments, reason = "each is a thing of its own")]
+pub(super) fn train(
+    network: &ConvNet,
+    settings: &TrainConfig,
+    device: &Device,
+    data: &VocDataset,
+    proposals: &Proposals,
+    config: &DetectionConfig,
+    state: Option<&Path>,
+    observer: &mut dyn TrainObserver,
+) -> Result<(Detector, Option<ConvNet>, Vec<LossPoint>), TransferError> {
+    let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
+    let tracking = device.clone().autodiff();
+    let detector = Detector::new(learning, data.class_names.len(), config.seed, &tracking);
+    let identity = TaskIdentity {
+        settings: settings_text(config),
+        fingerprint: fingerprint(&export_weights(network)?, names(data, proposals).iter().map(Vec::as_slice)),
+    };
+    let normalization = settings.normalization();
+    let steps = std::cell::RefCell::new(None);
+    let plan_from = |first: usize| {
+        *steps.borrow_mut() = Some(shuffled_steps(data.train.names.len(), &config.sgd, config.seed, first));
+        Ok(())
+    };
+    let loss_of = |detector: &Detector, step: usize| {
+        let images = steps.borrow_mut().as_mut().and_then(Iterator::next).unwrap_or_default();
+        let mut generator = step_generator(config.seed, step);
+        let (mut pooled, mut sampled) = (Vec::new(), Vec::new());
+        for index in images {
+            let mirror = generator.random::<bool>();
+            let path = data.train.images.path(index);
+            let image = match DetectorImage::read(&path, config, mirror, normalization, device) {
+                Ok(image) => image,
+                Err(error) => {
+                    log::warn!("left out: {error}");
+                    continue;
+                }
+            };
+            let place = |bounds: &BoundingBox| if mirror { mirrored(bounds, image.width) } else { *bounds };
+            let objects: Vec<VocBox> = data.train.objects[index]
+                .iter()
+                .map(|object| VocBox { bounds: place(&object.bounds), ..*object })
+                .collect();
+            let found = &proposals[&data.train.names[index]];
+            let boxes: Vec<BoundingBox> = found.iter().take(config.max_proposals).map(place).collect();
+            let regions = sample_regions(&boxes, &objects, config, &mut generator);
+            if regions.is_empty() {
+                continue;
+            }
+            let maps = trunk_maps(&detector.network, frozen.as_ref(), image.pixels, |network, images| {
+                network.forward_maps(images)
+            });
+            let bounds: Vec<BoundingBox> = regions.iter().map(|region| region.bounds).collect();
+            pooled.push(detector.pool(maps, &bounds, image.scale));
+            sampled.extend(regions);
+        }
+        if sampled.is_empty() {
+            return Ok(None);
+        }
+        let dropout = DropoutMasks::from_seed(generator.random());
+        let (scores, transforms) = detector.forward(Tensor::cat(pooled, 0), &dropout);
+        Ok(Some(detection_loss(scores, transforms, &sampled)))
+    };
+    let (detector, losses) =
+        fine_tune(detector, &config.sgd, &identity, &tracking, state, observer, plan_from, loss_of)?;
+    Ok((detector, frozen, losses))
+}
+
+/// Everything that a state must share, as text; more steps may be asked for later, and tests may differ.
+fn settings_text(config: &DetectionConfig) -> String {
+    let mut config = config.clone();
+    let default = DetectionConfig::default();
+    config.sgd.num_steps = 0;
+    config.min_score = default.min_score;
+    config.suppression_overlap = default.suppression_overlap;
+    config.max_detections = default.max_detections;
+    format!("{config:?}")
+}
+
+/// What tells the training data from other data.
+fn names(data: &VocDataset, proposals: &Proposals) -> Vec<Vec<u8>> {
+    let image = |name: &String| {
+        let count = proposals[name].len();
+        format!("{name} {count} {:?}", proposals[name].first()).into_bytes()
+    };
+    data.class_names
+        .iter()
+        .map(|name| name.clone().into_bytes())
+        .chain(data.train.names.iter().map(image))
+        .collect()
+}
