@@ -171,6 +171,127 @@ pub(crate) enum Eval {
     Knn(EvalKnn),
     /// The clusters of a finished run against the labels of its images, or of another folder.
     Clusters(EvalClusters),
+    /// Which classes an image of PASCAL VOC shows, by the fine-tuned network or by linear machines on frozen layers.
+    VocClassify(EvalVocClassify),
+    /// Where the objects of PASCAL VOC are, by Fast R-CNN on the network.
+    VocDetect(EvalVocDetect),
+    /// The class of every pixel of PASCAL VOC, by a fully convolutional network.
+    VocSegment(EvalVocSegment),
+}
+
+/// A run and a data set in the layout of PASCAL VOC.
+#[derive(Debug, Args)]
+pub(crate) struct VocData {
+    /// Folder of a run, finished or not.
+    pub(crate) run: PathBuf,
+    /// Data set, such as VOCdevkit/VOC2007.
+    #[arg(long)]
+    pub(crate) voc: PathBuf,
+    /// List of the training images.
+    #[arg(long, default_value = "trainval")]
+    pub(crate) train_set: String,
+    /// List of the test images.
+    #[arg(long, default_value = "test")]
+    pub(crate) test_set: String,
+    /// Measure the untrained network too.
+    #[arg(long)]
+    pub(crate) baseline: bool,
+    /// Folder for results.json and results.md, and for what a stopped task needs to go on [default: RUN/eval/PROTOCOL]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+/// How a network is fine-tuned to a task.
+#[derive(Debug, Args)]
+pub(crate) struct FineTuning {
+    /// What learns [default: fc6-8 to classify, all else]
+    #[arg(long, value_enum)]
+    pub(crate) layers: Option<TunedLayers>,
+    /// Steps [default: 80000 to classify, 40000 to detect, 13000 to segment]
+    #[arg(long)]
+    pub(crate) steps: Option<usize>,
+    /// Images per step [default: 16 to classify, 2 to detect, 20 to segment]
+    #[arg(long)]
+    pub(crate) batch_size: Option<usize>,
+    /// First step size of SGD [default: 0.003 to classify, 0.001 else]
+    #[arg(long)]
+    pub(crate) learning_rate: Option<f64>,
+    /// Steps after which the step size falls [default: 5000 to classify (to a half), 30000 to detect, 10000 to segment (to a tenth)]
+    #[arg(long)]
+    pub(crate) decay_steps: Option<usize>,
+    /// The one seed of new layers, order and crops.
+    #[arg(long, default_value_t = 31)]
+    pub(crate) seed: u64,
+}
+
+/// Which layers learn a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TunedLayers {
+    /// The fully connected ones, drawn anew, on frozen convolutions.
+    #[value(name = "fc6-8")]
+    FullyConnected,
+    /// All.
+    All,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalVocClassify {
+    #[command(flatten)]
+    pub(crate) data: VocData,
+    #[command(flatten)]
+    pub(crate) tuning: FineTuning,
+    /// Let scales and shifts of batch norm learn too.
+    #[arg(long)]
+    pub(crate) train_batch_norm: bool,
+    /// Judge a test image by corners, centre and mirrors, not by ten random squares.
+    #[arg(long)]
+    pub(crate) ten_crops: bool,
+    /// Train linear support vector machines on frozen layers instead.
+    #[arg(long)]
+    pub(crate) svm: bool,
+    /// Layers for --svm, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', requires = "svm")]
+    pub(crate) svm_layers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalVocDetect {
+    #[command(flatten)]
+    pub(crate) data: VocData,
+    #[command(flatten)]
+    pub(crate) tuning: FineTuning,
+    /// File of proposals, .mat or .csv [default: selective search, kept in the folder of the results]
+    #[arg(long)]
+    pub(crate) proposals: Option<PathBuf>,
+    /// Proposals of an image that are looked at.
+    #[arg(long, default_value_t = 2000)]
+    pub(crate) max_proposals: usize,
+    /// What the shorter side of an image is resized to, in pixels.
+    #[arg(long, default_value_t = 600)]
+    pub(crate) short_side: u32,
+    /// The most pixels of the longer side after that.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) long_side: u32,
+    /// Regions of an image in a step.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) regions: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalVocSegment {
+    #[command(flatten)]
+    pub(crate) data: VocData,
+    #[command(flatten)]
+    pub(crate) tuning: FineTuning,
+    /// Value of pixels in masks that do not count.
+    #[arg(long, default_value_t = 255)]
+    pub(crate) void: u8,
+    /// What the longer side of an image is resized to where it is longer, in pixels.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) long_side: u32,
 }
 
 /// A run and the images to measure it on.

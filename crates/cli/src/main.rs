@@ -11,6 +11,7 @@ use clap::Parser;
 use deepcluster::Error;
 use deepcluster::clustering::ClusteringError;
 use deepcluster::models::ModelError;
+use deepcluster::proposals::ProposalError;
 use deepcluster::transfer::TransferError;
 
 use crate::arguments::{Arguments, Command};
@@ -57,6 +58,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | TransferError::NoLabels { .. }
             | TransferError::UnknownClass { .. }
             | TransferError::UnknownLayer { .. }
+            | TransferError::NoProposals { .. }
+            | TransferError::Proposals(
+                ProposalError::InvalidConfig { .. } | ProposalError::UnknownFormat { .. },
+            )
+            | TransferError::UnknownMaskValue { .. }
             | TransferError::OtherTask { .. },
         ) => return USAGE,
         Some(TransferError::Trainer(error)) => Some(error),

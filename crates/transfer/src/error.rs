@@ -63,6 +63,32 @@ pub enum TransferError {
         /// Its name without extension.
         image: String,
     },
+    /// A mask has another size than its image.
+    #[error(
+        "the mask of '{image}' has {} x {} pixels, the image {} x {}",
+        mask_size.0, mask_size.1, image_size.0, image_size.1
+    )]
+    MaskMismatch {
+        /// Name of the image without extension.
+        image: String,
+        /// Width and height of the image.
+        image_size: (u32, u32),
+        /// Width and height of the mask.
+        mask_size: (u32, u32),
+    },
+    /// A mask has a value that is no class.
+    #[error(
+        "the mask of '{image}' has the value {value}, but there are {num_classes} classes: name them in classes.txt, or \
+         name the value that does not count"
+    )]
+    UnknownMaskValue {
+        /// Name of the image without extension.
+        image: String,
+        /// The value.
+        value: u8,
+        /// Classes that have a name.
+        num_classes: usize,
+    },
     /// The loss of a task is no longer a number.
     #[error("the loss was no finite number in step {step}: choose a learning rate below {learning_rate}")]
     Diverged {

@@ -4,6 +4,10 @@ mod clusters;
 mod knn;
 mod linear;
 mod results;
+mod voc_classify;
+mod voc_detect;
+mod voc_segment;
+mod voc_subject;
 
 use crate::arguments::{Eval, Output};
 
@@ -12,5 +16,8 @@ pub(crate) fn run(command: Eval, output: Output) -> anyhow::Result<()> {
         Eval::Linear(command) => linear::run(command, output),
         Eval::Knn(command) => knn::run(command, output),
         Eval::Clusters(command) => clusters::run(command, output),
+        Eval::VocClassify(command) => voc_classify::run(command, output),
+        Eval::VocDetect(command) => voc_detect::run(command, output),
+        Eval::VocSegment(command) => voc_segment::run(command, output),
     }
 }

@@ -1,0 +1,73 @@
+//! `deepcluster eval voc-segment`
+
+use deepcluster::transfer::{SegmentationConfig, SegmentationDataset, SegmentationResult, segment_voc};
+use serde_json::json;
+
+use super::results::{percent, publish, table};
+use super::voc_subject::VocSubject;
+use crate::arguments::{EvalVocSegment, Output};
+use crate::interrupt::stop_flag;
+use crate::progress::Progress;
+
+pub(crate) fn run(command: EvalVocSegment, output: Output) -> anyhow::Result<()> {
+    let subject = VocSubject::load(&command.data, "voc-segment")?;
+    let (root, train_set, test_set) = (&command.data.voc, &command.data.train_set, &command.data.test_set);
+    let data = SegmentationDataset::open(root, train_set, test_set, command.void)?;
+    let mut config = SegmentationConfig { long_side: command.long_side, ..SegmentationConfig::default() };
+    command.tuning.apply(&mut config.layers, &mut config.sgd, &mut config.seed);
+    let mut progress = Progress::new(output, stop_flag()?);
+    let mut of_networks: Vec<(&str, SegmentationResult)> = Vec::new();
+    for (name, network) in &subject.networks {
+        progress.say(&format!("fine-tuning {} of the {name} network", config.layers.name()));
+        let (settings, state) = (network.config(), subject.state(name));
+        let found = segment_voc(
+            network.network(),
+            settings,
+            &subject.device,
+            &data,
+            &config,
+            Some(&state),
+            &mut progress,
+        )?;
+        of_networks.push((name, found));
+    }
+    progress.clear();
+    let results = json!({
+        "protocol": "voc-segment",
+        "run": command.data.run.to_string_lossy(),
+        "voc": root.to_string_lossy(),
+        "train_set": train_set,
+        "test_set": test_set,
+        "void": command.void,
+        "config": config,
+        "networks": of_networks
+            .iter()
+            .map(|(name, result)| json!({"network": name, "result": result}))
+            .collect::<Vec<_>>(),
+    });
+    publish(&subject.folder, &results, &as_table(&of_networks), output, &progress)?;
+    subject.remove_states()
+}
+
+/// A row for each class and measure, a column for each network.
+fn as_table(of_networks: &[(&str, SegmentationResult)]) -> String {
+    let header = std::iter::once("intersection over union".to_string())
+        .chain(of_networks.iter().map(|(name, _)| name.to_string()));
+    let Some((_, first)) = of_networks.first() else { return String::new() };
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (index, (class, _)) in first.classes.iter().enumerate() {
+        let cells =
+            of_networks.iter().map(|(_, result)| result.classes[index].1.map_or("-".to_string(), percent));
+        rows.push(std::iter::once(class.clone()).chain(cells).collect());
+    }
+    let measures: [(&str, fn(&SegmentationResult) -> f64); 3] = [
+        ("mean", |result| result.mean_overlap),
+        ("mean of the most frequent class everywhere", |result| result.majority_overlap),
+        ("pixels that are right", |result| result.pixel_accuracy),
+    ];
+    for (name, value) in measures {
+        let cells = of_networks.iter().map(|(_, result)| percent(value(result)));
+        rows.push(std::iter::once(name.to_string()).chain(cells).collect());
+    }
+    table(&header.collect::<Vec<String>>(), &rows)
+}

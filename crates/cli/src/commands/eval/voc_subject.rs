@@ -1,0 +1,94 @@
+//! What the protocols on PASCAL VOC have in common.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use deepcluster::burn::tensor::Device;
+use deepcluster::models::ConvNet;
+use deepcluster::trainer::{RunDirectory, TrainedNetwork, parse_device};
+use deepcluster::transfer::{FineTunedLayers, MeanAveragePrecision, TaskSgd};
+
+use super::results::{folder_of, percent, table};
+use crate::arguments::{FineTuning, TunedLayers, VocData};
+
+/// The networks to measure, with their names, and where results go.
+pub(super) struct VocSubject {
+    pub(super) networks: Vec<(&'static str, TrainedNetwork<ConvNet>)>,
+    pub(super) device: Device,
+    pub(super) folder: PathBuf,
+}
+
+impl VocSubject {
+    pub(super) fn load(options: &VocData, protocol: &str) -> anyhow::Result<Self> {
+        let device = parse_device(&options.device)?;
+        let trained = TrainedNetwork::load(&RunDirectory::open(&options.run)?, &device)?;
+        let mut networks = Vec::new();
+        if options.baseline {
+            networks.push(("untrained", TrainedNetwork::untrained(trained.config().clone(), &device)?));
+        }
+        networks.push(("trained", trained));
+        let folder = folder_of(options.out.as_ref(), &options.run, protocol);
+        Ok(Self { networks, device, folder })
+    }
+
+    /// File of what a task on a network needs to go on.
+    pub(super) fn state(&self, network: &str) -> PathBuf {
+        self.folder.join(format!("{network}.safetensors"))
+    }
+
+    /// Removes the files of all tasks: they are needed no more, and would refuse other settings.
+    pub(super) fn remove_states(&self) -> anyhow::Result<()> {
+        for (name, _) in &self.networks {
+            let state = self.state(name);
+            std::fs::remove_file(&state).with_context(|| format!("cannot remove {}", state.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl FineTuning {
+    /// Puts what the user has chosen into the settings of a task.
+    pub(super) fn apply(&self, layers: &mut FineTunedLayers, sgd: &mut TaskSgd, seed: &mut u64) {
+        if let Some(chosen) = self.layers {
+            *layers = match chosen {
+                TunedLayers::FullyConnected => FineTunedLayers::FullyConnected,
+                TunedLayers::All => FineTunedLayers::All,
+            };
+        }
+        sgd.num_steps = self.steps.unwrap_or(sgd.num_steps);
+        sgd.batch_size = self.batch_size.unwrap_or(sgd.batch_size);
+        sgd.learning_rate = self.learning_rate.unwrap_or(sgd.learning_rate);
+        sgd.decay_steps = self.decay_steps.unwrap_or(sgd.decay_steps);
+        *seed = self.seed;
+    }
+}
+
+/// A row for each class and one for the mean, three columns for each network.
+pub(super) fn average_precision_table(of_networks: &[(String, &MeanAveragePrecision)]) -> String {
+    let mut header = vec!["class".to_string(), "to find".to_string()];
+    for (name, _) in of_networks {
+        for measure in ["11-point AP", "area AP", "AP of scikit-learn"] {
+            header.push(format!("{name}, {measure}"));
+        }
+    }
+    let shown = |value: Option<f64>| value.map_or("-".to_string(), percent);
+    let Some((_, first)) = of_networks.first() else { return String::new() };
+    let mut rows: Vec<Vec<String>> = (0..first.classes.len())
+        .map(|index| {
+            let class = &first.classes[index];
+            let mut row = vec![class.class.clone(), class.num_positives.to_string()];
+            for (_, mean) in of_networks {
+                let class = &mean.classes[index];
+                row.extend([class.eleven_point, class.area, class.step_area].map(shown));
+            }
+            row
+        })
+        .collect();
+    let total: usize = first.classes.iter().map(|class| class.num_positives).sum();
+    let mut mean_row = vec!["mean".to_string(), total.to_string()];
+    for (_, mean) in of_networks {
+        mean_row.extend([mean.eleven_point, mean.area, mean.step_area].map(percent));
+    }
+    rows.push(mean_row);
+    table(&header, &rows)
+}

@@ -1,0 +1,308 @@
+//! Segmentation by a fully convolutional network (Long, Shelhamer & Darrell, CVPR 2015) on a trained one (Caron et al.,
+//! section 4.4, table 2).
+
+mod dataset;
+mod segmenter;
+mod upsampling;
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use deepcluster_data::{
+    DEFAULT_MAX_PIXELS, LabelMap, Normalization, decode_image, normalized_image, resize_labels,
+};
+use deepcluster_evaluation::PixelConfusion;
+use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
+use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TransferError;
+use crate::fine_tuning::{
+    FineTunedLayers, LossPoint, TaskIdentity, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
+    step_generator,
+};
+use segmenter::Segmenter;
+
+pub use dataset::SegmentationDataset;
+
+/// How a network is fine-tuned to segmentation. Step sizes are those of the AlexNet of the fully convolutional networks:
+/// batches of 20, 0.001, momentum 0.9, weight decay 5e-4.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentationConfig {
+    /// What learns.
+    pub layers: FineTunedLayers,
+    /// 13,000 steps of 20 images, about 175 passes over the training images of VOC 2012.
+    pub sgd: TaskSgd,
+    /// What the longer side of an image is resized to where it is longer, in pixels, at least 32.
+    pub long_side: u32,
+    /// The one seed of layers, order and mirrors.
+    pub seed: u64,
+}
+
+impl Default for SegmentationConfig {
+    fn default() -> Self {
+        Self {
+            layers: FineTunedLayers::All,
+            sgd: TaskSgd {
+                num_steps: 13_000,
+                batch_size: 20,
+                learning_rate: 0.001,
+                decay_steps: 10_000,
+                decay_factor: 0.1,
+                momentum: 0.9,
+                weight_decay: 5e-4,
+                max_gradient_norm: None,
+            },
+            long_side: 500,
+            seed: 31,
+        }
+    }
+}
+
+impl SegmentationConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`TransferError::InvalidConfig`] with the first field that is out of range.
+    pub fn validate(&self) -> Result<(), TransferError> {
+        self.sgd.validate()?;
+        if !(32..=8192).contains(&self.long_side) {
+            return Err(TransferError::InvalidConfig {
+                field: "long_side",
+                value: self.long_side.to_string(),
+                allowed: "32 to 8192".to_string(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What the network reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentationResult {
+    /// Mean over the classes of intersection over union, the measure of VOC.
+    pub mean_overlap: f64,
+    /// What giving every pixel the most frequent class would reach.
+    pub majority_overlap: f64,
+    /// Share of the pixels that get their class.
+    pub pixel_accuracy: f64,
+    /// Every class, with its overlap; `None` where it occurs neither in truth nor in prediction.
+    pub classes: Vec<(String, Option<f64>)>,
+    /// Test images that can be read.
+    pub num_images: usize,
+    /// The course of the training: mean cross-entropy of a pixel, in nats.
+    pub losses: Vec<LossPoint>,
+}
+
+/// Fine-tunes `network`, which lies on `device` without autodiff, on the training images of `data` and measures it on the
+/// test images; void pixels do not count. `settings` are those of its run. With a `state` file a training that was
+/// stopped goes on.
+///
+/// # Errors
+/// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`, [`TransferError::Diverged`],
+/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be gone on from,
+/// [`TransferError::Device`], [`TransferError::Data`] and [`TransferError::MaskMismatch`] for a mask that cannot be used.
+pub fn segment_voc(
+    network: &ConvNet,
+    settings: &TrainConfig,
+    device: &Device,
+    data: &SegmentationDataset,
+    config: &SegmentationConfig,
+    state: Option<&Path>,
+    observer: &mut dyn TrainObserver,
+) -> Result<SegmentationResult, TransferError> {
+    config.validate()?;
+    let device = device.clone().without_autodiff();
+    let tracking = device.clone().autodiff();
+    let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
+    let segmenter = Segmenter::new(learning, data.class_names.len(), &tracking);
+    let names = data.class_names.iter().chain(&data.train).map(|name| name.as_bytes());
+    let identity = TaskIdentity {
+        settings: settings_text(config),
+        fingerprint: fingerprint(&export_weights(network)?, names),
+    };
+    let normalization = settings.normalization();
+    let steps = std::cell::RefCell::new(None);
+    let plan_from = |first: usize| {
+        *steps.borrow_mut() = Some(shuffled_steps(data.train.len(), &config.sgd, config.seed, first));
+        Ok(())
+    };
+    let loss_of = |segmenter: &Segmenter, step: usize| {
+        let images = steps.borrow_mut().as_mut().and_then(Iterator::next).unwrap_or_default();
+        let mut generator = step_generator(config.seed, step);
+        let mut losses = Vec::with_capacity(images.len());
+        for index in images {
+            let mirror = generator.random();
+            let Some(input) = Example::read(data, &data.train[index], config, mirror, normalization)? else {
+                continue;
+            };
+            let dropout = DropoutMasks::from_seed(generator.random());
+            let size = (input.mask.height as usize, input.mask.width as usize);
+            let scores = segmenter.forward(input.pixels(&device), frozen.as_ref(), size, &dropout);
+            losses.extend(pixel_loss(scores, &input.mask, data.void));
+        }
+        let num_losses = losses.len();
+        Ok(losses.into_iter().reduce(|sum, loss| sum + loss).map(|sum| sum / num_losses as f64))
+    };
+    let (segmenter, losses) =
+        fine_tune(segmenter, &config.sgd, &identity, &tracking, state, observer, plan_from, loss_of)?;
+    let (confusion, num_images) =
+        test(&segmenter.valid(), frozen.as_ref(), &device, data, config, normalization, observer)?;
+    let overlaps = confusion.class_overlaps();
+    Ok(SegmentationResult {
+        mean_overlap: confusion.mean_overlap(),
+        majority_overlap: confusion.majority_overlap(),
+        pixel_accuracy: confusion.pixel_accuracy(),
+        classes: data.class_names.iter().cloned().zip(overlaps).collect(),
+        num_images,
+        losses,
+    })
+}
+
+fn settings_text(config: &SegmentationConfig) -> String {
+    let mut config = config.clone();
+    config.sgd.num_steps = 0;
+    format!("{config:?}")
+}
+
+/// An image and the class of its pixels, at the size of the network's input.
+struct Example {
+    values: Vec<f32>,
+    shape: [usize; 4],
+    mask: LabelMap,
+}
+
+impl Example {
+    /// `None` where the image cannot be read, which is said in the log.
+    fn read(
+        data: &SegmentationDataset,
+        name: &str,
+        config: &SegmentationConfig,
+        mirror: bool,
+        normalization: Normalization,
+    ) -> Result<Option<Self>, TransferError> {
+        let image = match decode_image(&data.folder.image_path(name), DEFAULT_MAX_PIXELS) {
+            Ok(image) => image,
+            Err(error) => {
+                log::warn!("left out: {error}");
+                return Ok(None);
+            }
+        };
+        let mask = data.mask(name)?;
+        if (mask.width, mask.height) != (image.width, image.height) {
+            let (image_size, mask_size) = ((image.width, image.height), (mask.width, mask.height));
+            return Err(TransferError::MaskMismatch { image: name.to_string(), image_size, mask_size });
+        }
+        let scale = (config.long_side as f32 / image.width.max(image.height) as f32).min(1.0);
+        let side = |length: u32| ((length as f32 * scale).round() as u32).max(1);
+        let (width, height) = (side(image.width), side(image.height));
+        let resized = normalized_image(&image, width, height, mirror, normalization)?;
+        let shape = [1, 3, height as usize, width as usize];
+        Ok(Some(Self {
+            values: resized.values,
+            shape,
+            mask: resize_labels(&mask, mask.width, mask.height, mirror),
+        }))
+    }
+
+    fn pixels(&self, device: &Device) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(self.values.clone(), self.shape), device)
+    }
+}
+
+/// Mean cross-entropy of the pixels that count, of scores `[classes, height, width]`; `None` where there are none.
+fn pixel_loss(scores: Tensor<3>, mask: &LabelMap, void: u8) -> Option<Tensor<1>> {
+    let [num_classes, height, width] = scores.dims();
+    let (device, num_pixels) = (scores.device(), height * width);
+    let counted = mask.labels.iter().filter(|&&label| label != void).count();
+    if counted == 0 {
+        return None;
+    }
+    let rows: Tensor<2> = scores.reshape([num_classes, num_pixels]);
+    let logarithms = activation::log_softmax(rows, 0);
+    let targets: Vec<i64> =
+        mask.labels.iter().map(|&label| if label == void { 0 } else { i64::from(label) }).collect();
+    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [1, num_pixels]), &device);
+    let counts: Vec<f32> = mask.labels.iter().map(|&label| f32::from(label != void)).collect();
+    let counts = Tensor::<2>::from_data(TensorData::new(counts, [1, num_pixels]), &device);
+    Some((logarithms.gather(0, targets) * counts).sum().neg() / counted as f64)
+}
+
+/// The classes of all pixels of the test images against the true ones, and how many images can be read.
+fn test(
+    segmenter: &Segmenter,
+    frozen: Option<&ConvNet>,
+    device: &Device,
+    data: &SegmentationDataset,
+    config: &SegmentationConfig,
+    normalization: Normalization,
+    observer: &mut dyn TrainObserver,
+) -> Result<(PixelConfusion, usize), TransferError> {
+    let total = data.test.len();
+    observer.event(&TrainEvent::PhaseStarted { phase: Phase::Testing, epoch: 0, num_epochs: 0, total });
+    let mut confusion = PixelConfusion::new(data.class_names.len());
+    let mut num_images = 0;
+    for (index, name) in data.test.iter().enumerate() {
+        if observer.should_stop() {
+            return Err(TransferError::Stopped);
+        }
+        if let Some(input) = Example::read(data, name, config, false, normalization)? {
+            let size = (input.mask.height as usize, input.mask.width as usize);
+            let scores = segmenter.forward_inference(input.pixels(device), frozen, size);
+            let classes = scores.argmax(0).try_into_data();
+            let classes = classes.map_err(|error| TransferError::device("while segmenting", error))?;
+            let predicted: Vec<u8> = classes.iter::<i64>().map(|class| class as u8).collect();
+            confusion.add(&predicted, &input.mask.labels, Some(data.void))?;
+            num_images += 1;
+        }
+        observer.event(&TrainEvent::Progress { done: index + 1, loss: None });
+    }
+    Ok((confusion, num_images))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use deepcluster_models::{Architecture, ConvNetConfig};
+
+    use super::*;
+    use crate::voc_dataset::tests::bars;
+
+    #[test]
+    fn the_loss_by_hand_and_void_pixels_do_not_count() {
+        let scores = Tensor::<3>::from_data([[[1.0, 50.0]], [[0.0, 0.0]]], &Device::flex());
+        let mask = LabelMap { width: 2, height: 1, labels: vec![1, 255] };
+        let loss: f32 = pixel_loss(scores.clone(), &mask, 255).unwrap().into_scalar();
+        assert!((loss - (1.0 + 1.0_f32.exp()).ln()).abs() < 1e-6, "{loss}");
+        let void = LabelMap { labels: vec![255; 2], ..mask };
+        assert!(pixel_loss(scores, &void, 255).is_none());
+    }
+
+    #[test]
+    fn bars_are_segmented_and_a_stop_changes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        bars(root.path(), 24, 64);
+        let data = SegmentationDataset::open(root.path(), "train", "test", 255).unwrap();
+        let device = Device::flex();
+        let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
+        let network = network.init(1, &device).unwrap();
+        let settings = TrainConfig::default();
+        let run = |num_steps, state: Option<&Path>, layers| {
+            let mut config = SegmentationConfig { layers, ..Default::default() };
+            (config.sgd.num_steps, config.sgd.batch_size, config.sgd.learning_rate) = (num_steps, 4, 0.05);
+            segment_voc(&network, &settings, &device, &data, &config, state, &mut ()).unwrap()
+        };
+        let result = run(200, None, FineTunedLayers::All);
+        assert!(result.mean_overlap > 1.8 * result.majority_overlap, "{result:?}");
+        assert_eq!((result.num_images, result.classes.len()), (24, 3));
+        let state = root.path().join("state.safetensors");
+        run(9, Some(&state), FineTunedLayers::All);
+        let resumed = run(30, Some(&state), FineTunedLayers::All);
+        assert_eq!(resumed, run(30, None, FineTunedLayers::All));
+        let frozen = run(200, None, FineTunedLayers::FullyConnected);
+        assert!(frozen.mean_overlap > 1.2 * frozen.majority_overlap, "{frozen:?}");
+    }
+}
