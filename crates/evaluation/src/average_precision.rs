@@ -51,7 +51,8 @@ impl PrecisionRecall {
     pub fn step_area(&self) -> f64 {
         let before = std::iter::once(&0.0).chain(&self.recall);
         let steps = self.recall.iter().zip(before).map(|(recall, before)| recall - before);
-        steps.zip(&self.precision).map(|(step, precision)| step * precision).sum()
+        // From 0, as an empty sum of Rust is -0.
+        steps.zip(&self.precision).fold(0.0, |sum, (step, precision)| sum + step * precision)
     }
 
     /// Mean of the best precision at a recall of at least 0, 0.1, ..., 1: the rule of PASCAL VOC until 2009.

@@ -63,6 +63,28 @@ pub enum TransferError {
         /// Its name without extension.
         image: String,
     },
+    /// An image of a ground truth is not there.
+    #[error("the image '{image}' of the ground truth is not in {folder}")]
+    NoSuchImage {
+        /// Its name without extension.
+        image: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// An image that is needed, or a whole set, cannot be read.
+    #[error("the image '{image}', without which nothing can be measured, cannot be read")]
+    NoReadableImage {
+        /// Its name.
+        image: String,
+    },
+    /// The ground truth of a retrieval cannot be understood.
+    #[error("{path} is no ground truth of queries: {reason}")]
+    MalformedGroundTruth {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A mask has another size than its image.
     #[error(
         "the mask of '{image}' has {} x {} pixels, the image {} x {}",

@@ -17,6 +17,7 @@ mod labelled_folder;
 mod layer_features;
 mod linear_probe;
 mod pooled_taps;
+mod retrieval;
 mod segmentation;
 mod state_file;
 mod voc_classification;
@@ -33,6 +34,10 @@ pub use knn_of_layers::{LayerKnn, knn_of_layers};
 pub use labelled_folder::{LabelledFolder, LabelledPair};
 pub use linear_probe::{LayerCurve, LinearProbe, LinearProbeConfig, ProbeEpoch};
 pub use pooled_taps::{MAX_POOLED_VALUES, pool_map};
+pub use retrieval::{
+    LandmarkGroundTruth, LandmarkQuery, LandmarkResult, RecallResult, RetrievalConfig, recall_at,
+    retrieve_landmarks, rmac_regions,
+};
 pub use segmentation::{SegmentationConfig, SegmentationDataset, SegmentationResult, segment_voc};
 pub use voc_classification::{
     ClassAveragePrecision, LayerSvm, MeanAveragePrecision, SvmConfig, VocClassificationConfig,

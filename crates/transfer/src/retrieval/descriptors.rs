@@ -1,0 +1,224 @@
+//! From images to vectors of length 1.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+use deepcluster_clustering::{Whitening, WhiteningConfig};
+use deepcluster_data::{
+    CropBox, DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, normalized_image, resize_crop,
+};
+use deepcluster_kernels::roi_max_pool;
+use deepcluster_models::{ConvNet, export_weights};
+use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+use ndarray::{Array1, Array2, Axis};
+use serde::{Deserialize, Serialize};
+
+use super::regions::rmac_regions;
+use super::{RetrievalConfig, crop_box};
+use crate::error::TransferError;
+use crate::fine_tuning::fingerprint;
+use crate::state_file::TaskState;
+
+/// Images between two states.
+const STATE_IMAGES: usize = 250;
+
+/// An image, or a part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RetrievalImage {
+    pub(super) path: PathBuf,
+    /// Left, upper, right and lower edge of the part.
+    pub(super) crop: Option<(f32, f32, f32, f32)>,
+}
+
+impl RetrievalImage {
+    pub(super) fn all_of(images: &ImageFolder) -> Vec<Self> {
+        (0..images.len()).map(|index| Self { path: images.path(index), crop: None }).collect()
+    }
+
+    fn read(&self) -> Result<RgbImage8, TransferError> {
+        let image = decode_image(&self.path, DEFAULT_MAX_PIXELS)?;
+        let Some(corners) = self.crop else { return Ok(image) };
+        let crop: CropBox = crop_box(corners, image.width, image.height);
+        Ok(resize_crop(&image, crop, crop.width, crop.height)?)
+    }
+}
+
+/// What describes images, and how.
+pub(super) struct Extraction<'a> {
+    pub(super) network: &'a ConvNet,
+    pub(super) settings: &'a TrainConfig,
+    pub(super) config: &'a RetrievalConfig,
+    pub(super) states: Option<&'a Path>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ExtractionProgress {
+    config: RetrievalConfig,
+    /// Sum of the network's weights and the names of the images.
+    fingerprint: u32,
+    num_images: usize,
+}
+
+impl Extraction<'_> {
+    /// Maxima of the regions of each image, `[regions, channels]`, each of length 1; `None` for an image that cannot be
+    /// read. `name` tells the state of this set of images from others.
+    fn region_vectors(
+        &self,
+        name: &str,
+        images: &[RetrievalImage],
+        observer: &mut dyn TrainObserver,
+    ) -> Result<Vec<Option<Array2<f32>>>, TransferError> {
+        let state = self.states.map(|folder| folder.join(format!("{name}.safetensors")));
+        let keys: Vec<String> =
+            images.iter().map(|image| format!("{} {:?}", image.path.display(), image.crop)).collect();
+        let fingerprint = fingerprint(&export_weights(self.network)?, keys.iter().map(|key| key.as_bytes()));
+        let mut vectors: Vec<Option<Array2<f32>>> = Vec::with_capacity(images.len());
+        if let Some(path) = &state
+            && let Some(saved) = TaskState::<ExtractionProgress>::load(path)?
+        {
+            if saved.progress.fingerprint != fingerprint || saved.progress.config != *self.config {
+                let what = "the network, the images or a setting";
+                return Err(TransferError::OtherTask { path: path.clone(), what });
+            }
+            vectors = restored(saved, path)?;
+        }
+        let save = |vectors: &[Option<Array2<f32>>]| match &state {
+            None => Ok(()),
+            Some(path) => {
+                let arrays = vectors.iter().enumerate().filter_map(|(index, vectors)| {
+                    let vectors = vectors.as_ref()?;
+                    let shape = [vectors.nrows(), vectors.ncols()];
+                    let values: Vec<f32> = vectors.iter().copied().collect();
+                    Some((index.to_string(), TensorData::new(values, shape)))
+                });
+                let (config, num_images) = (self.config.clone(), vectors.len());
+                let progress = ExtractionProgress { config, fingerprint, num_images };
+                TaskState { progress, arrays: arrays.collect() }.save(path)
+            }
+        };
+        let total = images.len();
+        observer.event(&TrainEvent::PhaseStarted { phase: Phase::Features, epoch: 0, num_epochs: 0, total });
+        let first = vectors.len();
+        for (index, image) in images.iter().enumerate().skip(first) {
+            if observer.should_stop() {
+                save(&vectors)?;
+                return Err(TransferError::Stopped);
+            }
+            vectors.push(match image.read() {
+                Ok(pixels) => Some(self.of_image(&pixels)?),
+                Err(error) => {
+                    log::warn!("left out: {error}");
+                    None
+                }
+            });
+            if (index + 1).is_multiple_of(STATE_IMAGES) {
+                save(&vectors)?;
+            }
+            observer.event(&TrainEvent::Progress { done: index + 1, loss: None });
+        }
+        if first < images.len() {
+            save(&vectors)?;
+        }
+        Ok(vectors)
+    }
+
+    fn of_image(&self, image: &RgbImage8) -> Result<Array2<f32>, TransferError> {
+        let scale = self.config.long_side as f32 / image.width.max(image.height) as f32;
+        // A long strip still has a pixel for every step of the network.
+        let least = self.settings.data.image_size.min(64) as u32;
+        let side = |length: u32| ((length as f32 * scale).round() as u32).max(least);
+        let (width, height) = (side(image.width), side(image.height));
+        let input = normalized_image(image, width, height, false, self.settings.normalization())?;
+        let shape = [1, 3, height as usize, width as usize];
+        let device = self.network.devices().first().cloned().unwrap_or_default();
+        let pixels = Tensor::<4>::from_data(TensorData::new(input.values, shape), &device);
+        let maps = self.network.forward_maps(pixels);
+        let [_, channels, height, width] = maps.dims();
+        let regions = rmac_regions(height, width, self.config.num_scales);
+        let maxima = roi_max_pool(maps, &regions, 1);
+        let maxima = maxima
+            .try_into_data()
+            .map_err(|error| TransferError::device("while describing images", error))?;
+        let values: Vec<f32> = maxima
+            .try_to_vec()
+            .map_err(|error| TransferError::device("while describing images", format!("{error:?}")))?;
+        let mut vectors = Array2::from_shape_vec((regions.len(), channels), values)
+            .expect("a tensor has the values of its shape");
+        vectors
+            .rows_mut()
+            .into_iter()
+            .for_each(|mut row| scale_to_unit(row.as_slice_mut().unwrap_or_default()));
+        Ok(vectors)
+    }
+}
+
+fn restored(
+    saved: TaskState<ExtractionProgress>,
+    path: &Path,
+) -> Result<Vec<Option<Array2<f32>>>, TransferError> {
+    let damaged = |reason: String| TransferError::Damaged { path: path.to_path_buf(), reason };
+    let mut arrays: BTreeMap<String, TensorData> = saved.arrays;
+    let restore = |index: usize| {
+        let Some(data) = arrays.remove(&index.to_string()) else { return Ok(None) };
+        let shape = data.shape().to_vec();
+        let values = data.try_to_vec::<f32>().map_err(|error| damaged(format!("{error:?}")))?;
+        let [rows, columns] = shape[..] else { return Err(damaged("an array is no matrix".to_string())) };
+        let matrix = Array2::from_shape_vec((rows, columns), values);
+        Ok(Some(matrix.map_err(|error| damaged(error.to_string()))?))
+    };
+    (0..saved.progress.num_images).map(restore).collect()
+}
+
+/// The whitening of regions, learned on a set of images.
+pub(super) struct RegionWhitening(Whitening);
+
+impl RegionWhitening {
+    pub(super) fn fit(
+        extraction: &Extraction<'_>,
+        images: &[RetrievalImage],
+        observer: &mut dyn TrainObserver,
+    ) -> Result<Self, TransferError> {
+        let vectors: Vec<Array2<f32>> =
+            extraction.region_vectors("whitening", images, observer)?.into_iter().flatten().collect();
+        if vectors.is_empty() {
+            let image = images.first().map(|image| image.path.display().to_string()).unwrap_or_default();
+            return Err(TransferError::NoReadableImage { image });
+        }
+        let views: Vec<_> = vectors.iter().map(|matrix| matrix.view()).collect();
+        let all = ndarray::concatenate(Axis(0), &views).expect("every region has as many values");
+        let config = WhiteningConfig {
+            num_components: extraction.config.num_components,
+            whiten: true,
+            normalize: true,
+        };
+        Ok(Self(config.fit(all.view())?))
+    }
+
+    /// A vector of length 1 for each image that can be read: its regions whitened, of length 1, and summed.
+    pub(super) fn describe(
+        &self,
+        extraction: &Extraction<'_>,
+        name: &str,
+        images: &[RetrievalImage],
+        observer: &mut dyn TrainObserver,
+    ) -> Result<Vec<Option<Array1<f32>>>, TransferError> {
+        let vectors = extraction.region_vectors(name, images, observer)?;
+        let describe = |vectors: Option<Array2<f32>>| {
+            let Some(vectors) = vectors else { return Ok(None) };
+            let mut sum = self.0.transform(vectors.view())?.sum_axis(Axis(0));
+            scale_to_unit(sum.as_slice_mut().unwrap_or_default());
+            Ok(Some(sum))
+        };
+        vectors.into_iter().map(describe).collect()
+    }
+}
+
+/// Scales to length 1; zeros stay.
+fn scale_to_unit(values: &mut [f32]) {
+    let length = values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+    if length > 0.0 {
+        values.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
+    }
+}
