@@ -177,6 +177,8 @@ pub(crate) enum Eval {
     VocDetect(EvalVocDetect),
     /// The class of every pixel of PASCAL VOC, by a fully convolutional network.
     VocSegment(EvalVocSegment),
+    /// Which images an image finds: landmarks of Oxford5k and Paris6k, or the classes of any folder.
+    Retrieve(EvalRetrieve),
 }
 
 /// A run and a data set in the layout of PASCAL VOC.
@@ -356,6 +358,45 @@ pub(crate) struct EvalKnn {
     /// Temperature of the votes.
     #[arg(long, default_value_t = 0.07)]
     pub(crate) temperature: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalRetrieve {
+    /// Folder of a run, finished or not.
+    pub(crate) run: PathBuf,
+    /// Images to retrieve, at any depth.
+    #[arg(long)]
+    pub(crate) images: PathBuf,
+    /// Folder of the ground truth of Oxford5k or Paris6k; without it every image with a class looks for its like.
+    #[arg(long, requires = "whiten_on")]
+    pub(crate) ground_truth: Option<PathBuf>,
+    /// Images that the whitening is learned from, another set [default without a ground truth: the same]
+    #[arg(long)]
+    pub(crate) whiten_on: Option<PathBuf>,
+    /// Numbers of images that recall is given at, separated by commas.
+    #[arg(long, short = 'k', value_delimiter = ',', default_value = "1,2,4,8")]
+    pub(crate) counts: Vec<usize>,
+    /// Labels: auto, folders, or a CSV file with columns path and label.
+    #[arg(long, default_value = "auto")]
+    pub(crate) labels: String,
+    /// What the longer side of an image is resized to, in pixels.
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) long_side: u32,
+    /// Sizes of the regions.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) scales: usize,
+    /// Dimensions of a description.
+    #[arg(long, default_value_t = 512)]
+    pub(crate) dimensions: usize,
+    /// Leave out the untrained network.
+    #[arg(long)]
+    pub(crate) no_baseline: bool,
+    /// Folder for results.json and results.md, and for what a stopped task needs to go on [default: RUN/eval/retrieve]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
 }
 
 #[derive(Debug, Args)]

@@ -59,6 +59,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | TransferError::UnknownClass { .. }
             | TransferError::UnknownLayer { .. }
             | TransferError::NoProposals { .. }
+            | TransferError::NoSuchImage { .. }
+            | TransferError::MalformedGroundTruth { .. }
             | TransferError::Proposals(
                 ProposalError::InvalidConfig { .. } | ProposalError::UnknownFormat { .. },
             )

@@ -286,7 +286,7 @@ mod tests {
         textures(root.path());
         let truth = root.path().join("gt");
         fs::create_dir(&truth).unwrap();
-        fs::write(truth.join("a_1_query.txt"), "oxc1_fine_0 0.5 1.0 60.0 40.0\n").unwrap();
+        fs::write(truth.join("a_1_query.txt"), "oxc1_fine_0 0.5 0.0 64.0 48.0\n").unwrap();
         fs::write(truth.join("a_1_good.txt"), "fine_0\nfine_1\nfine_2\n").unwrap();
         fs::write(truth.join("a_1_ok.txt"), "fine_3\nfine_4\n").unwrap();
         fs::write(truth.join("a_1_junk.txt"), "fine_5\n").unwrap();

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::arguments::{EvalData, Output};
 use crate::progress::{Progress, print_json, print_out};
+use deepcluster::burn::tensor::Device;
 use deepcluster::data::LabelSource;
 use deepcluster::models::ConvNet;
 use deepcluster::trainer::{RunDirectory, TrainedNetwork, parse_device};
@@ -18,7 +19,7 @@ use deepcluster::transfer::LabelledPair;
 pub(super) struct Subject {
     pub(super) networks: Vec<(&'static str, TrainedNetwork<ConvNet>)>,
     pub(super) data: LabelledPair,
-    pub(super) device: deepcluster::burn::tensor::Device,
+    pub(super) device: Device,
 }
 
 impl Subject {
@@ -27,14 +28,24 @@ impl Subject {
         let device = parse_device(&options.device)?;
         let labels = LabelSource::from(options.labels.clone());
         let data = LabelledPair::scan(&options.train, &options.test, &labels)?;
-        let trained = TrainedNetwork::load(&RunDirectory::open(&options.run)?, &device)?;
-        let mut networks = Vec::new();
-        if !options.no_baseline {
-            networks.push(("untrained", TrainedNetwork::untrained(trained.config().clone(), &device)?));
-        }
-        networks.push(("trained", trained));
+        let networks = networks(&options.run, !options.no_baseline, &device)?;
         Ok(Self { networks, data, device })
     }
+}
+
+/// The network of a run and, before it, the one it began with, if that is wanted.
+pub(super) fn networks(
+    run: &Path,
+    with_untrained: bool,
+    device: &Device,
+) -> anyhow::Result<Vec<(&'static str, TrainedNetwork<ConvNet>)>> {
+    let trained = TrainedNetwork::load(&RunDirectory::open(run)?, device)?;
+    let mut networks = Vec::new();
+    if with_untrained {
+        networks.push(("untrained", TrainedNetwork::untrained(trained.config().clone(), device)?));
+    }
+    networks.push(("trained", trained));
+    Ok(networks)
 }
 
 /// Writes `results.json` and `results.md` to the folder, and prints one of them.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use deepcluster::burn::tensor::Device;
 use deepcluster::models::ConvNet;
-use deepcluster::trainer::{RunDirectory, TrainedNetwork, parse_device};
+use deepcluster::trainer::{TrainedNetwork, parse_device};
 use deepcluster::transfer::{FineTunedLayers, MeanAveragePrecision, TaskSgd};
 
-use super::results::{folder_of, percent, table};
+use super::results::{folder_of, networks, percent, table};
 use crate::arguments::{FineTuning, TunedLayers, VocData};
 
 /// The networks to measure, with their names, and where results go.
@@ -21,12 +21,7 @@ pub(super) struct VocSubject {
 impl VocSubject {
     pub(super) fn load(options: &VocData, protocol: &str) -> anyhow::Result<Self> {
         let device = parse_device(&options.device)?;
-        let trained = TrainedNetwork::load(&RunDirectory::open(&options.run)?, &device)?;
-        let mut networks = Vec::new();
-        if options.baseline {
-            networks.push(("untrained", TrainedNetwork::untrained(trained.config().clone(), &device)?));
-        }
-        networks.push(("trained", trained));
+        let networks = networks(&options.run, options.baseline, &device)?;
         let folder = folder_of(options.out.as_ref(), &options.run, protocol);
         Ok(Self { networks, device, folder })
     }

@@ -1,0 +1,144 @@
+//! `deepcluster eval retrieve`
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use deepcluster::Error;
+use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
+use deepcluster::trainer::parse_device;
+use deepcluster::transfer::{
+    LabelledFolder, LandmarkGroundTruth, LandmarkResult, RecallResult, RetrievalConfig, TransferError,
+    recall_at, retrieve_landmarks,
+};
+use serde_json::{Value, json};
+
+use super::results::{folder_of, networks, percent, publish, table};
+use crate::arguments::{EvalRetrieve, Output};
+use crate::interrupt::stop_flag;
+use crate::progress::Progress;
+
+pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
+    let device = parse_device(&command.device)?;
+    let networks = networks(&command.run, !command.no_baseline, &device)?;
+    let folder = folder_of(command.out.as_ref(), &command.run, "retrieve");
+    let config = RetrievalConfig {
+        long_side: command.long_side,
+        num_scales: command.scales,
+        num_components: command.dimensions,
+    };
+    let labels = match command.ground_truth {
+        Some(_) => LabelSource::None,
+        None => LabelSource::from(command.labels.clone()),
+    };
+    let images = ImageFolder::scan(&command.images, &ScanConfig { labels }).map_err(Error::from)?;
+    let images = Arc::new(images);
+    let whitening = match &command.whiten_on {
+        Some(folder) => Arc::new(ImageFolder::open(folder).map_err(Error::from)?),
+        None => images.clone(),
+    };
+    let task = match &command.ground_truth {
+        Some(folder) => Task::Landmarks(LandmarkGroundTruth::open(folder)?),
+        None => {
+            let no_labels = || TransferError::NoLabels { folder: command.images.clone() };
+            let labels = images.labels().ok_or_else(no_labels)?.of_image.clone();
+            Task::Classes(LabelledFolder { images: images.clone(), labels })
+        }
+    };
+    let mut progress = Progress::new(output, stop_flag()?);
+    let states = |name: &str| folder.join(format!("{name}-state"));
+    let mut of_networks: Vec<(&str, Found)> = Vec::new();
+    for (name, network) in &networks {
+        progress.say(&format!("describing images by the {name} network"));
+        let (net, settings, states) = (network.network(), network.config(), states(name));
+        let states = Some(states.as_path());
+        let found = match &task {
+            Task::Landmarks(truth) => Found::Landmarks(retrieve_landmarks(
+                net,
+                settings,
+                &images,
+                truth,
+                &whitening,
+                &config,
+                states,
+                &mut progress,
+            )?),
+            Task::Classes(labelled) => {
+                let counts = &command.counts;
+                let recall =
+                    recall_at(net, settings, labelled, &whitening, counts, &config, states, &mut progress);
+                Found::Classes(recall?)
+            }
+        };
+        of_networks.push((name, found));
+    }
+    progress.clear();
+    let results = json!({
+        "protocol": "retrieve",
+        "run": command.run.to_string_lossy(),
+        "images": command.images.to_string_lossy(),
+        "ground_truth": command.ground_truth,
+        "whiten_on": command.whiten_on,
+        "config": config,
+        "networks": of_networks
+            .iter()
+            .map(|(name, found)| json!({"network": name, "result": found.to_json()}))
+            .collect::<Vec<_>>(),
+    });
+    publish(&folder, &results, &as_table(&of_networks), output, &progress)?;
+    // They are needed no more, and would refuse other settings.
+    for (name, _) in &networks {
+        let states = states(name);
+        std::fs::remove_dir_all(&states).with_context(|| format!("cannot remove {}", states.display()))?;
+    }
+    Ok(())
+}
+
+enum Task {
+    Landmarks(LandmarkGroundTruth),
+    Classes(LabelledFolder),
+}
+
+enum Found {
+    Landmarks(LandmarkResult),
+    Classes(RecallResult),
+}
+
+impl Found {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Landmarks(result) => json!(result),
+            Self::Classes(result) => json!(result),
+        }
+    }
+
+    /// What is measured, and how much of it is reached.
+    fn rows(&self) -> Vec<(String, f64)> {
+        match self {
+            Self::Landmarks(result) => {
+                let mean = ("mean average precision".to_string(), result.mean_average_precision);
+                std::iter::once(mean).chain(result.queries.iter().cloned()).collect()
+            }
+            Self::Classes(result) => {
+                result.recalls.iter().map(|(k, recall)| (format!("recall@{k}"), *recall)).collect()
+            }
+        }
+    }
+}
+
+/// A row for each measure, a column for each network.
+fn as_table(of_networks: &[(&str, Found)]) -> String {
+    let header = std::iter::once("measure".to_string())
+        .chain(of_networks.iter().map(|(name, _)| name.to_string()))
+        .collect::<Vec<String>>();
+    let columns: Vec<Vec<(String, f64)>> = of_networks.iter().map(|(_, found)| found.rows()).collect();
+    let Some(first) = columns.first() else { return String::new() };
+    let rows: Vec<Vec<String>> = first
+        .iter()
+        .enumerate()
+        .map(|(index, (measure, _))| {
+            let cells = columns.iter().map(|column| percent(column[index].1));
+            std::iter::once(measure.clone()).chain(cells).collect()
+        })
+        .collect();
+    table(&header, &rows)
+}
