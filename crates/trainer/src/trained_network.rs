@@ -50,6 +50,11 @@ impl TrainedNetwork<ConvNet> {
 }
 
 impl<B: Backbone> TrainedNetwork<B> {
+    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that say what it takes.
+    pub fn from_network(config: TrainConfig, network: B, device: &Device) -> Self {
+        Self { config, device: device.clone().without_autodiff(), network, head: None }
+    }
+
     /// As [`TrainedNetwork::load`] for any network: `init` builds it, its weights are replaced.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_models::ModelError;
+use deepcluster_plots::PlotError;
 use deepcluster_proposals::ProposalError;
 use deepcluster_trainer::TrainerError;
 
@@ -157,6 +158,9 @@ pub enum TransferError {
     /// The network cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A chart cannot be drawn or written.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     /// Proposals cannot be found, read or written.
     #[error(transparent)]
     Proposals(#[from] ProposalError),

@@ -1,16 +1,22 @@
 //! How good the features of a trained network are for other tasks, by the protocols of the paper (Caron et al., ECCV
 //! 2018, section 4).
 //!
-//! - [`LinearProbe`]: linear classifiers on every frozen convolution (section 4.3, table 1);
+//! - [`LinearProbe`]: linear classifiers on every frozen convolution (section 4.3, table 1), beside which
+//!   [`train_with_labels`] says what labels would reach;
+//! - [`classify_voc`], [`detect_voc`], [`segment_voc`]: PASCAL VOC (section 4.4, tables 2 to 4); [`svm_on_layers`];
+//! - [`retrieve_landmarks`]: Oxford5k and Paris6k (section 4.5, table 5); [`recall_at`] for any labelled folder;
 //! - [`knn_of_layers`]: nearest-neighbour classification on any layer;
-//! - [`cluster_report`]: the clusters of a run against labels, class by class.
+//! - [`cluster_report`]: the clusters of a run against labels, class by class;
+//! - [`write_curves`], [`sweep_clusters`]: agreement over epochs, and scores by the number of clusters (figure 2).
 //!
-//! Every protocol takes folders with labels, tells of its progress, and gives plain data that is written as JSON and as a
-//! table.
+//! Every protocol tells of its progress and gives plain data that can be written as JSON; those that learn go on after a
+//! stop.
 
 mod cluster_report;
+mod curves;
 mod detection;
 mod error;
+mod files;
 mod fine_tuning;
 mod knn_of_layers;
 mod labelled_folder;
@@ -20,10 +26,13 @@ mod pooled_taps;
 mod retrieval;
 mod segmentation;
 mod state_file;
+mod supervised;
+mod sweep;
 mod voc_classification;
 mod voc_dataset;
 
 pub use cluster_report::{ClassInClusters, ClusterReport, cluster_report};
+pub use curves::{training_charts, write_curves};
 pub use detection::{
     DetectionConfig, DetectionResult, ProposalQuality, detect_voc, find_proposals, non_maximum_suppression,
     overlap_matrix,
@@ -39,6 +48,8 @@ pub use retrieval::{
     retrieve_landmarks, rmac_regions,
 };
 pub use segmentation::{SegmentationConfig, SegmentationDataset, SegmentationResult, segment_voc};
+pub use supervised::train_with_labels;
+pub use sweep::{SweepPoint, SweepTask, sweep_charts, sweep_clusters, write_sweep};
 pub use voc_classification::{
     ClassAveragePrecision, LayerSvm, MeanAveragePrecision, SvmConfig, VocClassificationConfig,
     VocClassificationResult, classify_voc, svm_on_layers,

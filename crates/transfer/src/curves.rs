@@ -1,0 +1,118 @@
+//! The curves of the paper's figure 2: how clusters agree with labels, and with those of the epoch before.
+
+use std::path::{Path, PathBuf};
+
+use deepcluster_plots::{LineChart, Scale, Series};
+use deepcluster_trainer::EpochMetrics;
+
+use crate::error::TransferError;
+use crate::files::write_whole;
+
+/// A curve of runs: the name of its files, its title, the label of its axis, and its value in an epoch.
+type Curve = (&'static str, &'static str, &'static str, fn(&EpochMetrics) -> Option<f64>);
+
+const CURVES: [Curve; 3] = [
+    ("nmi-to-labels", "Agreement of clusters and labels", "NMI(clusters, labels)", |epoch| {
+        epoch.labels.as_ref().map(|labels| labels.nmi_arithmetic)
+    }),
+    ("nmi-to-previous", "Agreement of clusters with those of the epoch before", "NMI(t - 1, t)", |epoch| {
+        epoch.nmi_to_previous
+    }),
+    ("loss", "Loss of the pseudo-labels", "cross-entropy in nats", |epoch| epoch.loss),
+];
+
+/// Charts over the epochs of one or more runs, each with its name, and the name of their files: NMI to the labels where
+/// there are labels (figure 2a), NMI to the epoch before (figure 2b), and the loss. A chart without a number is left out.
+pub fn training_charts(runs: &[(String, Vec<EpochMetrics>)]) -> Vec<(&'static str, LineChart)> {
+    let chart = |&(name, title, y_label, value): &Curve| {
+        let series = runs.iter().map(|(run, epochs)| Series {
+            name: run.clone(),
+            points: epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, value(epoch)?))).collect(),
+        });
+        let series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
+        let (title, x_label, y_label) = (title.to_string(), "epoch".to_string(), y_label.to_string());
+        let chart = LineChart { title, x_label, y_label, x_scale: Scale::Linear, series };
+        (!chart.series.is_empty()).then_some((name, chart))
+    };
+    CURVES.iter().filter_map(chart).collect()
+}
+
+/// Writes [`training_charts`] to a folder as SVG and PNG, and `curves.csv` with a row for each run and epoch (`run`,
+/// `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty where there is no number). Gives the files.
+///
+/// # Errors
+/// [`TransferError::Io`], [`TransferError::Plot`].
+pub fn write_curves(
+    runs: &[(String, Vec<EpochMetrics>)],
+    folder: &Path,
+) -> Result<Vec<PathBuf>, TransferError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut rows =
+        vec![["run", "epoch", "nmi_to_labels", "nmi_to_previous", "loss"].map(str::to_string).to_vec()];
+    for (run, epochs) in runs {
+        for epoch in epochs {
+            let values = CURVES.iter().map(|(_, _, _, value)| value(epoch));
+            let cells = values.map(|value| value.map_or(String::new(), |value| value.to_string()));
+            rows.push([run.clone(), epoch.epoch.to_string()].into_iter().chain(cells).collect());
+        }
+    }
+    let path = folder.join("curves.csv");
+    let written = rows.iter().try_for_each(|row| writer.write_record(row)).map_err(std::io::Error::from);
+    let bytes = written.and_then(|()| writer.into_inner().map_err(|error| error.into_error()));
+    let bytes = bytes.map_err(|source| TransferError::Io { action: "write", path: path.clone(), source })?;
+    write_whole(&path, &bytes)?;
+    let mut files = vec![path];
+    for (name, chart) in training_charts(runs) {
+        for extension in ["svg", "png"] {
+            let path = folder.join(format!("{name}.{extension}"));
+            chart.save(&path)?;
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn epoch(epoch: usize, nmi_to_previous: Option<f64>, loss: Option<f64>) -> EpochMetrics {
+        EpochMetrics {
+            epoch,
+            loss,
+            nmi_to_previous,
+            labels: None,
+            knn_accuracy: None,
+            inertia: 1.0,
+            num_clusters: 2,
+            num_empty: 0,
+            cluster_sizes: vec![3, 3],
+            num_images: 6,
+            num_samples: 6,
+            num_components: 2,
+        }
+    }
+
+    #[test]
+    fn curves_are_drawn_where_there_are_numbers() {
+        let first =
+            vec![epoch(0, None, Some(2.5)), epoch(1, Some(0.5), Some(2.0)), epoch(2, Some(0.75), None)];
+        let runs = [("a, b".to_string(), first), ("c".to_string(), vec![epoch(0, None, Some(3.0))])];
+        let charts = training_charts(&runs);
+        let names: Vec<&str> = charts.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["nmi-to-previous", "loss"]);
+        assert_eq!(charts[0].1.series.len(), 1);
+        assert_eq!(charts[0].1.series[0].points, [(1.0, 0.5), (2.0, 0.75)]);
+        let folder = tempfile::tempdir().unwrap();
+        let files = write_curves(&runs, &folder.path().join("new")).unwrap();
+        assert_eq!(files.len(), 5);
+        assert!(files.iter().all(|file| file.exists()));
+        let text = std::fs::read_to_string(&files[0]).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "run,epoch,nmi_to_labels,nmi_to_previous,loss");
+        assert_eq!(lines[2], "\"a, b\",1,,0.5,2");
+        assert_eq!(lines.len(), 5);
+    }
+}

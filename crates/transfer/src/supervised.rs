@@ -1,0 +1,164 @@
+//! The same network trained with labels: what there is to reach.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use deepcluster_data::{ImageBatch, Loader, Sample, Transform};
+use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head};
+use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedNetwork};
+use rand::RngExt;
+
+use crate::error::TransferError;
+use crate::fine_tuning::{TaskIdentity, TaskSgd, fine_tune, fingerprint, shuffled_steps, step_generator};
+use crate::labelled_folder::LabelledFolder;
+use crate::linear_probe::images_tensor;
+
+#[derive(Module, Debug)]
+struct Classifier {
+    network: ConvNet,
+    head: Head,
+}
+
+/// Trains the network of `settings` from its own first weights on the classes of `folder`, numbered below `num_classes`,
+/// for `epochs` passes, with the crops, step size, momentum, weight decay and dropout of `settings`: as in a run, but with
+/// labels in place of clusters. With a `state` file a training that was stopped goes on.
+///
+/// # Errors
+/// [`TransferError::InvalidConfig`] for no epochs, [`TransferError::Stopped`] on request of `observer`,
+/// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be
+/// gone on from, [`TransferError::Device`].
+pub fn train_with_labels(
+    settings: &TrainConfig,
+    device: &Device,
+    folder: &LabelledFolder,
+    num_classes: usize,
+    epochs: usize,
+    state: Option<&Path>,
+    observer: &mut dyn TrainObserver,
+) -> Result<TrainedNetwork<ConvNet>, TransferError> {
+    if epochs == 0 {
+        let (field, value) = ("epochs", "0".to_string());
+        return Err(TransferError::InvalidConfig { field, value, allowed: "at least 1".to_string() });
+    }
+    let device = device.clone().without_autodiff();
+    let tracking = device.clone().autodiff();
+    let images = folder.labelled_images();
+    let training = &settings.training;
+    let num_steps = epochs * images.len().div_ceil(training.batch_size);
+    let sgd = TaskSgd {
+        num_steps,
+        batch_size: training.batch_size,
+        learning_rate: training.learning_rate,
+        decay_steps: num_steps,
+        decay_factor: 1.0,
+        momentum: training.momentum,
+        weight_decay: training.weight_decay,
+        max_gradient_norm: None,
+    };
+    let untrained = TrainedNetwork::untrained(settings.clone(), &device)?;
+    let network = untrained.network().clone().train();
+    let head = Head::new(network.feature_dim(), num_classes, settings.seed ^ 8, &tracking);
+    let names: Vec<Vec<u8>> = images
+        .iter()
+        .map(|&image| {
+            let name = folder.images.relative_path(image).to_string_lossy();
+            format!("{name} {:?}", folder.labels[image]).into_bytes()
+        })
+        .collect();
+    let weights = deepcluster_models::export_weights(untrained.network())?;
+    let identity = TaskIdentity {
+        settings: format!("{:?} {num_classes}", TaskSgd { num_steps: 0, decay_steps: 0, ..sgd.clone() }),
+        fingerprint: fingerprint(&weights, names.iter().map(Vec::as_slice)),
+    };
+    let data = &settings.data;
+    let crop = Transform::RandomCrop {
+        size: data.image_size as u32,
+        scale: (data.crop_scale_min as f32, data.crop_scale_max as f32),
+        ratio: (data.crop_ratio_min as f32, data.crop_ratio_max as f32),
+        flip_probability: data.flip_probability as f32,
+        normalization: settings.normalization(),
+    };
+    let loader = Loader::new(folder.images.clone(), settings.loader_config())?;
+    let batches = std::cell::RefCell::new(None);
+    let plan_from = |first: usize| {
+        let steps = shuffled_steps(images.len(), &sgd, settings.seed, first);
+        let samples = steps.enumerate().map(|(index, batch)| {
+            let mut generator = step_generator(settings.seed, first + index);
+            let sample =
+                |item: usize| Sample { image_index: images[item], augmentation_seed: generator.random() };
+            batch.into_iter().map(sample).collect()
+        });
+        *batches.borrow_mut() = Some(loader.batches(crop, samples.collect()));
+        Ok(())
+    };
+    let loss_of = |classifier: &Classifier, step: usize| {
+        let batch = batches.borrow_mut().as_mut().and_then(Iterator::next);
+        let Some(ImageBatch { pixels, size, image_indices, .. }) = batch else { return Ok(None) };
+        // Batch norm needs two images at least.
+        if image_indices.len() < 2 {
+            return Ok(None);
+        }
+        let labels: Vec<i64> =
+            image_indices.iter().filter_map(|&image| folder.labels[image]).map(i64::from).collect();
+        let targets = TensorData::new(labels, [image_indices.len()]);
+        let targets = Tensor::<1, Int>::from_data(targets, &tracking);
+        let images = images_tensor(pixels, image_indices.len(), size, &tracking);
+        let dropout = DropoutMasks::from_seed(settings.seed ^ step as u64);
+        let features = classifier.network.forward_features(images, &dropout);
+        let scores = classifier.head.forward(classifier.network.head_input(features));
+        Ok(Some(CrossEntropyLossConfig::new().init(&tracking).forward(scores, targets)))
+    };
+    let classifier = Classifier { network, head };
+    let (classifier, _) =
+        fine_tune(classifier, &sgd, &identity, &tracking, state, observer, plan_from, loss_of)?;
+    Ok(TrainedNetwork::from_network(settings.clone(), classifier.network.valid(), &device))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
+    use deepcluster_evaluation::WeightedKnnConfig;
+    use deepcluster_models::export_weights;
+
+    use super::*;
+    use crate::knn_of_layers::knn_of_layers;
+    use crate::labelled_folder::LabelledPair;
+
+    #[test]
+    fn labels_help_and_a_stop_changes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, seed) in [("train", 1), ("test", 2)] {
+            let drawings = SyntheticConfig { num_images: 160, image_size: 32, seed };
+            write_synthetic_folder(&root.path().join(name), &drawings, &mut |_| {}).unwrap();
+        }
+        let path = |name: &str| root.path().join(name);
+        let data = LabelledPair::scan(&path("train"), &path("test"), &LabelSource::Auto).unwrap();
+        let mut settings = TrainConfig::default();
+        settings.data.image_size = 32;
+        settings.model.width = 0.25;
+        settings.training.batch_size = 16;
+        let device = Device::flex();
+        let train = |epochs, state: Option<&Path>| {
+            let num_classes = data.class_names.len();
+            train_with_labels(&settings, &device, &data.train, num_classes, epochs, state, &mut ()).unwrap()
+        };
+        let network = train(12, None);
+        let accuracy = |network: &ConvNet| {
+            let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
+            let layers = ["fc7".to_string()];
+            let found = knn_of_layers(network, &settings, &device, &data, &layers, &config, &mut ());
+            found.unwrap()[0].accuracies[0].top1
+        };
+        let untrained = TrainedNetwork::untrained(settings.clone(), &device).unwrap();
+        let (before, after) = (accuracy(untrained.network()), accuracy(network.network()));
+        assert!(after > before + 0.05, "{before} {after}");
+        let state = path("state.safetensors");
+        train(2, Some(&state));
+        let resumed = train(12, Some(&state));
+        assert_eq!(export_weights(resumed.network()).unwrap(), export_weights(network.network()).unwrap());
+    }
+}

@@ -1,0 +1,311 @@
+//! How many clusters: runs that differ in their number alone, each with a score on a task (Caron et al., figure 2c).
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use deepcluster_data::ImageFolder;
+use deepcluster_evaluation::WeightedKnnConfig;
+use deepcluster_models::ConvNet;
+use deepcluster_plots::{LineChart, Scale, Series};
+use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, Trainer};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TransferError;
+use crate::files::write_whole;
+use crate::knn_of_layers::knn_of_layers;
+use crate::labelled_folder::LabelledPair;
+use crate::linear_probe::{LinearProbe, LinearProbeConfig};
+use crate::voc_classification::{VocClassificationConfig, classify_voc};
+use crate::voc_dataset::VocDataset;
+
+/// The task that runs are compared by.
+#[derive(Debug, Clone)]
+pub enum SweepTask {
+    /// Nearest neighbours on each layer: top-1 accuracy.
+    Knn(LabelledPair, WeightedKnnConfig),
+    /// Linear classifiers on each convolution: top-1 accuracy of the last epoch.
+    Linear(LabelledPair, LinearProbeConfig),
+    /// Classification of PASCAL VOC, as in the paper: 11-point mean average precision.
+    VocClassification(VocDataset, VocClassificationConfig),
+}
+
+impl SweepTask {
+    /// What the scores are.
+    fn score_name(&self) -> &'static str {
+        match self {
+            Self::Knn(..) => "top-1 accuracy of nearest neighbours",
+            Self::Linear(..) => "top-1 accuracy of linear classifiers",
+            Self::VocClassification(..) => "11-point mean average precision on VOC",
+        }
+    }
+
+    fn settings(&self) -> String {
+        match self {
+            Self::Knn(_, config) => format!("{config:?}"),
+            Self::Linear(_, config) => format!("{config:?}"),
+            Self::VocClassification(_, config) => format!("{config:?}"),
+        }
+    }
+
+    /// Scores by layer. With `states` a task that was stopped goes on.
+    fn scores(
+        &self,
+        network: &TrainedNetwork<ConvNet>,
+        device: &Device,
+        state: &Path,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<Vec<(String, f64)>, TransferError> {
+        let (net, settings) = (network.network(), network.config());
+        match self {
+            Self::Knn(data, config) => {
+                let layers = knn_of_layers(net, settings, device, data, &[], config, observer)?;
+                let best =
+                    layers.into_iter().filter_map(|knn| Some((knn.layer, knn.accuracies.first()?.top1)));
+                Ok(best.collect())
+            }
+            Self::Linear(data, config) => {
+                let probe = LinearProbe::new(net, settings, device, data, config.clone())?;
+                let curves = probe.run(Some(state), observer)?;
+                Ok(curves
+                    .into_iter()
+                    .filter_map(|curve| Some((curve.layer.clone(), curve.last()?.top1)))
+                    .collect())
+            }
+            Self::VocClassification(data, config) => {
+                let found = classify_voc(net, settings, device, data, config, Some(state), observer)?;
+                Ok(vec![(config.layers.name().to_string(), found.average_precision.eleven_point)])
+            }
+        }
+    }
+}
+
+/// What a run with one number of clusters reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepPoint {
+    /// Clusters asked for.
+    pub num_clusters: usize,
+    /// NMI (arithmetic) of the last clusters to the labels of the training images, where they have any.
+    pub nmi_to_labels: Option<f64>,
+    /// NMI of the last clusters to those before.
+    pub nmi_to_previous: Option<f64>,
+    /// Loss of the last epoch, in nats.
+    pub loss: Option<f64>,
+    /// Scores on the task, by layer.
+    pub scores: Vec<(String, f64)>,
+}
+
+/// A finished point and what it was measured by.
+#[derive(Serialize, Deserialize)]
+struct SavedPoint {
+    task: String,
+    point: SweepPoint,
+}
+
+/// Trains a run for each number of `clusters`, in a folder `k-NUMBER` of `out`, all else as in `base`, and scores each on
+/// `task`. Runs and scores that are there already are not made again, and a run that was stopped goes on. Every point is
+/// given to `finished` as soon as it is known.
+///
+/// # Errors
+/// [`TransferError::InvalidConfig`] for no numbers, and what trainer and task report.
+pub fn sweep_clusters(
+    images: &ImageFolder,
+    base: &TrainConfig,
+    clusters: &[usize],
+    task: &SweepTask,
+    out: &Path,
+    device: &Device,
+    observer: &mut dyn TrainObserver,
+    mut finished: impl FnMut(&SweepPoint),
+) -> Result<Vec<SweepPoint>, TransferError> {
+    if clusters.is_empty() {
+        let (field, value) = ("clusters", "[]".to_string());
+        return Err(TransferError::InvalidConfig {
+            field,
+            value,
+            allowed: "one or more numbers".to_string(),
+        });
+    }
+    let mut points = Vec::with_capacity(clusters.len());
+    for &num_clusters in clusters {
+        let folder = out.join(format!("k-{num_clusters}"));
+        let mut config = base.clone();
+        config.clustering.num_clusters = Some(num_clusters);
+        let point = point(images, config, task, &folder, device, observer)?;
+        finished(&point);
+        points.push(point);
+    }
+    Ok(points)
+}
+
+fn point(
+    images: &ImageFolder,
+    config: TrainConfig,
+    task: &SweepTask,
+    folder: &Path,
+    device: &Device,
+    observer: &mut dyn TrainObserver,
+) -> Result<SweepPoint, TransferError> {
+    let num_clusters = config.num_clusters(images.len());
+    if folder.exists() {
+        let trainer = Trainer::resume(folder, device, |saved| {
+            *saved = config;
+            Ok(())
+        })?;
+        trainer.run(observer)?;
+    } else {
+        Trainer::new(config, images.clone(), folder, device)?.run(observer)?;
+    }
+    let run = RunDirectory::open(folder)?;
+    let epochs = run.metrics()?;
+    let last = epochs.last();
+    let described = format!("{} {} epochs", task.settings(), epochs.len());
+    let saved = run.file("sweep.json");
+    if let Ok(bytes) = std::fs::read(&saved)
+        && let Ok(SavedPoint { task, point }) = serde_json::from_slice(&bytes)
+        && task == described
+    {
+        return Ok(point);
+    }
+    let network = TrainedNetwork::load(&run, device)?;
+    let state = run.file("sweep-state.safetensors");
+    let scores = task.scores(&network, device, &state, observer)?;
+    let point = SweepPoint {
+        num_clusters,
+        nmi_to_labels: last.and_then(|epoch| epoch.labels.as_ref()).map(|labels| labels.nmi_arithmetic),
+        nmi_to_previous: last.and_then(|epoch| epoch.nmi_to_previous),
+        loss: epochs.iter().rev().find_map(|epoch| epoch.loss),
+        scores,
+    };
+    let text = serde_json::to_vec_pretty(&SavedPoint { task: described, point: point.clone() });
+    let text = text.map_err(|error| TransferError::Io {
+        action: "write",
+        path: saved.clone(),
+        source: error.into(),
+    })?;
+    write_whole(&saved, &text)?;
+    if state.exists() {
+        std::fs::remove_file(&state).map_err(|source| TransferError::Io {
+            action: "remove",
+            path: state,
+            source,
+        })?;
+    }
+    Ok(point)
+}
+
+/// Charts over the numbers of clusters: the scores by layer, and the agreement with labels where there are any.
+pub fn sweep_charts(points: &[SweepPoint], task: &SweepTask) -> Vec<(&'static str, LineChart)> {
+    let place = |point: &SweepPoint| point.num_clusters as f64;
+    let layers: Vec<String> = points
+        .first()
+        .map(|point| point.scores.iter().map(|(layer, _)| layer.clone()).collect())
+        .unwrap_or_default();
+    let of_layer = |layer: &String| {
+        let score =
+            |point: &SweepPoint| point.scores.iter().find(|(name, _)| name == layer).map(|(_, score)| *score);
+        Series {
+            name: layer.clone(),
+            points: points.iter().filter_map(|point| Some((place(point), score(point)?))).collect(),
+        }
+    };
+    let chart = |title: &str, y_label: &str, series: Vec<Series>| LineChart {
+        title: title.to_string(),
+        x_label: "clusters".to_string(),
+        y_label: y_label.to_string(),
+        x_scale: Scale::Log10,
+        series,
+    };
+    let scores = layers.iter().map(of_layer).collect();
+    let mut charts = vec![("sweep-score", chart("Score by number of clusters", task.score_name(), scores))];
+    let agreement: Vec<(f64, f64)> =
+        points.iter().filter_map(|point| Some((place(point), point.nmi_to_labels?))).collect();
+    if !agreement.is_empty() {
+        let series = vec![Series { name: "NMI".to_string(), points: agreement }];
+        let title = "Agreement of clusters and labels by number of clusters";
+        charts.push(("sweep-nmi", chart(title, "NMI(clusters, labels)", series)));
+    }
+    charts
+}
+
+/// Writes [`sweep_charts`] to a folder as SVG and PNG, and `sweep.csv` with a row for each number of clusters
+/// (`clusters`, `nmi_to_labels`, `nmi_to_previous`, `loss`, and a column for each layer's score). Gives the files.
+///
+/// # Errors
+/// [`TransferError::Io`], [`TransferError::Plot`].
+pub fn write_sweep(
+    points: &[SweepPoint],
+    task: &SweepTask,
+    folder: &Path,
+) -> Result<Vec<PathBuf>, TransferError> {
+    let path = folder.join("sweep.csv");
+    let io = |source| TransferError::Io { action: "write", path: path.clone(), source };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let layers = points.first().map(|point| point.scores.iter().map(|(layer, _)| layer.clone()));
+    let header = ["clusters", "nmi_to_labels", "nmi_to_previous", "loss"].map(str::to_string);
+    let header: Vec<String> = header.into_iter().chain(layers.into_iter().flatten()).collect();
+    writer.write_record(&header).map_err(|error| io(error.into()))?;
+    for point in points {
+        let text = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        let numbers = [point.nmi_to_labels, point.nmi_to_previous, point.loss].map(text);
+        let scores = point.scores.iter().map(|(_, score)| score.to_string());
+        let row: Vec<String> =
+            std::iter::once(point.num_clusters.to_string()).chain(numbers).chain(scores).collect();
+        writer.write_record(&row).map_err(|error| io(error.into()))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| io(error.into_error()))?;
+    write_whole(&path, &bytes)?;
+    let mut files = vec![path];
+    for (name, chart) in sweep_charts(points, task) {
+        for extension in ["svg", "png"] {
+            let path = folder.join(format!("{name}.{extension}"));
+            chart.save(&path)?;
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
+
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_run_and_a_score_once() {
+        let root = tempfile::tempdir().unwrap();
+        let images = root.path().join("images");
+        let drawings = SyntheticConfig { num_images: 80, image_size: 32, seed: 1 };
+        write_synthetic_folder(&images, &drawings, &mut |_| {}).unwrap();
+        let data = LabelledPair::scan(&images, &images, &LabelSource::Auto).unwrap();
+        let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
+        let task = SweepTask::Knn(data, config);
+        let mut base = TrainConfig::default();
+        base.data.image_size = 32;
+        base.model.width = 0.125;
+        base.training.epochs = 1;
+        base.training.batch_size = 16;
+        let folder = ImageFolder::open(&images).unwrap();
+        let out = root.path().join("out");
+        let mut num_finished = 0;
+        let mut run = |clusters: &[usize]| {
+            let mut count = |_: &SweepPoint| num_finished += 1;
+            sweep_clusters(&folder, &base, clusters, &task, &out, &Device::flex(), &mut (), &mut count)
+        };
+        let points = run(&[4, 8]).unwrap();
+        assert_eq!((points[0].num_clusters, points[1].num_clusters), (4, 8));
+        assert_eq!(points[0].scores.last().unwrap().0, "fc7");
+        assert!(points.iter().all(|point| point.nmi_to_labels.is_some() && point.loss.is_some()));
+        let again = run(&[4, 8, 2]).unwrap();
+        assert_eq!(again[..2], points);
+        assert!(run(&[]).unwrap_err().to_string().starts_with("clusters = []"));
+        assert_eq!(num_finished, 5);
+        let files = write_sweep(&points, &task, &out).unwrap();
+        assert_eq!(files.len(), 5);
+        let text = std::fs::read_to_string(&files[0]).unwrap();
+        assert!(text.starts_with("clusters,nmi_to_labels,nmi_to_previous,loss,conv1,"), "{text}");
+        assert_eq!(text.lines().count(), 3);
+    }
+}
