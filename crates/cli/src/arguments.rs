@@ -41,6 +41,10 @@ pub(crate) enum Command {
     /// Measure what a network has learned, by the protocols of the paper.
     #[command(subcommand)]
     Eval(Eval),
+    /// Draw how clusters agree with labels and with those of the epoch before.
+    Curves(Curves),
+    /// Train with several numbers of clusters and compare what each gives on a task.
+    Sweep(Sweep),
     /// Write the features of a folder of images to a file for other programs.
     Features(Features),
     /// Find the training images that are most like given images.
@@ -98,6 +102,16 @@ pub(crate) struct Import {
 /// Settings of a run; later ones win over earlier ones: file, options, --set.
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
+    /// Number of clusters; about 10 times the kinds you expect [default: a 50th of the images]
+    #[arg(long, short = 'k')]
+    pub(crate) clusters: Option<usize>,
+    #[command(flatten)]
+    pub(crate) common: CommonSettings,
+}
+
+/// All settings but the number of clusters.
+#[derive(Debug, Args)]
+pub(crate) struct CommonSettings {
     /// TOML file with settings; what it leaves out keeps its default.
     #[arg(long, short)]
     pub(crate) config: Option<PathBuf>,
@@ -107,9 +121,6 @@ pub(crate) struct Settings {
     /// Side of the network's input in pixels [default: 224]
     #[arg(long)]
     pub(crate) image_size: Option<usize>,
-    /// Number of clusters; about 10 times the kinds you expect [default: a 50th of the images]
-    #[arg(long, short = 'k')]
-    pub(crate) clusters: Option<usize>,
     /// Clustering algorithm: kmeans, pic or lin-cohen-pic [default: kmeans]
     #[arg(long)]
     pub(crate) clustering: Option<String>,
@@ -346,6 +357,9 @@ pub(crate) struct EvalLinear {
     /// The one seed of classifiers, order and crops.
     #[arg(long, default_value_t = 31)]
     pub(crate) seed: u64,
+    /// Also measure the same network after as many passes over the training images with their labels; 0 leaves it out.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) label_epochs: usize,
 }
 
 #[derive(Debug, Args)]
@@ -414,6 +428,65 @@ pub(crate) struct EvalClusters {
     /// Device, as for train.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Curves {
+    /// Folders of runs, finished or not.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder for curves.csv and the charts, SVG and PNG [default: RUN/curves of the first]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// Folder of images to train on, at any depth.
+    pub(crate) images: PathBuf,
+    /// Folder for the runs, sweep.csv and the charts; the same command goes on with what is there.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Numbers of clusters, separated by commas.
+    #[arg(long, short = 'k', value_delimiter = ',', required = true)]
+    pub(crate) clusters: Vec<usize>,
+    /// The task that runs are compared by.
+    #[arg(long, value_enum, default_value_t = SweepScore::Knn)]
+    pub(crate) score: SweepScore,
+    /// Training images of the task, in a folder per class [default: the images]
+    #[arg(long)]
+    pub(crate) train: Option<PathBuf>,
+    /// Test images of the task, for knn and linear.
+    #[arg(long, required_if_eq_any([("score", "knn"), ("score", "linear")]))]
+    pub(crate) test: Option<PathBuf>,
+    /// Passes over the training images, for linear.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) linear_epochs: usize,
+    /// Neighbours, for knn.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) neighbors: usize,
+    /// Data set in the layout of PASCAL VOC, for voc.
+    #[arg(long, required_if_eq("score", "voc"))]
+    pub(crate) voc: Option<PathBuf>,
+    /// Steps of fine-tuning, for voc.
+    #[arg(long, default_value_t = 80_000)]
+    pub(crate) voc_steps: usize,
+    /// Device, as for train.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) settings: CommonSettings,
+}
+
+/// The task that runs are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SweepScore {
+    /// Nearest neighbours on each layer.
+    Knn,
+    /// Linear classifiers on each convolution.
+    Linear,
+    /// Classification of PASCAL VOC with new fully connected layers, as in the paper.
+    Voc,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod assign;
 pub(crate) mod completions;
+pub(crate) mod curves;
 pub(crate) mod demo;
 pub(crate) mod devices;
 pub(crate) mod eval;
@@ -10,4 +11,5 @@ pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod neighbors;
+pub(crate) mod sweep;
 pub(crate) mod train;

@@ -31,6 +31,8 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Train(command) => commands::train::run(command, output),
         Command::Eval(command) => commands::eval::run(command, output),
+        Command::Curves(command) => commands::curves::run(command, output),
+        Command::Sweep(command) => commands::sweep::run(command, output),
         Command::Features(command) => commands::features::run(command, output),
         Command::Import(command) => commands::import::run(command, output),
         Command::Assign(command) => commands::assign::run(command, output),

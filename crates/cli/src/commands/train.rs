@@ -9,7 +9,7 @@ use deepcluster::models::ConvNet;
 use deepcluster::trainer::{RunDirectory, TrainConfig, Trainer, parse_device};
 use serde_json::json;
 
-use crate::arguments::{Output, Settings, Train};
+use crate::arguments::{CommonSettings, Output, Settings, Train};
 use crate::interrupt::stop_flag;
 use crate::progress::{Progress, print_json};
 
@@ -72,13 +72,20 @@ impl Settings {
 
     /// Applies the file, the options and --set, in this order.
     pub(crate) fn change(&self, config: &mut TrainConfig) -> Result<(), Error> {
+        self.common.change(config, self.clusters)
+    }
+}
+
+impl CommonSettings {
+    /// Applies the file, the options, among them a number of clusters, and --set, in this order.
+    pub(crate) fn change(&self, config: &mut TrainConfig, clusters: Option<usize>) -> Result<(), Error> {
         if let Some(path) = &self.config {
             *config = TrainConfig::load(Path::new(path))?;
         }
         let options = [
             ("model.architecture", self.arch.clone()),
             ("data.image_size", self.image_size.map(|value| value.to_string())),
-            ("clustering.num_clusters", self.clusters.map(|value| value.to_string())),
+            ("clustering.num_clusters", clusters.map(|value| value.to_string())),
             ("clustering.algorithm", self.clustering.clone()),
             ("training.epochs", self.epochs.map(|value| value.to_string())),
             ("training.batch_size", self.batch_size.map(|value| value.to_string())),

@@ -1,7 +1,7 @@
 //! `deepcluster eval linear`
 
 use anyhow::Context;
-use deepcluster::transfer::{LayerCurve, LinearProbe, LinearProbeConfig};
+use deepcluster::transfer::{LayerCurve, LinearProbe, LinearProbeConfig, train_with_labels};
 use serde_json::{Value, json};
 
 use super::results::{Subject, folder_of, percent, publish, table};
@@ -10,7 +10,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 
 pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
-    let subject = Subject::load(&command.data)?;
+    let mut subject = Subject::load(&command.data)?;
     let config = LinearProbeConfig {
         epochs: command.epochs,
         batch_size: command.batch_size,
@@ -23,6 +23,22 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
     };
     let folder = folder_of(command.data.out.as_ref(), &command.data.run, "linear");
     let mut progress = Progress::new(output, stop_flag()?);
+    let with_labels = folder.join("labels-training.safetensors");
+    if command.label_epochs > 0 {
+        progress.say("training the same network with labels");
+        let settings =
+            subject.networks.last().map(|(_, network)| network.config().clone()).unwrap_or_default();
+        let network = train_with_labels(
+            &settings,
+            &subject.device,
+            &subject.data.train,
+            subject.data.class_names.len(),
+            command.label_epochs,
+            Some(&with_labels),
+            &mut progress,
+        )?;
+        subject.networks.push(("labels", network));
+    }
     let mut of_networks: Vec<(&str, Vec<LayerCurve>)> = Vec::new();
     for (name, network) in &subject.networks {
         progress.say(&format!("linear classifiers on the {name} network"));
@@ -40,12 +56,13 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
         "test": command.data.test.to_string_lossy(),
         "num_classes": subject.data.class_names.len(),
         "config": config,
+        "label_epochs": command.label_epochs,
         "networks": of_networks.iter().map(|(name, curves)| describe(name, curves)).collect::<Vec<_>>(),
     });
     publish(&folder, &results, &as_table(&of_networks), output, &progress)?;
     // They are needed no more, and would refuse other settings.
-    for (name, _) in &of_networks {
-        let state = folder.join(format!("{name}.safetensors"));
+    let states = of_networks.iter().map(|(name, _)| folder.join(format!("{name}.safetensors")));
+    for state in states.chain((command.label_epochs > 0).then_some(with_labels)) {
         std::fs::remove_file(&state).with_context(|| format!("cannot remove {}", state.display()))?;
     }
     Ok(())

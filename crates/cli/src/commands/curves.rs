@@ -1,0 +1,29 @@
+//! `deepcluster curves`
+
+use anyhow::bail;
+use deepcluster::trainer::RunDirectory;
+use deepcluster::transfer::write_curves;
+use serde_json::json;
+
+use crate::arguments::{Curves, Output};
+use crate::progress::{print_json, print_out};
+
+pub(crate) fn run(command: Curves, output: Output) -> anyhow::Result<()> {
+    let mut runs = Vec::with_capacity(command.runs.len());
+    for path in &command.runs {
+        let epochs = RunDirectory::open(path)?.metrics()?;
+        let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
+        runs.push((name.into_owned(), epochs));
+    }
+    if runs.iter().all(|(_, epochs)| epochs.is_empty()) {
+        bail!("no epoch of these runs has ended yet");
+    }
+    let out = command.out.unwrap_or_else(|| command.runs[0].join("curves"));
+    let files = write_curves(&runs, &out)?;
+    if output.json {
+        print_json(&json!({"files": files}));
+    } else {
+        files.iter().for_each(|file| print_out(&file.display().to_string()));
+    }
+    Ok(())
+}

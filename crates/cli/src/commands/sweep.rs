@@ -1,0 +1,86 @@
+//! `deepcluster sweep`
+
+use anyhow::Context;
+use deepcluster::Error;
+use deepcluster::data::{ImageFolder, LabelSource};
+use deepcluster::evaluation::WeightedKnnConfig;
+use deepcluster::trainer::{TrainConfig, parse_device};
+use deepcluster::transfer::{
+    LabelledPair, LinearProbeConfig, SweepPoint, SweepTask, VocClassificationConfig, VocDataset,
+    sweep_clusters, write_sweep,
+};
+use serde_json::json;
+
+use crate::arguments::{Output, Sweep, SweepScore};
+use crate::interrupt::stop_flag;
+use crate::progress::{Progress, print_json, print_out};
+
+pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
+    let device = parse_device(&command.device)?;
+    let mut base = TrainConfig::default();
+    command.settings.change(&mut base, None)?;
+    base.validate()?;
+    let task = task(&command, &base)?;
+    let images = ImageFolder::scan(&command.images, &base.scan_config()).map_err(Error::from)?;
+    let stop = stop_flag()?;
+    let mut progress = Progress::new(output, stop.clone());
+    let say = Progress::new(output, stop);
+    let mut finished = |point: &SweepPoint| {
+        if output.json {
+            print_json(&json!({"event": "point", "point": point}));
+        } else {
+            say.say(&describe(point));
+        }
+    };
+    let clusters = &command.clusters;
+    let points =
+        sweep_clusters(&images, &base, clusters, &task, &command.out, &device, &mut progress, &mut finished)?;
+    progress.clear();
+    let files = write_sweep(&points, &task, &command.out)?;
+    if output.json {
+        print_json(&json!({"event": "finished", "files": files}));
+    } else {
+        files.iter().for_each(|file| print_out(&file.display().to_string()));
+    }
+    Ok(())
+}
+
+fn task(command: &Sweep, base: &TrainConfig) -> anyhow::Result<SweepTask> {
+    let pair = || -> anyhow::Result<LabelledPair> {
+        let train = command.train.as_ref().unwrap_or(&command.images);
+        let test = command.test.as_ref().context("--test names the test images")?;
+        let labels = match &base.data.labels {
+            LabelSource::None => LabelSource::Auto,
+            labels => labels.clone(),
+        };
+        Ok(LabelledPair::scan(train, test, &labels)?)
+    };
+    let seed = base.seed;
+    Ok(match command.score {
+        SweepScore::Knn => {
+            let num_neighbors = vec![command.neighbors];
+            SweepTask::Knn(pair()?, WeightedKnnConfig { num_neighbors, ..WeightedKnnConfig::default() })
+        }
+        SweepScore::Linear => {
+            let epochs = command.linear_epochs;
+            SweepTask::Linear(pair()?, LinearProbeConfig { epochs, seed, ..LinearProbeConfig::default() })
+        }
+        SweepScore::Voc => {
+            let voc = command.voc.as_ref().context("--voc names the data set")?;
+            let mut config = VocClassificationConfig { seed, ..VocClassificationConfig::default() };
+            config.sgd.num_steps = command.voc_steps;
+            SweepTask::VocClassification(VocDataset::open(voc, "trainval", "test")?, config)
+        }
+    })
+}
+
+fn describe(point: &SweepPoint) -> String {
+    let mut line = format!("{} clusters", point.num_clusters);
+    if let Some(nmi) = point.nmi_to_labels {
+        line.push_str(&format!("  NMI to labels {nmi:.3}"));
+    }
+    for (layer, score) in &point.scores {
+        line.push_str(&format!("  {layer} {:.1} %", 100.0 * score));
+    }
+    line
+}
