@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use deepcluster::Error;
 use deepcluster::clustering::ClusteringError;
+use deepcluster::data::DataError;
 use deepcluster::models::ModelError;
 use deepcluster::proposals::ProposalError;
 use deepcluster::transfer::TransferError;
@@ -69,6 +70,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | TransferError::UnknownMaskValue { .. }
             | TransferError::OtherTask { .. },
         ) => return USAGE,
+        Some(TransferError::Data(
+            DataError::NotVoc { .. } | DataError::NoImageSet { .. } | DataError::FolderNotFound { .. },
+        )) => return USAGE,
         Some(TransferError::Trainer(error)) => Some(error),
         _ => error.downcast_ref::<Error>(),
     };

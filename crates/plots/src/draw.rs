@@ -96,6 +96,10 @@ where
         .build_cartesian_2d(x_range, y_range.0..y_range.1)
         .map_err(failed)?;
     let x_are_whole = are_whole(series.iter().flat_map(|series| series.points.iter().map(|(x, _)| *x)));
+    // No line between whole numbers that lie next to each other.
+    let places = || series.iter().flat_map(|series| series.points.iter().map(|(x, _)| *x));
+    let span = places().fold(f64::NEG_INFINITY, f64::max) - places().fold(f64::INFINITY, f64::min);
+    let num_x_labels = if x_are_whole { (span as usize + 1).clamp(2, 11) } else { 11 };
     let x_label = move |x: &f64| {
         if x_are_whole && x.fract() != 0.0 { String::new() } else { label(*x) }
     };
@@ -110,7 +114,7 @@ where
         .light_line_style(WHITE)
         .x_label_formatter(&x_label)
         .y_label_formatter(&|y: &f64| label(*y))
-        .x_labels(11)
+        .x_labels(num_x_labels)
         .y_labels(8)
         .draw()
         .map_err(failed)?;

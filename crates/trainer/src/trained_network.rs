@@ -92,6 +92,11 @@ impl<B: Backbone> TrainedNetwork<B> {
         &self.config
     }
 
+    /// The device the network lies on, without autodiff.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The network, on a device without autodiff.
     pub fn network(&self) -> &B {
         &self.network

@@ -147,7 +147,7 @@ pub enum TransferError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The observer asked to stop.
-    #[error("stopped")]
+    #[error("stopped; the same command goes on where it was")]
     Stopped,
     /// Reading images failed.
     #[error(transparent)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use deepcluster_models::{ConvNet, NamedWeights, export_weights, import_weights};
 use deepcluster_trainer::{Phase, Sgd, TrainEvent, TrainObserver};
 use rand::SeedableRng;
@@ -162,8 +162,10 @@ pub(crate) fn trunk_maps(
     }
 }
 
-/// What a task is, to tell whether a state belongs to it.
-pub(crate) struct TaskIdentity {
+/// A file to go on from, and what tells whether its state belongs to this task.
+pub(crate) struct TaskRecord<'a> {
+    /// Where the state is kept, if it is.
+    pub(crate) state: Option<&'a Path>,
     /// The settings; the number of steps may grow, and stands outside.
     pub(crate) settings: String,
     /// Sum of the network's first weights and of the names of the data.
@@ -189,7 +191,7 @@ impl TaskProgress {
     }
 }
 
-/// Sum of weights and names, for [`TaskIdentity`].
+/// Sum of weights and names, for [`TaskRecord`].
 pub(crate) fn fingerprint<'a>(weights: &NamedWeights, names: impl Iterator<Item = &'a [u8]>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for (name, data) in weights {
@@ -204,23 +206,22 @@ pub(crate) fn fingerprint<'a>(weights: &NamedWeights, names: impl Iterator<Item 
 }
 
 /// Takes `module` through the steps of `sgd`; `loss_of` gives the loss of a step, or `None` where it has no data. With a
-/// `state` file a task that was stopped goes on where it was, and ends as if it had not been.
+/// `state` file in its record a task that was stopped goes on where it was, and ends as if it had not been.
 ///
 /// `loss_of` is first asked for the step that follows those done; what it draws must depend on the step alone.
 pub(crate) fn fine_tune<M: Module>(
     mut module: M,
     config: &TaskSgd,
-    identity: &TaskIdentity,
-    device: &Device,
-    state: Option<&Path>,
+    record: &TaskRecord<'_>,
     observer: &mut dyn TrainObserver,
     prepare: impl FnOnce(usize) -> Result<(), TransferError>,
     mut loss_of: impl FnMut(&M, usize) -> Result<Option<Tensor<1>>, TransferError>,
 ) -> Result<(M, Vec<LossPoint>), TransferError> {
     let mut sgd = Sgd::new(config.learning_rate, config.momentum, config.weight_decay);
+    let state = record.state;
     let mut progress = TaskProgress {
-        settings: identity.settings.clone(),
-        fingerprint: identity.fingerprint,
+        settings: record.settings.clone(),
+        fingerprint: record.fingerprint,
         num_steps: 0,
         losses: Vec::new(),
         open: (0.0, 0),
@@ -229,15 +230,16 @@ pub(crate) fn fine_tune<M: Module>(
         && let Some(saved) = TaskState::<TaskProgress>::load(path)?
     {
         let other = |what| Err(TransferError::OtherTask { path: path.to_path_buf(), what });
-        if saved.progress.fingerprint != identity.fingerprint {
+        if saved.progress.fingerprint != record.fingerprint {
             return other("the network, or the data,");
         }
-        if saved.progress.settings != identity.settings {
+        if saved.progress.settings != record.settings {
             return other("a setting");
         }
         let (weights, velocities) = split(saved.arrays);
         module = import_weights(module, weights)?;
-        sgd.import(velocities, &device.clone().without_autodiff());
+        let device = module.devices().first().cloned().unwrap_or_default();
+        sgd.import(velocities, &device.without_autodiff());
         progress = saved.progress;
     }
     prepare(progress.num_steps)?;
@@ -392,6 +394,7 @@ impl ModuleVisitor for Scaled {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use burn::tensor::Device;
     use deepcluster_models::Head;
 
     use super::*;
@@ -428,10 +431,10 @@ mod tests {
     fn learn(num_steps: usize, norm: Option<f64>, state: Option<&Path>) -> Result<f32, TransferError> {
         let device = Device::flex().autodiff();
         let head = Head::new(1, 1, 3, &device);
-        let identity = TaskIdentity { settings: format!("{norm:?}"), fingerprint: 5 };
+        let record = TaskRecord { state, settings: format!("{norm:?}"), fingerprint: 5 };
         let config = TaskSgd { max_gradient_norm: norm, ..sgd(num_steps) };
         let input = Tensor::<2>::ones([1, 1], &device);
-        let (head, losses) = fine_tune(head, &config, &identity, &device, state, &mut (), |_| Ok(()), {
+        let (head, losses) = fine_tune(head, &config, &record, &mut (), |_| Ok(()), {
             |head: &Head, step| {
                 Ok((step != 1).then(|| (head.forward(input.clone()) - 3.0).powi_scalar(2).sum()))
             }

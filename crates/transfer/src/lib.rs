@@ -49,7 +49,7 @@ pub use retrieval::{
 };
 pub use segmentation::{SegmentationConfig, SegmentationDataset, SegmentationResult, segment_voc};
 pub use supervised::train_with_labels;
-pub use sweep::{SweepPoint, SweepTask, sweep_charts, sweep_clusters, write_sweep};
+pub use sweep::{Sweep, SweepPoint, SweepTask, sweep_charts, sweep_clusters, write_sweep};
 pub use voc_classification::{
     ClassAveragePrecision, LayerSvm, MeanAveragePrecision, SvmConfig, VocClassificationConfig,
     VocClassificationResult, classify_voc, svm_on_layers,

@@ -11,7 +11,7 @@ use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedNetwork};
 use rand::RngExt;
 
 use crate::error::TransferError;
-use crate::fine_tuning::{TaskIdentity, TaskSgd, fine_tune, fingerprint, shuffled_steps, step_generator};
+use crate::fine_tuning::{TaskRecord, TaskSgd, fine_tune, fingerprint, shuffled_steps, step_generator};
 use crate::labelled_folder::LabelledFolder;
 use crate::linear_probe::images_tensor;
 
@@ -68,7 +68,8 @@ pub fn train_with_labels(
         })
         .collect();
     let weights = deepcluster_models::export_weights(untrained.network())?;
-    let identity = TaskIdentity {
+    let record = TaskRecord {
+        state,
         settings: format!("{:?} {num_classes}", TaskSgd { num_steps: 0, decay_steps: 0, ..sgd.clone() }),
         fingerprint: fingerprint(&weights, names.iter().map(Vec::as_slice)),
     };
@@ -111,8 +112,7 @@ pub fn train_with_labels(
         Ok(Some(CrossEntropyLossConfig::new().init(&tracking).forward(scores, targets)))
     };
     let classifier = Classifier { network, head };
-    let (classifier, _) =
-        fine_tune(classifier, &sgd, &identity, &tracking, state, observer, plan_from, loss_of)?;
+    let (classifier, _) = fine_tune(classifier, &sgd, &record, observer, plan_from, loss_of)?;
     Ok(TrainedNetwork::from_network(settings.clone(), classifier.network.valid(), &device))
 }
 

@@ -72,11 +72,22 @@ impl SweepTask {
                     .collect())
             }
             Self::VocClassification(data, config) => {
-                let found = classify_voc(net, settings, device, data, config, Some(state), observer)?;
+                let found = classify_voc(network, data, config, Some(state), observer)?;
                 Ok(vec![(config.layers.name().to_string(), found.average_precision.eleven_point)])
             }
         }
     }
+}
+
+/// Runs that differ in their number of clusters alone.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// All other settings.
+    pub base: TrainConfig,
+    /// Numbers of clusters, one or more.
+    pub clusters: Vec<usize>,
+    /// What runs are compared by.
+    pub task: SweepTask,
 }
 
 /// What a run with one number of clusters reached.
@@ -101,22 +112,20 @@ struct SavedPoint {
     point: SweepPoint,
 }
 
-/// Trains a run for each number of `clusters`, in a folder `k-NUMBER` of `out`, all else as in `base`, and scores each on
-/// `task`. Runs and scores that are there already are not made again, and a run that was stopped goes on. Every point is
+/// Trains a run for each number of clusters, in a folder `k-NUMBER` of `out`, and scores each on the task. Runs and scores that are there already are not made again, and a run that was stopped goes on. Every point is
 /// given to `finished` as soon as it is known.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`] for no numbers, and what trainer and task report.
 pub fn sweep_clusters(
     images: &ImageFolder,
-    base: &TrainConfig,
-    clusters: &[usize],
-    task: &SweepTask,
+    sweep: &Sweep,
     out: &Path,
     device: &Device,
     observer: &mut dyn TrainObserver,
     mut finished: impl FnMut(&SweepPoint),
 ) -> Result<Vec<SweepPoint>, TransferError> {
+    let Sweep { base, clusters, task } = sweep;
     if clusters.is_empty() {
         let (field, value) = ("clusters", "[]".to_string());
         return Err(TransferError::InvalidConfig {
@@ -292,7 +301,8 @@ mod tests {
         let mut num_finished = 0;
         let mut run = |clusters: &[usize]| {
             let mut count = |_: &SweepPoint| num_finished += 1;
-            sweep_clusters(&folder, &base, clusters, &task, &out, &Device::flex(), &mut (), &mut count)
+            let sweep = Sweep { base: base.clone(), clusters: clusters.to_vec(), task: task.clone() };
+            sweep_clusters(&folder, &sweep, &out, &Device::flex(), &mut (), &mut count)
         };
         let points = run(&[4, 8]).unwrap();
         assert_eq!((points[0].num_clusters, points[1].num_clusters), (4, 8));

@@ -6,8 +6,8 @@ use deepcluster::data::{ImageFolder, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
 use deepcluster::trainer::{TrainConfig, parse_device};
 use deepcluster::transfer::{
-    LabelledPair, LinearProbeConfig, SweepPoint, SweepTask, VocClassificationConfig, VocDataset,
-    sweep_clusters, write_sweep,
+    LabelledPair, LinearProbeConfig, Sweep as SweepRuns, SweepPoint, SweepTask, VocClassificationConfig,
+    VocDataset, sweep_clusters, write_sweep,
 };
 use serde_json::json;
 
@@ -32,11 +32,10 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
             say.say(&describe(point));
         }
     };
-    let clusters = &command.clusters;
-    let points =
-        sweep_clusters(&images, &base, clusters, &task, &command.out, &device, &mut progress, &mut finished)?;
+    let sweep = SweepRuns { base, clusters: command.clusters, task };
+    let points = sweep_clusters(&images, &sweep, &command.out, &device, &mut progress, &mut finished)?;
     progress.clear();
-    let files = write_sweep(&points, &task, &command.out)?;
+    let files = write_sweep(&points, &sweep.task, &command.out)?;
     if output.json {
         print_json(&json!({"event": "finished", "files": files}));
     } else {

@@ -5,6 +5,7 @@
 //! - `export`: networks for other programs;
 //! - `bad_input`: what goes wrong, with its message and exit code;
 //! - `interchange`: checkpoints in, features out;
+//! - `voc_tasks`: PASCAL VOC, retrieval, curves and sweeps;
 //! - `kill_and_resume`: stops of every sort, and what comes after.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -15,3 +16,4 @@ mod evaluation;
 mod export;
 mod interchange;
 mod kill_and_resume;
+mod voc_tasks;

@@ -28,9 +28,10 @@ pub(super) fn max_pool(
                     let first = rows.0 * width + columns.0;
                     let (mut most, mut place) = (plane[first], first);
                     for row in rows.0..rows.1 {
-                        for cell in row * width + columns.0..row * width + columns.1 {
-                            if plane[cell] > most {
-                                (most, place) = (plane[cell], cell);
+                        let start = row * width + columns.0;
+                        for (offset, &value) in plane[start..row * width + columns.1].iter().enumerate() {
+                            if value > most {
+                                (most, place) = (value, start + offset);
                             }
                         }
                     }

@@ -11,10 +11,9 @@ mod training;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::Device;
 use deepcluster_models::ConvNet;
 use deepcluster_proposals::Proposals;
-use deepcluster_trainer::{TrainConfig, TrainObserver};
+use deepcluster_trainer::{TrainObserver, TrainedNetwork};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
@@ -160,19 +159,15 @@ pub struct DetectionResult {
     pub losses: Vec<LossPoint>,
 }
 
-/// Trains a detector on the training images of `data` and measures it on the test images, each with its `proposals`.
-/// `network` lies on `device` without autodiff, `settings` are those of its run. With a `state` file a training that was
-/// stopped goes on.
+/// Trains a detector on the training images of `data` and measures it on the test images, each with its `proposals`. With
+/// a `state` file a training that was stopped goes on.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::NoProposals`] for an image without, [`TransferError::Stopped`] on
 /// request of `observer`, [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a
 /// `state` that cannot be gone on from, [`TransferError::Device`], [`TransferError::Evaluation`].
-#[allow(clippy::too_many_arguments, reason = "each is a thing of its own")]
 pub fn detect_voc(
-    network: &ConvNet,
-    settings: &TrainConfig,
-    device: &Device,
+    trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
     proposals: &Proposals,
     config: &DetectionConfig,
@@ -185,19 +180,9 @@ pub fn detect_voc(
             return Err(TransferError::NoProposals { image: name.clone() });
         }
     }
-    let device = device.clone().without_autodiff();
-    let (detector, frozen, losses) =
-        training::train(network, settings, &device, data, proposals, config, state, observer)?;
-    let tested = test_images::test(
-        &detector.valid(),
-        frozen.as_ref(),
-        settings,
-        &device,
-        data,
-        proposals,
-        config,
-        observer,
-    )?;
+    let (detector, frozen, losses) = training::train(trained, data, proposals, config, state, observer)?;
+    let tested =
+        test_images::test(&detector.valid(), frozen.as_ref(), trained, data, proposals, config, observer)?;
     Ok(DetectionResult {
         average_precision: tested.average_precision,
         num_images: tested.num_images,
@@ -211,8 +196,10 @@ pub fn detect_voc(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use burn::tensor::Device;
     use deepcluster_evaluation::BoundingBox;
     use deepcluster_models::{Architecture, ConvNetConfig};
+    use deepcluster_trainer::TrainConfig;
 
     use super::*;
     use crate::voc_dataset::tests::bars;
@@ -246,12 +233,13 @@ mod tests {
         let network = network.init(1, &device).unwrap();
         let mut settings = TrainConfig::default();
         settings.data.image_size = 32;
+        let trained = TrainedNetwork::from_network(settings, network, &device);
         let run = |num_steps, state: Option<&Path>, layers| {
             let mut config =
                 DetectionConfig { short_side: 64, regions_per_image: 32, layers, ..Default::default() };
             config.sgd.num_steps = num_steps;
             config.sgd.learning_rate = 0.01;
-            detect_voc(&network, &settings, &device, &data, &proposals, &config, state, &mut ()).unwrap()
+            detect_voc(&trained, &data, &proposals, &config, state, &mut ()).unwrap()
         };
         let result = run(150, None, FineTunedLayers::All);
         assert!(result.proposals.recall.unwrap() > 0.9, "{:?}", result.proposals);

@@ -1,10 +1,10 @@
 //! What the detector finds in the test images, and how much of it is right.
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Tensor, activation};
 use deepcluster_evaluation::{BoundingBox, Detection, GroundTruth, detection_curve};
 use deepcluster_models::{ConvNet, DropoutMasks};
 use deepcluster_proposals::Proposals;
-use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
 
 use super::DetectionConfig;
 use super::boxes::{clip, decode, non_maximum_suppression};
@@ -31,18 +31,17 @@ struct Found {
     score: f32,
 }
 
-#[allow(clippy::too_many_arguments, reason = "each is a thing of its own")]
 pub(super) fn test(
     detector: &Detector,
     frozen: Option<&ConvNet>,
-    settings: &TrainConfig,
-    device: &Device,
+    trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
     proposals: &Proposals,
     config: &DetectionConfig,
     observer: &mut dyn TrainObserver,
 ) -> Result<Tested, TransferError> {
     let num_classes = data.class_names.len();
+    let normalization = trained.config().normalization();
     let total = data.test.names.len();
     observer.event(&TrainEvent::PhaseStarted { phase: Phase::Testing, epoch: 0, num_epochs: 0, total });
     let mut detections: Vec<Vec<Detection>> = vec![Vec::new(); num_classes];
@@ -53,7 +52,7 @@ pub(super) fn test(
             return Err(TransferError::Stopped);
         }
         let path = data.test.images.path(image);
-        match DetectorImage::read(&path, config, false, settings.normalization(), device) {
+        match DetectorImage::read(&path, config, false, normalization, trained.device()) {
             Err(error) => log::warn!("left out: {error}"),
             Ok(input) => {
                 num_images += 1;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use deepcluster_evaluation::BoundingBox;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
 use deepcluster_proposals::Proposals;
-use deepcluster_trainer::{TrainConfig, TrainObserver};
+use deepcluster_trainer::{TrainObserver, TrainedNetwork};
 use rand::RngExt;
 
 use super::DetectionConfig;
@@ -16,30 +16,29 @@ use super::region_sampling::sample_regions;
 use super::region_targets::detection_loss;
 use crate::error::TransferError;
 use crate::fine_tuning::{
-    LossPoint, TaskIdentity, Trunk, fine_tune, fingerprint, shuffled_steps, step_generator, trunk_maps,
+    LossPoint, TaskRecord, Trunk, fine_tune, fingerprint, shuffled_steps, step_generator, trunk_maps,
 };
 use crate::voc_dataset::{VocBox, VocDataset};
 
 /// The detector, the convolutions where they do not learn, and the losses on the way.
-#[allow(clippy::too_many_arguments, reason = "each is a thing of its own")]
 pub(super) fn train(
-    network: &ConvNet,
-    settings: &TrainConfig,
-    device: &Device,
+    trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
     proposals: &Proposals,
     config: &DetectionConfig,
     state: Option<&Path>,
     observer: &mut dyn TrainObserver,
 ) -> Result<(Detector, Option<ConvNet>, Vec<LossPoint>), TransferError> {
+    let (network, device) = (trained.network(), trained.device());
     let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
     let tracking = device.clone().autodiff();
     let detector = Detector::new(learning, data.class_names.len(), config.seed, &tracking);
-    let identity = TaskIdentity {
+    let record = TaskRecord {
+        state,
         settings: settings_text(config),
         fingerprint: fingerprint(&export_weights(network)?, names(data, proposals).iter().map(Vec::as_slice)),
     };
-    let normalization = settings.normalization();
+    let normalization = trained.config().normalization();
     let steps = std::cell::RefCell::new(None);
     let plan_from = |first: usize| {
         *steps.borrow_mut() = Some(shuffled_steps(data.train.names.len(), &config.sgd, config.seed, first));
@@ -84,8 +83,7 @@ pub(super) fn train(
         let (scores, transforms) = detector.forward(Tensor::cat(pooled, 0), &dropout);
         Ok(Some(detection_loss(scores, transforms, &sampled)))
     };
-    let (detector, losses) =
-        fine_tune(detector, &config.sgd, &identity, &tracking, state, observer, plan_from, loss_of)?;
+    let (detector, losses) = fine_tune(detector, &config.sgd, &record, observer, plan_from, loss_of)?;
     Ok((detector, frozen, losses))
 }
 

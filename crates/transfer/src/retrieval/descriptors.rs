@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use deepcluster_clustering::{Whitening, WhiteningConfig};
 use deepcluster_data::{
@@ -11,7 +10,7 @@ use deepcluster_data::{
 };
 use deepcluster_kernels::roi_max_pool;
 use deepcluster_models::{ConvNet, export_weights};
-use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
 use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +46,7 @@ impl RetrievalImage {
 
 /// What describes images, and how.
 pub(super) struct Extraction<'a> {
-    pub(super) network: &'a ConvNet,
-    pub(super) settings: &'a TrainConfig,
+    pub(super) trained: &'a TrainedNetwork<ConvNet>,
     pub(super) config: &'a RetrievalConfig,
     pub(super) states: Option<&'a Path>,
 }
@@ -73,7 +71,8 @@ impl Extraction<'_> {
         let state = self.states.map(|folder| folder.join(format!("{name}.safetensors")));
         let keys: Vec<String> =
             images.iter().map(|image| format!("{} {:?}", image.path.display(), image.crop)).collect();
-        let fingerprint = fingerprint(&export_weights(self.network)?, keys.iter().map(|key| key.as_bytes()));
+        let fingerprint =
+            fingerprint(&export_weights(self.trained.network())?, keys.iter().map(|key| key.as_bytes()));
         let mut vectors: Vec<Option<Array2<f32>>> = Vec::with_capacity(images.len());
         if let Some(path) = &state
             && let Some(saved) = TaskState::<ExtractionProgress>::load(path)?
@@ -127,14 +126,13 @@ impl Extraction<'_> {
     fn of_image(&self, image: &RgbImage8) -> Result<Array2<f32>, TransferError> {
         let scale = self.config.long_side as f32 / image.width.max(image.height) as f32;
         // A long strip still has a pixel for every step of the network.
-        let least = self.settings.data.image_size.min(64) as u32;
+        let least = self.trained.config().data.image_size.min(64) as u32;
         let side = |length: u32| ((length as f32 * scale).round() as u32).max(least);
         let (width, height) = (side(image.width), side(image.height));
-        let input = normalized_image(image, width, height, false, self.settings.normalization())?;
+        let input = normalized_image(image, width, height, false, self.trained.config().normalization())?;
         let shape = [1, 3, height as usize, width as usize];
-        let device = self.network.devices().first().cloned().unwrap_or_default();
-        let pixels = Tensor::<4>::from_data(TensorData::new(input.values, shape), &device);
-        let maps = self.network.forward_maps(pixels);
+        let pixels = Tensor::<4>::from_data(TensorData::new(input.values, shape), self.trained.device());
+        let maps = self.trained.network().forward_maps(pixels);
         let [_, channels, height, width] = maps.dims();
         let regions = rmac_regions(height, width, self.config.num_scales);
         let maxima = roi_max_pool(maps, &regions, 1);

@@ -12,7 +12,7 @@ use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::{CropBox, ImageFolder};
 use deepcluster_evaluation::{Relevance, found_within, retrieval_average_precision};
 use deepcluster_models::ConvNet;
-use deepcluster_trainer::{TrainConfig, TrainObserver};
+use deepcluster_trainer::{TrainObserver, TrainedNetwork};
 use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
@@ -82,9 +82,8 @@ pub struct RecallResult {
     pub num_queries: usize,
 }
 
-/// Retrieves the landmarks of `ground_truth` from `images`, described by `network`, which lies on its device without
-/// autodiff. Descriptions are whitened by what the regions of `whitening_images` span, another set of images: for
-/// Oxford5k those of Paris6k, and the other way round. `settings` are those of the network's run. With a folder for
+/// Retrieves the landmarks of `ground_truth` from `images`, described by a network. Descriptions are whitened by what the regions of `whitening_images` span, another set of images: for
+/// Oxford5k those of Paris6k, and the other way round. With a folder for
 /// `states` an extraction that was stopped goes on.
 ///
 /// Images that are neither good nor ok for a query are wrong, junk does not count, and neither does an image of the ground
@@ -95,10 +94,8 @@ pub struct RecallResult {
 /// [`TransferError::NoReadableImage`], [`TransferError::Stopped`] on request of `observer`, [`TransferError::OtherTask`]
 /// and [`TransferError::Damaged`] for a state that cannot be gone on from, [`TransferError::Device`],
 /// [`TransferError::Evaluation`] for a query without an image to find.
-#[allow(clippy::too_many_arguments, reason = "each is a thing of its own")]
 pub fn retrieve_landmarks(
-    network: &ConvNet,
-    settings: &TrainConfig,
+    trained: &TrainedNetwork<ConvNet>,
     images: &ImageFolder,
     ground_truth: &LandmarkGroundTruth,
     whitening_images: &ImageFolder,
@@ -123,7 +120,7 @@ pub fn retrieve_landmarks(
             Ok(RetrievalImage { crop, ..database[*index].clone() })
         })
         .collect::<Result<_, TransferError>>()?;
-    let extraction = Extraction { network, settings, config, states };
+    let extraction = Extraction { trained, config, states };
     let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all_of(whitening_images), observer)?;
     let database_vectors = whitening.describe(&extraction, "database", &database, observer)?;
     let query_vectors = whitening.describe(&extraction, "queries", &queries, observer)?;
@@ -162,10 +159,8 @@ pub fn retrieve_landmarks(
 
 /// Lets every image of `folder` that has a class find the others: recall@k for each `k` of `counts`. Whitening, states and
 /// errors are those of [`retrieve_landmarks`].
-#[allow(clippy::too_many_arguments, reason = "each is a thing of its own")]
 pub fn recall_at(
-    network: &ConvNet,
-    settings: &TrainConfig,
+    trained: &TrainedNetwork<ConvNet>,
     folder: &LabelledFolder,
     whitening_images: &ImageFolder,
     counts: &[usize],
@@ -184,7 +179,7 @@ pub fn recall_at(
     let all = RetrievalImage::all_of(&folder.images);
     let labelled = folder.labelled_images();
     let images: Vec<RetrievalImage> = labelled.iter().map(|&index| all[index].clone()).collect();
-    let extraction = Extraction { network, settings, config, states };
+    let extraction = Extraction { trained, config, states };
     let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all_of(whitening_images), observer)?;
     let vectors = whitening.describe(&extraction, "database", &images, observer)?;
     let (mut rows, mut labels) = (Vec::new(), Vec::new());
@@ -237,6 +232,7 @@ mod tests {
     use burn::tensor::Device;
     use deepcluster_data::{LabelSource, ScanConfig};
     use deepcluster_models::{Architecture, ConvNetConfig};
+    use deepcluster_trainer::TrainConfig;
     use image::{Rgb, RgbImage};
 
     use super::*;
@@ -255,9 +251,10 @@ mod tests {
         }
     }
 
-    fn network() -> (ConvNet, TrainConfig) {
+    fn network() -> TrainedNetwork<ConvNet> {
         let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
-        (config.init(1, &Device::flex()).unwrap(), TrainConfig::default())
+        let device = Device::flex();
+        TrainedNetwork::from_network(TrainConfig::default(), config.init(1, &device).unwrap(), &device)
     }
 
     const CONFIG: RetrievalConfig = RetrievalConfig { long_side: 64, num_scales: 3, num_components: 16 };
@@ -270,10 +267,8 @@ mod tests {
         let images = std::sync::Arc::new(ImageFolder::scan(root.path(), &scan).unwrap());
         let labels = images.labels().unwrap().of_image.clone();
         let folder = LabelledFolder { images: images.clone(), labels };
-        let (network, settings) = network();
-        let recall = |counts: &[usize]| {
-            recall_at(&network, &settings, &folder, &images, counts, &CONFIG, None, &mut ())
-        };
+        let network = network();
+        let recall = |counts: &[usize]| recall_at(&network, &folder, &images, counts, &CONFIG, None, &mut ());
         let found = recall(&[1, 4, 100]).unwrap();
         assert_eq!((found.num_queries, found.recalls[2]), (18, (100, 1.0)));
         assert!(found.recalls[0].1 > 0.9 && found.recalls[1].1 >= found.recalls[0].1, "{found:?}");
@@ -292,10 +287,10 @@ mod tests {
         fs::write(truth.join("a_1_junk.txt"), "fine_5\n").unwrap();
         let images = ImageFolder::open(root.path()).unwrap();
         let ground_truth = LandmarkGroundTruth::open(&truth).unwrap();
-        let (network, settings) = network();
+        let network = network();
         let states = root.path().join("states");
         let run = |images: &ImageFolder, truth: &LandmarkGroundTruth| {
-            retrieve_landmarks(&network, &settings, images, truth, images, &CONFIG, Some(&states), &mut ())
+            retrieve_landmarks(&network, images, truth, images, &CONFIG, Some(&states), &mut ())
         };
         let result = run(&images, &ground_truth).unwrap();
         assert_eq!((result.num_images, result.queries.len()), (18, 1));

@@ -76,7 +76,8 @@ mod tests {
             rmac_regions(32, 24, 3).iter().map(|region| (region.left, region.top)).collect();
         let mut flat: Vec<_> = regions.iter().map(|region| (region.top, region.left)).collect();
         let mut upright = upright;
-        (flat.sort_unstable(), upright.sort_unstable());
+        flat.sort_unstable();
+        upright.sort_unstable();
         assert_eq!(upright, flat);
     }
 

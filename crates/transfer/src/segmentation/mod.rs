@@ -14,13 +14,13 @@ use deepcluster_data::{
 };
 use deepcluster_evaluation::PixelConfusion;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
-use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
 use crate::fine_tuning::{
-    FineTunedLayers, LossPoint, TaskIdentity, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
+    FineTunedLayers, LossPoint, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
     step_generator,
 };
 use segmenter::Segmenter;
@@ -96,34 +96,32 @@ pub struct SegmentationResult {
     pub losses: Vec<LossPoint>,
 }
 
-/// Fine-tunes `network`, which lies on `device` without autodiff, on the training images of `data` and measures it on the
-/// test images; void pixels do not count. `settings` are those of its run. With a `state` file a training that was
-/// stopped goes on.
+/// Fine-tunes a network on the training images of `data` and measures it on the test images; void pixels do not count. With
+/// a `state` file a training that was stopped goes on.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`, [`TransferError::Diverged`],
 /// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be gone on from,
 /// [`TransferError::Device`], [`TransferError::Data`] and [`TransferError::MaskMismatch`] for a mask that cannot be used.
 pub fn segment_voc(
-    network: &ConvNet,
-    settings: &TrainConfig,
-    device: &Device,
+    trained: &TrainedNetwork<ConvNet>,
     data: &SegmentationDataset,
     config: &SegmentationConfig,
     state: Option<&Path>,
     observer: &mut dyn TrainObserver,
 ) -> Result<SegmentationResult, TransferError> {
     config.validate()?;
-    let device = device.clone().without_autodiff();
+    let (network, device) = (trained.network(), trained.device());
     let tracking = device.clone().autodiff();
     let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
     let segmenter = Segmenter::new(learning, data.class_names.len(), &tracking);
     let names = data.class_names.iter().chain(&data.train).map(|name| name.as_bytes());
-    let identity = TaskIdentity {
+    let record = TaskRecord {
+        state,
         settings: settings_text(config),
         fingerprint: fingerprint(&export_weights(network)?, names),
     };
-    let normalization = settings.normalization();
+    let normalization = trained.config().normalization();
     let steps = std::cell::RefCell::new(None);
     let plan_from = |first: usize| {
         *steps.borrow_mut() = Some(shuffled_steps(data.train.len(), &config.sgd, config.seed, first));
@@ -140,16 +138,15 @@ pub fn segment_voc(
             };
             let dropout = DropoutMasks::from_seed(generator.random());
             let size = (input.mask.height as usize, input.mask.width as usize);
-            let scores = segmenter.forward(input.pixels(&device), frozen.as_ref(), size, &dropout);
+            let scores = segmenter.forward(input.pixels(device), frozen.as_ref(), size, &dropout);
             losses.extend(pixel_loss(scores, &input.mask, data.void));
         }
         let num_losses = losses.len();
         Ok(losses.into_iter().reduce(|sum, loss| sum + loss).map(|sum| sum / num_losses as f64))
     };
-    let (segmenter, losses) =
-        fine_tune(segmenter, &config.sgd, &identity, &tracking, state, observer, plan_from, loss_of)?;
+    let (segmenter, losses) = fine_tune(segmenter, &config.sgd, &record, observer, plan_from, loss_of)?;
     let (confusion, num_images) =
-        test(&segmenter.valid(), frozen.as_ref(), &device, data, config, normalization, observer)?;
+        test(&segmenter.valid(), frozen.as_ref(), device, data, config, normalization, observer)?;
     let overlaps = confusion.class_overlaps();
     Ok(SegmentationResult {
         mean_overlap: confusion.mean_overlap(),
@@ -267,6 +264,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use deepcluster_models::{Architecture, ConvNetConfig};
+    use deepcluster_trainer::TrainConfig;
 
     use super::*;
     use crate::voc_dataset::tests::bars;
@@ -289,11 +287,11 @@ mod tests {
         let device = Device::flex();
         let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = network.init(1, &device).unwrap();
-        let settings = TrainConfig::default();
+        let trained = TrainedNetwork::from_network(TrainConfig::default(), network, &device);
         let run = |num_steps, state: Option<&Path>, layers| {
             let mut config = SegmentationConfig { layers, ..Default::default() };
             (config.sgd.num_steps, config.sgd.batch_size, config.sgd.learning_rate) = (num_steps, 4, 0.05);
-            segment_voc(&network, &settings, &device, &data, &config, state, &mut ()).unwrap()
+            segment_voc(&trained, &data, &config, state, &mut ()).unwrap()
         };
         let result = run(200, None, FineTunedLayers::All);
         assert!(result.mean_overlap > 1.8 * result.majority_overlap, "{result:?}");

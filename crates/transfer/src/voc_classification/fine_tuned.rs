@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 use deepcluster_data::{ImageBatch, Loader, Sample, Transform};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
-use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::average_precision::MeanAveragePrecision;
 use crate::error::TransferError;
 use crate::fine_tuning::{
-    FineTunedLayers, LossPoint, TaskIdentity, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
+    FineTunedLayers, LossPoint, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
     step_generator, trunk_maps,
 };
 use crate::linear_probe::images_tensor;
@@ -86,8 +86,8 @@ impl Classifier {
     }
 }
 
-/// Fine-tunes `network`, which lies on `device` without autodiff, on the training images of `data` and measures it on
-/// the test images. `settings` are those of its run. With a `state` file a training that was stopped goes on.
+/// Fine-tunes a network on the training images of `data` and measures it on the test images. With a `state` file a
+/// training that was stopped goes on.
 ///
 /// The loss is the binary cross-entropy, summed over the classes, mean over the images; a class whose objects are all
 /// difficult does not count for an image.
@@ -97,23 +97,22 @@ impl Classifier {
 /// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be gone on from,
 /// [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn classify_voc(
-    network: &ConvNet,
-    settings: &TrainConfig,
-    device: &Device,
+    trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
     config: &VocClassificationConfig,
     state: Option<&Path>,
     observer: &mut dyn TrainObserver,
 ) -> Result<VocClassificationResult, TransferError> {
     config.sgd.validate()?;
-    let device = device.clone().without_autodiff();
+    let (network, settings, device) = (trained.network(), trained.config(), trained.device());
     let num_classes = data.class_names.len();
     let Trunk { network: learning, frozen } =
         Trunk::new(network, config.layers, config.train_batch_norm, config.seed);
     let tracking = device.clone().autodiff();
     let head = Head::with_initial(learning.feature_dim(), num_classes, 0.01, 0.1, config.seed ^ 8, &tracking);
     let names = data.train.fingerprint_names().chain(data.class_names.iter().map(|name| name.as_bytes()));
-    let identity = TaskIdentity {
+    let record = TaskRecord {
+        state,
         settings: settings_text(config),
         fingerprint: fingerprint(&export_weights(network)?, names),
     };
@@ -145,7 +144,7 @@ pub fn classify_voc(
         if image_indices.is_empty() {
             return Ok(None);
         }
-        let images = images_tensor(pixels, image_indices.len(), size, &device);
+        let images = images_tensor(pixels, image_indices.len(), size, device);
         let pooled = trunk_maps(&classifier.network, frozen.as_ref(), images, |network, images| {
             network.forward_convolutions(images)
         });
@@ -155,10 +154,8 @@ pub fn classify_voc(
         Ok(Some(cross_entropy(scores, &of_batch)))
     };
     let classifier = Classifier { network: learning, head };
-    let (classifier, losses) =
-        fine_tune(classifier, &config.sgd, &identity, &tracking, state, observer, plan_from, loss_of)?;
-    let (scores, read) =
-        test(&classifier.valid(), frozen.as_ref(), settings, &device, data, config, observer)?;
+    let (classifier, losses) = fine_tune(classifier, &config.sgd, &record, observer, plan_from, loss_of)?;
+    let (scores, read) = test(&classifier.valid(), frozen.as_ref(), trained, data, config, observer)?;
     let labels: Vec<Vec<Option<bool>>> = {
         let all = data.test.labels(num_classes);
         read.iter().map(|&image| all[image].clone()).collect()
@@ -193,12 +190,12 @@ fn cross_entropy(scores: Tensor<2>, labels: &[&[Option<bool>]]) -> Tensor<1> {
 fn test(
     classifier: &Classifier,
     frozen: Option<&ConvNet>,
-    settings: &TrainConfig,
-    device: &Device,
+    trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
     config: &VocClassificationConfig,
     observer: &mut dyn TrainObserver,
 ) -> Result<(Vec<Vec<f32>>, Vec<usize>), TransferError> {
+    let (settings, device) = (trained.config(), trained.device());
     let VocImages { images, .. } = &data.test;
     let num_images = images.len();
     let (size, normalization) = (settings.data.image_size as u32, settings.normalization());
@@ -262,7 +259,9 @@ fn test(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use burn::tensor::Device;
     use deepcluster_models::{Architecture, ConvNetConfig};
+    use deepcluster_trainer::TrainConfig;
 
     use super::*;
     use crate::voc_dataset::tests::bars;
@@ -288,12 +287,13 @@ mod tests {
         let network = network.init(1, &device).unwrap();
         let mut settings = TrainConfig::default();
         settings.data.image_size = 32;
+        let trained = TrainedNetwork::from_network(settings, network, &device);
         let run = |layers, num_steps, state: Option<&Path>| {
             let mut config = VocClassificationConfig { layers, crop_scale: (0.5, 1.0), ..Default::default() };
             config.sgd.num_steps = num_steps;
             config.sgd.batch_size = 8;
             config.sgd.learning_rate = 0.01;
-            classify_voc(&network, &settings, &device, &data, &config, state, &mut ()).unwrap()
+            classify_voc(&trained, &data, &config, state, &mut ()).unwrap()
         };
         let state = root.path().join("state.safetensors");
         let all = run(FineTunedLayers::All, 60, None);

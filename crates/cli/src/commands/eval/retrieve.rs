@@ -49,12 +49,11 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
     let mut of_networks: Vec<(&str, Found)> = Vec::new();
     for (name, network) in &networks {
         progress.say(&format!("describing images by the {name} network"));
-        let (net, settings, states) = (network.network(), network.config(), states(name));
+        let states = states(name);
         let states = Some(states.as_path());
         let found = match &task {
             Task::Landmarks(truth) => Found::Landmarks(retrieve_landmarks(
-                net,
-                settings,
+                network,
                 &images,
                 truth,
                 &whitening,
@@ -64,8 +63,7 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
             )?),
             Task::Classes(labelled) => {
                 let counts = &command.counts;
-                let recall =
-                    recall_at(net, settings, labelled, &whitening, counts, &config, states, &mut progress);
+                let recall = recall_at(network, labelled, &whitening, counts, &config, states, &mut progress);
                 Found::Classes(recall?)
             }
         };

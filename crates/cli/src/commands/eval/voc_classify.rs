@@ -50,16 +50,8 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
     let mut of_networks: Vec<(&str, VocClassificationResult)> = Vec::new();
     for (name, network) in &subject.networks {
         progress.say(&format!("fine-tuning {} of the {name} network", config.layers.name()));
-        let (settings, state) = (network.config(), subject.state(name));
-        let found = classify_voc(
-            network.network(),
-            settings,
-            &subject.device,
-            &data,
-            &config,
-            Some(&state),
-            &mut progress,
-        )?;
+        let state = subject.state(name);
+        let found = classify_voc(network, &data, &config, Some(&state), &mut progress)?;
         of_networks.push((name, found));
     }
     progress.clear();

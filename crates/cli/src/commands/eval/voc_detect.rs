@@ -37,17 +37,8 @@ pub(crate) fn run(command: EvalVocDetect, output: Output) -> anyhow::Result<()> 
     let mut of_networks: Vec<(&str, DetectionResult)> = Vec::new();
     for (name, network) in &subject.networks {
         progress.say(&format!("fine-tuning {} of the {name} network", config.layers.name()));
-        let (settings, state) = (network.config(), subject.state(name));
-        let found = detect_voc(
-            network.network(),
-            settings,
-            &subject.device,
-            &data,
-            &proposals,
-            &config,
-            Some(&state),
-            &mut progress,
-        )?;
+        let state = subject.state(name);
+        let found = detect_voc(network, &data, &proposals, &config, Some(&state), &mut progress)?;
         of_networks.push((name, found));
     }
     progress.clear();

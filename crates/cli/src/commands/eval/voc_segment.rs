@@ -19,16 +19,8 @@ pub(crate) fn run(command: EvalVocSegment, output: Output) -> anyhow::Result<()>
     let mut of_networks: Vec<(&str, SegmentationResult)> = Vec::new();
     for (name, network) in &subject.networks {
         progress.say(&format!("fine-tuning {} of the {name} network", config.layers.name()));
-        let (settings, state) = (network.config(), subject.state(name));
-        let found = segment_voc(
-            network.network(),
-            settings,
-            &subject.device,
-            &data,
-            &config,
-            Some(&state),
-            &mut progress,
-        )?;
+        let state = subject.state(name);
+        let found = segment_voc(network, &data, &config, Some(&state), &mut progress)?;
         of_networks.push((name, found));
     }
     progress.clear();
@@ -49,6 +41,9 @@ pub(crate) fn run(command: EvalVocSegment, output: Output) -> anyhow::Result<()>
     subject.remove_states()
 }
 
+/// A number of the whole, and its name.
+type Measure = (&'static str, fn(&SegmentationResult) -> f64);
+
 /// A row for each class and measure, a column for each network.
 fn as_table(of_networks: &[(&str, SegmentationResult)]) -> String {
     let header = std::iter::once("intersection over union".to_string())
@@ -60,7 +55,7 @@ fn as_table(of_networks: &[(&str, SegmentationResult)]) -> String {
             of_networks.iter().map(|(_, result)| result.classes[index].1.map_or("-".to_string(), percent));
         rows.push(std::iter::once(class.clone()).chain(cells).collect());
     }
-    let measures: [(&str, fn(&SegmentationResult) -> f64); 3] = [
+    let measures: [Measure; 3] = [
         ("mean", |result| result.mean_overlap),
         ("mean of the most frequent class everywhere", |result| result.majority_overlap),
         ("pixels that are right", |result| result.pixel_accuracy),
