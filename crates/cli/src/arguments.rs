@@ -259,6 +259,12 @@ pub(crate) struct EvalVocClassify {
     /// Let scales and shifts of batch norm learn too.
     #[arg(long)]
     pub(crate) train_batch_norm: bool,
+    /// Least area of a random square, as a part of the image.
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) min_scale: f32,
+    /// Greatest area of a random square, as a part of the image.
+    #[arg(long, default_value_t = 0.5)]
+    pub(crate) max_scale: f32,
     /// Judge a test image by corners, centre and mirrors, not by ten random squares.
     #[arg(long)]
     pub(crate) ten_crops: bool,
@@ -387,6 +393,9 @@ pub(crate) struct EvalRetrieve {
     /// Images that the whitening is learned from, another set [default without a ground truth: the same]
     #[arg(long)]
     pub(crate) whiten_on: Option<PathBuf>,
+    /// Text file of images to leave out, a name without extension in each line, such as the damaged ones of Paris6k.
+    #[arg(long)]
+    pub(crate) exclude: Option<PathBuf>,
     /// Numbers of images that recall is given at, separated by commas.
     #[arg(long, short = 'k', value_delimiter = ',', default_value = "1,2,4,8")]
     pub(crate) counts: Vec<usize>,

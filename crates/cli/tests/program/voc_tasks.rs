@@ -193,6 +193,12 @@ fn images_find_their_like() {
     assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
 
     let class = fs::read_dir(&images).unwrap().next().unwrap().unwrap().path();
+    let list = folder.path().join("exclude.txt");
+    let one = fs::read_dir(&class).unwrap().next().unwrap().unwrap().path();
+    fs::write(&list, one.file_stem().unwrap().to_str().unwrap()).unwrap();
+    command.args(["--no-baseline", "--exclude"]).arg(&list).assert().success();
+    assert_eq!(results(&out)["networks"][0]["result"]["num_queries"], 119);
+
     let mut names: Vec<String> = fs::read_dir(class)
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())

@@ -1,5 +1,7 @@
 //! `deepcluster eval retrieve`
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -30,10 +32,16 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
         Some(_) => LabelSource::None,
         None => LabelSource::from(command.labels.clone()),
     };
-    let images = ImageFolder::scan(&command.images, &ScanConfig { labels }).map_err(Error::from)?;
-    let images = Arc::new(images);
+    let scan = |folder: &Path, labels: LabelSource| -> anyhow::Result<Arc<ImageFolder>> {
+        let mut images = ImageFolder::scan(folder, &ScanConfig { labels }).map_err(Error::from)?;
+        if let Some(list) = &command.exclude {
+            exclude(&mut images, list)?;
+        }
+        Ok(Arc::new(images))
+    };
+    let images = scan(&command.images, labels)?;
     let whitening = match &command.whiten_on {
-        Some(folder) => Arc::new(ImageFolder::open(folder).map_err(Error::from)?),
+        Some(folder) => scan(folder, LabelSource::None)?,
         None => images.clone(),
     };
     let task = match &command.ground_truth {
@@ -88,6 +96,22 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
         let states = states(name);
         std::fs::remove_dir_all(&states).with_context(|| format!("cannot remove {}", states.display()))?;
     }
+    Ok(())
+}
+
+/// Leaves out the images that a file names.
+fn exclude(images: &mut ImageFolder, list: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let names: HashSet<&str> = text.split_whitespace().collect();
+    let is_named = |index: &usize| {
+        let stem = images.relative_path(*index).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        stem.is_some_and(|stem| names.contains(stem.as_str()))
+    };
+    let excluded: Vec<(usize, String)> = (0..images.len())
+        .filter(is_named)
+        .map(|index| (index, "left out by --exclude".to_string()))
+        .collect();
+    images.exclude(&excluded);
     Ok(())
 }
 

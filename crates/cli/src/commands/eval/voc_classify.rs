@@ -44,6 +44,7 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
     let mut config = VocClassificationConfig {
         train_batch_norm: command.train_batch_norm,
         ten_crops: command.ten_crops,
+        crop_scale: (command.min_scale, command.max_scale),
         ..VocClassificationConfig::default()
     };
     command.tuning.apply(&mut config.layers, &mut config.sgd, &mut config.seed);
