@@ -466,7 +466,7 @@ pub(crate) struct Sweep {
     #[arg(long)]
     pub(crate) train: Option<PathBuf>,
     /// Test images of the task, for knn and linear.
-    #[arg(long, required_if_eq_any([("score", "knn"), ("score", "linear")]))]
+    #[arg(long)]
     pub(crate) test: Option<PathBuf>,
     /// Passes over the training images, for linear.
     #[arg(long, default_value_t = 20)]
@@ -475,7 +475,7 @@ pub(crate) struct Sweep {
     #[arg(long, default_value_t = 20)]
     pub(crate) neighbors: usize,
     /// Data set in the layout of PASCAL VOC, for voc.
-    #[arg(long, required_if_eq("score", "voc"))]
+    #[arg(long)]
     pub(crate) voc: Option<PathBuf>,
     /// Steps of fine-tuning, for voc.
     #[arg(long, default_value_t = 80_000)]

@@ -1,13 +1,12 @@
 //! `deepcluster sweep`
 
-use anyhow::Context;
 use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
 use deepcluster::trainer::{TrainConfig, parse_device};
 use deepcluster::transfer::{
-    LabelledPair, LinearProbeConfig, Sweep as SweepRuns, SweepPoint, SweepTask, VocClassificationConfig,
-    VocDataset, sweep_clusters, write_sweep,
+    LabelledPair, LinearProbeConfig, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
+    VocClassificationConfig, VocDataset, sweep_clusters, write_sweep,
 };
 use serde_json::json;
 
@@ -47,7 +46,8 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
 fn task(command: &Sweep, base: &TrainConfig) -> anyhow::Result<SweepTask> {
     let pair = || -> anyhow::Result<LabelledPair> {
         let train = command.train.as_ref().unwrap_or(&command.images);
-        let test = command.test.as_ref().context("--test names the test images")?;
+        let test =
+            command.test.as_ref().ok_or_else(|| missing("--test", "a folder of test images with labels"))?;
         let labels = match &base.data.labels {
             LabelSource::None => LabelSource::Auto,
             labels => labels.clone(),
@@ -65,12 +65,20 @@ fn task(command: &Sweep, base: &TrainConfig) -> anyhow::Result<SweepTask> {
             SweepTask::Linear(pair()?, LinearProbeConfig { epochs, seed, ..LinearProbeConfig::default() })
         }
         SweepScore::Voc => {
-            let voc = command.voc.as_ref().context("--voc names the data set")?;
+            let voc = command
+                .voc
+                .as_ref()
+                .ok_or_else(|| missing("--voc", "a data set in the layout of PASCAL VOC"))?;
             let mut config = VocClassificationConfig { seed, ..VocClassificationConfig::default() };
             config.sgd.num_steps = command.voc_steps;
             SweepTask::VocClassification(VocDataset::open(voc, "trainval", "test")?, config)
         }
     })
+}
+
+/// An option that this score needs.
+fn missing(field: &'static str, allowed: &str) -> TransferError {
+    TransferError::InvalidConfig { field, value: "nothing".to_string(), allowed: allowed.to_string() }
 }
 
 fn describe(point: &SweepPoint) -> String {

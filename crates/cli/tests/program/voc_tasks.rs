@@ -10,7 +10,7 @@ use image::{GrayImage, Rgb, RgbImage};
 use predicates::prelude::*;
 use serde_json::Value;
 
-use crate::common::{deepcluster, draw_images, finished_run, tiny_config};
+use crate::common::{deepcluster, finished_run, tiny_config};
 
 /// Bright squares with bars across or upright on grey, with boxes and masks; 12 for each of two lists.
 fn draw_voc(root: &Path) {
@@ -261,8 +261,7 @@ fn curves_and_sweeps_are_drawn() {
 
 #[test]
 fn linear_probes_compare_with_labels() {
-    let (folder, _, run) = finished_run();
-    let images = draw_images(folder.path(), 120);
+    let (_folder, images, run) = finished_run();
     let mut command = deepcluster();
     command.args(["eval", "linear"]).arg(&run).arg("--train").arg(&images).arg("--test").arg(&images);
     command.args(["--epochs", "1", "--batch-size", "30", "--label-epochs", "2", "--layers", "conv5"]);
