@@ -261,10 +261,10 @@ pub(crate) struct EvalVocClassify {
     pub(crate) train_batch_norm: bool,
     /// Least area of a random square, as a part of the image.
     #[arg(long, default_value_t = 0.1)]
-    pub(crate) min_scale: f32,
+    pub(crate) min_scale: f64,
     /// Greatest area of a random square, as a part of the image.
     #[arg(long, default_value_t = 0.5)]
-    pub(crate) max_scale: f32,
+    pub(crate) max_scale: f64,
     /// Judge a test image by corners, centre and mirrors, not by ten random squares.
     #[arg(long)]
     pub(crate) ten_crops: bool,

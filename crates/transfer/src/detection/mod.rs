@@ -40,16 +40,16 @@ pub struct DetectionConfig {
     /// The most of them that hold an object, as a share, in `(0, 1]`.
     pub foreground_share: f64,
     /// Overlap with an object from which a region holds it, in `(0, 1]`.
-    pub foreground_overlap: f32,
+    pub foreground_overlap: f64,
     /// Least overlap with an object of a region of the background, below `foreground_overlap`; regions further away are
     /// taken only where there are no others.
-    pub background_overlap: f32,
+    pub background_overlap: f64,
     /// Proposals of an image that are looked at, at least 1.
     pub max_proposals: usize,
     /// Least score of a detection, in `[0, 1)`.
-    pub min_score: f32,
+    pub min_score: f64,
     /// Detections of a class that overlap a better one by more than this are dropped, in `(0, 1]`.
-    pub suppression_overlap: f32,
+    pub suppression_overlap: f64,
     /// Detections of an image, all classes together, at least 1.
     pub max_detections: usize,
     /// The one seed of layers, order, mirrors and regions.
@@ -92,7 +92,7 @@ impl DetectionConfig {
     /// [`TransferError::InvalidConfig`] with the first field that is out of range.
     pub fn validate(&self) -> Result<(), TransferError> {
         self.sgd.validate()?;
-        let share = |value: f32| value > 0.0 && value <= 1.0;
+        let share = |value: f64| value > 0.0 && value <= 1.0;
         let checks = [
             ("short_side", self.short_side.to_string(), (32..=4096).contains(&self.short_side), "32 to 4096"),
             (
@@ -261,7 +261,7 @@ mod tests {
         assert!(
             refused(DetectionConfig { background_overlap: 0.5, ..default() }).contains("background_overlap")
         );
-        assert!(refused(DetectionConfig { min_score: f32::NAN, ..default() }).contains("min_score"));
+        assert!(refused(DetectionConfig { min_score: f64::NAN, ..default() }).contains("min_score"));
         default().validate().unwrap();
     }
 }

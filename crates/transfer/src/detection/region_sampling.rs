@@ -30,13 +30,13 @@ pub(super) fn sample_regions(
         let overlaps = objects.iter().map(|object| (bounds.overlap(&object.bounds), object));
         let best = overlaps.reduce(|best, next| if next.0 > best.0 { next } else { best });
         match best {
-            Some((overlap, object)) if overlap >= config.foreground_overlap => {
+            Some((overlap, object)) if f64::from(overlap) >= config.foreground_overlap => {
                 if !object.is_difficult {
                     let object = Some((object.class, encode(&bounds, &object.bounds)));
                     foreground.push(SampledRegion { bounds, object });
                 }
             }
-            Some((overlap, _)) if overlap >= config.background_overlap => {
+            Some((overlap, _)) if f64::from(overlap) >= config.background_overlap => {
                 near.push(SampledRegion { bounds, object: None });
             }
             _ => far.push(SampledRegion { bounds, object: None }),

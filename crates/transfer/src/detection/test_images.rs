@@ -102,7 +102,7 @@ fn detect(
         for ((bounds, scores), transforms) in boxes.iter().zip(scores).zip(transforms) {
             for (class, found) in of_class.iter_mut().enumerate() {
                 let score = scores[class + 1];
-                if score > config.min_score {
+                if f64::from(score) > config.min_score {
                     let start = 4 * (class + 1);
                     let transform = std::array::from_fn(|index| transforms[start + index]);
                     found.push((score, clip(decode(bounds, transform), width, height)));
@@ -114,7 +114,7 @@ fn detect(
     for (class, mut found) in of_class.into_iter().enumerate() {
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
         let bounds: Vec<BoundingBox> = found.iter().map(|(_, bounds)| *bounds).collect();
-        let kept = non_maximum_suppression(&bounds, config.suppression_overlap);
+        let kept = non_maximum_suppression(&bounds, config.suppression_overlap as f32);
         all.extend(kept.into_iter().map(|index| Found {
             class,
             bounds: bounds[index],

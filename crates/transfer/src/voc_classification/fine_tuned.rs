@@ -32,7 +32,7 @@ pub struct VocClassificationConfig {
     /// 80,000 steps of 16 images; 0.003, halved every 5,000 steps; weight decay 1e-6; gradients up to 10.
     pub sgd: TaskSgd,
     /// Least and greatest area of a random square, as parts of the image.
-    pub crop_scale: (f32, f32),
+    pub crop_scale: (f64, f64),
     /// Whether a test image is judged by the four corners, the centre and their mirrors, or by ten random squares.
     pub ten_crops: bool,
     /// The one seed of layers, order and crops.
@@ -119,7 +119,7 @@ pub fn classify_voc(
     let (size, normalization) = (settings.data.image_size as u32, settings.normalization());
     let crop = Transform::RandomCrop {
         size,
-        scale: config.crop_scale,
+        scale: (config.crop_scale.0 as f32, config.crop_scale.1 as f32),
         ratio: (1.0, 1.0),
         flip_probability: 0.5,
         normalization,
@@ -204,7 +204,7 @@ fn test(
     } else {
         Transform::RandomCrop {
             size,
-            scale: config.crop_scale,
+            scale: (config.crop_scale.0 as f32, config.crop_scale.1 as f32),
             ratio: (1.0, 1.0),
             flip_probability: 0.5,
             normalization,
