@@ -156,11 +156,14 @@ fn point(
 ) -> Result<SweepPoint, TransferError> {
     let num_clusters = config.num_clusters(images.len());
     if folder.exists() {
+        // Settings that differ from those of the run are refused here, also where nothing is left to do.
         let trainer = Trainer::resume(folder, device, |saved| {
             *saved = config;
             Ok(())
         })?;
-        trainer.run(observer)?;
+        if !is_finished(trainer.run_directory(), trainer.config().training.epochs)? {
+            trainer.run(observer)?;
+        }
     } else {
         Trainer::new(config, images.clone(), folder, device)?.run(observer)?;
     }
@@ -200,6 +203,12 @@ fn point(
         })?;
     }
     Ok(point)
+}
+
+/// Whether the clustering after the last epoch is on disk.
+fn is_finished(run: &RunDirectory, epochs: usize) -> Result<bool, TransferError> {
+    let has_last = run.metrics()?.last().is_some_and(|last| last.epoch == epochs);
+    Ok(has_last && run.file("model.safetensors").exists())
 }
 
 /// Charts over the numbers of clusters: the scores by layer, and the agreement with labels where there are any.
