@@ -458,7 +458,7 @@ def weighted_knn(rng):
                 case = weighted_knn_case(rng, num_train, num_test, num_classes, dim, temperature, has_copies)
             cases.append(case)
     # Every training image is far from the test image: all weights exp(cos / 0.001) are 0 in floating point.
-    cases.append(weighted_knn_case(rng, 0, 0, 3, 2, 0.001, False, ([[-1, 0.5], [-1, 0.75]], [2, 1], [[1, 0]], [2])))
+    cases.append(weighted_knn_case(rng, 0, 0, 3, 2, 0.001, False, ([[-1, 0.5], [-1, 0.75]], [1, 2], [[1, 0]], [2])))
     return cases
 
 

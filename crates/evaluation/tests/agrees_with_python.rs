@@ -1,7 +1,7 @@
 //! Every measure against scikit-learn, pycocotools, and the rules of PASCAL VOC and Oxford5k stated in Python.
 //!
 //! The cases beside this file come from `tests/python/make_measures.py`, which says what each result is.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::fs;
 use std::path::Path;
