@@ -1,6 +1,6 @@
 //! How often the true class is among the best scored.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView1, ArrayView2};
 
 use crate::error::EvaluationError;
 
@@ -24,17 +24,22 @@ pub fn top_k_accuracy(scores: ArrayView2<'_, f32>, labels: &[u32], k: usize) -> 
     for (index, (row, &label)) in scores.rows().into_iter().zip(labels).enumerate() {
         let class = label as usize;
         let num_classes = row.len();
-        let Some(&own) = row.get(class) else {
+        if class >= num_classes {
             return Err(EvaluationError::UnknownClass { class, num_classes });
-        };
+        }
         if row.iter().any(|score| score.is_nan()) {
             return Err(EvaluationError::NotFinite { index });
         }
-        let is_before = |(other, &score): (usize, &f32)| score > own || (score == own && other < class);
-        let num_before = row.iter().enumerate().filter(|&entry| is_before(entry)).count();
-        num_right += usize::from(num_before < k);
+        num_right += usize::from(num_before(row, class) < k);
     }
     Ok(num_right as f64 / num_samples as f64)
+}
+
+/// How many of `scores` are above that of `class`; of equal ones the lower number is.
+pub(crate) fn num_before<T: PartialOrd + Copy>(scores: ArrayView1<'_, T>, class: usize) -> usize {
+    let own = scores[class];
+    let is_before = |(other, &score): (usize, &T)| score > own || (score == own && other < class);
+    scores.iter().enumerate().filter(|&entry| is_before(entry)).count()
 }
 
 #[cfg(test)]

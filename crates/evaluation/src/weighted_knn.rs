@@ -1,12 +1,12 @@
 //! Classification by the votes of the nearest training images.
 
 use deepcluster_clustering::nearest_neighbors;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluationError;
 use crate::knn::normalized_rows;
-use crate::top_k::top_k_accuracy;
+use crate::top_k::num_before;
 
 /// How [`weighted_knn`] votes.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,29 +78,30 @@ pub fn weighted_knn(
     let neighbors = nearest_neighbors(queries.view(), database.view(), most, false)?;
     let num_classes = train_labels.iter().chain(test_labels).max().map_or(0, |&label| label as usize + 1);
     let accuracy = |&asked: &usize| {
-        let mut votes = Array2::<f32>::zeros((test_labels.len(), num_classes));
-        for (row, mut votes) in votes.rows_mut().into_iter().enumerate() {
-            let mut sums = vec![0.0_f64; num_classes];
-            for rank in 0..asked.min(num_train) {
-                let neighbor = neighbors.indices[[row, rank]] as usize;
-                // Of unit vectors: |a - b|^2 = 2 - 2 cos. The largest weight is 1, so that none overflows.
-                let distance = f64::from(neighbors.squared_distances[[row, rank]]);
-                sums[train_labels[neighbor] as usize] += (-0.5 * distance / config.temperature).exp();
+        let (mut num_first, mut num_in_five) = (0, 0);
+        for (row, &label) in test_labels.iter().enumerate() {
+            let mut votes = vec![0.0_f64; num_classes];
+            let distances = neighbors.squared_distances.row(row);
+            for (&neighbor, &distance) in neighbors.indices.row(row).iter().zip(distances).take(asked) {
+                // Of unit vectors: |a - b|^2 = 2 - 2 cos. Against the nearest, whose weight is 1 then: none overflows,
+                // and where it is cold not all of them vanish.
+                let further = f64::from(distance) - f64::from(distances[0]);
+                votes[train_labels[neighbor as usize] as usize] +=
+                    (-0.5 * further / config.temperature).exp();
             }
-            votes.iter_mut().zip(sums).for_each(|(vote, sum)| *vote = sum as f32);
+            let num_before = num_before(ArrayView1::from(&votes), label as usize);
+            num_first += usize::from(num_before < 1);
+            num_in_five += usize::from(num_before < 5);
         }
-        Ok(KnnAccuracy {
-            num_neighbors: asked,
-            top1: top_k_accuracy(votes.view(), test_labels, 1)?,
-            top5: top_k_accuracy(votes.view(), test_labels, 5)?,
-        })
+        let share = |num_right: usize| num_right as f64 / test_labels.len() as f64;
+        KnnAccuracy { num_neighbors: asked, top1: share(num_first), top5: share(num_in_five) }
     };
-    config.num_neighbors.iter().map(accuracy).collect()
+    Ok(config.num_neighbors.iter().map(accuracy).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use ndarray::{Array2, array};
 
     use super::*;
 
@@ -130,6 +131,20 @@ mod tests {
         // More neighbours than images are all of them.
         let all = weighted_knn(train.view(), &[0, 1, 2, 3, 4, 5], test.view(), &[4, 5], &config(200, 0.07));
         assert_eq!(all.unwrap()[0].top5, 0.5);
+    }
+
+    #[test]
+    fn far_neighbors_vote_when_it_is_cold() {
+        // cos -0.894 and -0.8: exp(-800) is 0 in f64, but the nearer one still has the greater weight.
+        let (train, test) = (array![[-1.0_f32, 0.5], [-1.0, 0.75]], array![[1.0_f32, 0.0]]);
+        let accuracy = weighted_knn(train.view(), &[0, 1], test.view(), &[1], &config(2, 0.001)).unwrap();
+        assert_eq!(accuracy[0].top1, 1.0);
+        // Label 6 is the fifth of six votes, whose weights differ by a factor of exp(20) and more: f32 holds four.
+        let angles = [0.0_f32, 0.3, 0.5, 0.6, 0.7, 0.8];
+        let train = Array2::from_shape_fn((6, 2), |(row, axis)| [angles[row].cos(), angles[row].sin()][axis]);
+        let labels = [10, 9, 8, 7, 6, 5];
+        let accuracy = weighted_knn(train.view(), &labels, test.view(), &[6], &config(6, 0.002)).unwrap();
+        assert_eq!(accuracy[0].top5, 1.0);
     }
 
     #[test]
