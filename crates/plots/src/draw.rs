@@ -55,7 +55,10 @@ pub(crate) fn draw<B: DrawingBackend>(
     if points().next().is_none() {
         return Err(PlotError::Empty { title: chart.title.clone() });
     }
-    let y_range = padded(points().map(|(_, y)| y));
+    let (bottom, top) = padded(points().map(|(_, y)| y));
+    // The legend lies above the lines: a twentieth of the height for each name, and its margins.
+    let legend = if series.len() > 1 { (0.05 * series.len() as f64 + 0.03).min(0.6) } else { 0.0 };
+    let y_range = (bottom, top + (top - bottom) * legend / (1.0 - legend));
     match chart.x_scale {
         Scale::Linear => {
             let (first, last) = padded(points().map(|(x, _)| x));
