@@ -51,7 +51,6 @@ mod pic;
 mod row_check;
 mod scan;
 mod symmetric_eigen;
-mod temporary_file;
 mod whitening;
 
 pub use assignments::Assignments;

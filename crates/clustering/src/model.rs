@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
+use deepcluster_files::write_whole;
 use ndarray::{Array2, ArrayView2};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::feature_matrix::FeatureMatrix;
-use crate::temporary_file::{persist, temporary_beside};
 use crate::{ClusteringError, Whitening, assign};
 
 const FORMAT_KEY: &str = "cluster_model_format";
@@ -132,7 +132,7 @@ impl ClusterModel {
     pub fn save(&self, path: &Path) -> Result<(), ClusteringError> {
         let bytes = self.to_bytes()?;
         let error = |source| ClusteringError::Io { action: "write", path: path.to_path_buf(), source };
-        write_atomic(path, &bytes).map_err(error)
+        write_whole(path, |writer| writer.write_all(&bytes)).map_err(error)
     }
 
     /// Reads the model that [`save`](Self::save) wrote to `path`.
@@ -205,12 +205,6 @@ fn bytes_of<'a, T: 'a, const SIZE: usize>(
 
 fn bad(name: &'static str, problem: &'static str) -> ClusteringError {
     ClusteringError::ModelTensor { name, problem }
-}
-
-fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut temporary = temporary_beside(path)?;
-    temporary.write_all(bytes)?;
-    persist(temporary, path)
 }
 
 #[cfg(test)]

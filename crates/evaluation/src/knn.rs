@@ -42,7 +42,7 @@ pub fn knn_accuracy(
 }
 
 /// The rows of `features` at length 1; rows of zeros stay as they are.
-pub(crate) fn normalized_rows(features: ArrayView2<'_, f32>) -> Array2<f32> {
+pub fn normalized_rows(features: ArrayView2<'_, f32>) -> Array2<f32> {
     let mut normalized = features.to_owned();
     for mut row in normalized.rows_mut() {
         let norm = row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();

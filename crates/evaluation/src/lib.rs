@@ -23,7 +23,7 @@ pub use average_precision::{PrecisionRecall, classification_curve};
 pub use cluster_agreement::{ClusterAgreement, cluster_agreement};
 pub use detection::{BoundingBox, Detection, GroundTruth, detection_curve};
 pub use error::EvaluationError;
-pub use knn::knn_accuracy;
+pub use knn::{knn_accuracy, normalized_rows};
 pub use retrieval::{Relevance, found_within, retrieval_average_precision};
 pub use segmentation::PixelConfusion;
 pub use top_k::top_k_accuracy;

@@ -6,7 +6,6 @@
 
 mod error;
 mod export;
-mod files;
 mod parameter_names;
 mod parquet_writer;
 pub mod pytorch;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use deepcluster_files::{persist, temporary_beside};
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
 use parquet::errors::ParquetError;
@@ -12,7 +13,6 @@ use parquet::schema::parser::parse_message_type;
 use tempfile::NamedTempFile;
 
 use crate::error::InterchangeError;
-use crate::files::{persist, temporary_beside};
 
 /// Numbers that are held back until a row group is written, 64 MiB of them.
 const VALUES_PER_GROUP: usize = 16 << 20;

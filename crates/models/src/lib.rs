@@ -29,4 +29,4 @@ pub use dropout::{Dropout, DropoutMasks};
 pub use error::ModelError;
 pub use head::Head;
 pub use sobel::{SOBEL_KERNELS, sobel};
-pub use weights::{NamedWeights, export_weights, import_weights};
+pub use weights::{NamedWeights, WeightMap, export_weights, import_weights, map_weights};

@@ -27,8 +27,8 @@ pub fn export_weights<M: Module>(module: &M) -> Result<NamedWeights, ModelError>
 /// [`ModelError::WeightsMismatch`] naming the first weight that is missing, has another shape, or belongs to no
 /// layer of `module`.
 pub fn import_weights<M: Module>(module: M, weights: NamedWeights) -> Result<M, ModelError> {
-    let mut importer = Importer { path: Vec::new(), weights, problem: None };
-    let module = module.map(&mut importer);
+    let mut importer = Importer { weights, problem: None };
+    let module = map_weights(module, &mut importer);
     if let Some(reason) = importer.problem {
         return Err(ModelError::WeightsMismatch { reason });
     }
@@ -38,17 +38,23 @@ pub fn import_weights<M: Module>(module: M, weights: NamedWeights) -> Result<M, 
     Ok(module)
 }
 
-/// Marks which weights, by their names, gradients are computed for.
-pub(crate) fn track_gradients<M: Module>(module: M, learns: impl Fn(&str) -> bool) -> M {
-    module.map(&mut Tracker { path: Vec::new(), learns })
+/// Changes weights that it knows by name; [`map_weights`] shows it each.
+pub trait WeightMap {
+    /// What becomes of a weight.
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>>;
 }
 
-struct Tracker<F> {
+/// Shows every floating-point weight of `module` to `change`, with the name it has in [`NamedWeights`].
+pub fn map_weights<M: Module>(module: M, change: &mut impl WeightMap) -> M {
+    module.map(&mut NamingMapper { change, path: Vec::new() })
+}
+
+struct NamingMapper<'a, C> {
+    change: &'a mut C,
     path: Vec<String>,
-    learns: F,
 }
 
-impl<F: Fn(&str) -> bool> ModuleMapper for Tracker<F> {
+impl<C: WeightMap> ModuleMapper for NamingMapper<'_, C> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_string());
     }
@@ -58,8 +64,21 @@ impl<F: Fn(&str) -> bool> ModuleMapper for Tracker<F> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        self.change.map(&self.path.join("."), param)
+    }
+}
+
+/// Marks which weights, by their names, gradients are computed for.
+pub(crate) fn track_gradients<M: Module>(module: M, learns: impl Fn(&str) -> bool) -> M {
+    map_weights(module, &mut Tracker(learns))
+}
+
+struct Tracker<F>(F);
+
+impl<F: Fn(&str) -> bool> WeightMap for Tracker<F> {
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let tensor = tensor.detach().set_require_grad((self.learns)(&self.path.join(".")));
+        let tensor = tensor.detach().set_require_grad((self.0)(name));
         Param::from_mapped_value(id, tensor, mapper)
     }
 }
@@ -90,25 +109,15 @@ impl ModuleVisitor for Exporter {
 }
 
 struct Importer {
-    path: Vec<String>,
     weights: NamedWeights,
     problem: Option<String>,
 }
 
-impl ModuleMapper for Importer {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl WeightMap for Importer {
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let name = self.path.join(".");
         let expected = tensor.shape();
-        let replacement = match self.weights.remove(&name) {
+        let replacement = match self.weights.remove(name) {
             None => Err(format!("the weight '{name}' is missing")),
             Some(data) if *data.shape() != expected => Err(format!(
                 "the weight '{name}' has shape {:?}, the network needs {expected:?}",

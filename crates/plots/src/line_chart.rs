@@ -3,6 +3,7 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
+use deepcluster_files::write_whole;
 use image::{ImageFormat, RgbImage};
 use plotters::prelude::{BitMapBackend, IntoDrawingArea, SVGBackend};
 
@@ -86,20 +87,8 @@ impl LineChart {
             Some(extension) if extension == "png" => self.to_png()?,
             _ => return Err(PlotError::UnknownFormat { path: path.to_path_buf() }),
         };
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        let attempt = || -> std::io::Result<()> {
-            let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt;
-                file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-            }
-            file.persist(path)?;
-            Ok(())
-        };
-        attempt().map_err(|source| PlotError::Io { path: path.to_path_buf(), source })
+        write_whole(path, |writer| writer.write_all(&bytes))
+            .map_err(|source| PlotError::Io { path: path.to_path_buf(), source })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use deepcluster_evaluation::BoundingBox;
+use deepcluster_files::write_whole;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProposalError;
@@ -40,22 +41,20 @@ pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
 /// # Errors
 /// [`ProposalError::Io`].
 pub fn write_proposals(path: &Path, proposals: &Proposals) -> Result<(), ProposalError> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let attempt = || -> std::io::Result<()> {
-        let file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-        let mut writer = csv::Writer::from_writer(std::io::BufWriter::new(file.as_file()));
+    let write = |file: &mut std::io::BufWriter<&std::fs::File>| -> std::io::Result<()> {
+        let mut writer = csv::Writer::from_writer(file);
         for (image, boxes) in proposals {
             for &BoundingBox { x_min, y_min, x_max, y_max } in boxes {
                 writer.serialize(Row { image: image.clone(), x_min, y_min, x_max, y_max })?;
             }
         }
-        writer.flush()?;
-        drop(writer);
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        writer.flush()
     };
-    attempt().map_err(|source| ProposalError::Io { action: "write", path: path.to_path_buf(), source })
+    write_whole(path, write).map_err(|source| ProposalError::Io {
+        action: "write",
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -1,41 +1,19 @@
-//! Writing files so that a reader never sees half of one.
+//! Files of a run.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
+
+use deepcluster_files::write_whole;
 
 use crate::error::TrainerError;
 
-/// Writes a file through a temporary one in the same folder, which is flushed to disk and then renamed.
+/// As [`write_whole`], with the error of a run.
 pub(crate) fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
 ) -> Result<(), TrainerError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let attempt = || -> std::io::Result<()> {
-        let temporary = tempfile::Builder::new().prefix(".writing-").suffix(".tmp").tempfile_in(folder)?;
-        let mut writer = BufWriter::new(temporary.as_file());
-        write(&mut writer)?;
-        writer.flush()?;
-        drop(writer);
-        temporary.as_file().sync_all()?;
-        make_readable(temporary.as_file())?;
-        temporary.persist(path)?;
-        Ok(())
-    };
-    attempt().map_err(TrainerError::io("write", path))
-}
-
-/// Temporary files are private to their owner; results are not.
-#[cfg(unix)]
-fn make_readable(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_file: &File) -> std::io::Result<()> {
-    Ok(())
+    write_whole(path, write).map_err(TrainerError::io("write", path))
 }
 
 /// Bytes of a path for CSV files, which need not be UTF-8.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use deepcluster_models::{WeightMap, map_weights};
 
 use crate::error::TrainerError;
 
@@ -35,7 +36,7 @@ impl Sgd {
 
     /// One step; weights without a gradient stay as they are.
     pub fn step<M: Module>(&mut self, module: M, gradients: GradientsParams) -> M {
-        module.map(&mut Step { sgd: self, gradients, path: Vec::new() })
+        map_weights(module, &mut Step { sgd: self, gradients })
     }
 
     /// The velocities on the host, flat, by the names of their weights.
@@ -61,19 +62,10 @@ impl Sgd {
 struct Step<'a> {
     sgd: &'a mut Sgd,
     gradients: GradientsParams,
-    path: Vec<String>,
 }
 
-impl ModuleMapper for Step<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl WeightMap for Step<'_> {
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
         let Some(gradient) = self.gradients.remove::<D>(id) else {
             return Param::from_mapped_value(id, tensor, mapper);
@@ -86,11 +78,10 @@ impl ModuleMapper for Step<'_> {
             update = update + weights.clone() * *weight_decay;
         }
         if *momentum != 0.0 {
-            let name = self.path.join(".");
-            if let Some(velocity) = velocities.remove(&name) {
+            if let Some(velocity) = velocities.remove(name) {
                 update = update + velocity.reshape(shape.clone()) * *momentum;
             }
-            velocities.insert(name, update.clone().flatten(0, D - 1));
+            velocities.insert(name.to_string(), update.clone().flatten(0, D - 1));
         }
         let weights = Tensor::from_inner(weights - update * *learning_rate).set_require_grad(true);
         Param::from_mapped_value(id, weights, mapper)

@@ -6,7 +6,7 @@ use deepcluster_plots::{LineChart, Scale, Series};
 use deepcluster_trainer::EpochMetrics;
 
 use crate::error::TransferError;
-use crate::files::write_whole;
+use crate::files::{cell, write_table_and_charts};
 
 /// A curve of runs: the name of its files, its title, the label of its axis, and its value in an epoch.
 type Curve = (&'static str, &'static str, &'static str, fn(&EpochMetrics) -> Option<f64>);
@@ -46,30 +46,15 @@ pub fn write_curves(
     runs: &[(String, Vec<EpochMetrics>)],
     folder: &Path,
 ) -> Result<Vec<PathBuf>, TransferError> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut rows =
-        vec![["run", "epoch", "nmi_to_labels", "nmi_to_previous", "loss"].map(str::to_string).to_vec()];
+    let header = ["run", "epoch", "nmi_to_labels", "nmi_to_previous", "loss"];
+    let mut rows = vec![header.map(str::to_string).to_vec()];
     for (run, epochs) in runs {
         for epoch in epochs {
-            let values = CURVES.iter().map(|(_, _, _, value)| value(epoch));
-            let cells = values.map(|value| value.map_or(String::new(), |value| value.to_string()));
-            rows.push([run.clone(), epoch.epoch.to_string()].into_iter().chain(cells).collect());
+            let values = CURVES.iter().map(|(_, _, _, value)| cell(value(epoch)));
+            rows.push([run.clone(), epoch.epoch.to_string()].into_iter().chain(values).collect());
         }
     }
-    let path = folder.join("curves.csv");
-    let written = rows.iter().try_for_each(|row| writer.write_record(row)).map_err(std::io::Error::from);
-    let bytes = written.and_then(|()| writer.into_inner().map_err(|error| error.into_error()));
-    let bytes = bytes.map_err(|source| TransferError::Io { action: "write", path: path.clone(), source })?;
-    write_whole(&path, &bytes)?;
-    let mut files = vec![path];
-    for (name, chart) in training_charts(runs) {
-        for extension in ["svg", "png"] {
-            let path = folder.join(format!("{name}.{extension}"));
-            chart.save(&path)?;
-            files.push(path);
-        }
-    }
-    Ok(files)
+    write_table_and_charts(folder, "curves.csv", &rows, &training_charts(runs))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Errors of transfer protocols.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
@@ -172,11 +172,29 @@ pub enum TransferError {
     Trainer(#[from] TrainerError),
 }
 
+/// A setting: its name, its value as text, whether it is in its range, and what that is.
+pub(crate) type Check = (&'static str, String, bool, &'static str);
+
+/// Whether every setting is in its range.
+pub(crate) fn check_settings(checks: impl IntoIterator<Item = Check>) -> Result<(), TransferError> {
+    match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
+        None => Ok(()),
+        Some((field, value, _, allowed)) => {
+            Err(TransferError::InvalidConfig { field, value, allowed: allowed.to_string() })
+        }
+    }
+}
+
 impl TransferError {
     pub(crate) fn device(
         during: &'static str,
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Device { during, source: error.into() }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
     }
 }

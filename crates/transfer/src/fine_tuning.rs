@@ -6,14 +6,17 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use deepcluster_models::{ConvNet, NamedWeights, export_weights, import_weights};
+use deepcluster_data::{Batches, ImageBatch, Loader, Sample, Transform};
+use deepcluster_models::{
+    Backbone, ConvNet, DropoutMasks, Head, NamedWeights, export_weights, import_weights,
+};
 use deepcluster_trainer::{Phase, Sgd, TrainEvent, TrainObserver};
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::error::TransferError;
+use crate::error::{TransferError, check_settings};
 use crate::state_file::TaskState;
 
 /// Steps between two states.
@@ -74,7 +77,7 @@ impl TaskSgd {
     pub fn validate(&self) -> Result<(), TransferError> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let norm = self.max_gradient_norm;
-        let checks = [
+        check_settings([
             ("num_steps", self.num_steps.to_string(), self.num_steps > 0, "at least 1"),
             ("batch_size", self.batch_size.to_string(), self.batch_size > 0, "at least 1"),
             ("learning_rate", self.learning_rate.to_string(), positive(self.learning_rate), "more than 0"),
@@ -93,13 +96,7 @@ impl TaskSgd {
                 "at least 0",
             ),
             ("max_gradient_norm", format!("{norm:?}"), norm.is_none_or(positive), "more than 0, or none"),
-        ];
-        match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
-            None => Ok(()),
-            Some((field, value, _, allowed)) => {
-                Err(TransferError::InvalidConfig { field, value, allowed: allowed.to_string() })
-            }
-        }
+        ])
     }
 
     fn learning_rate_at(&self, step: usize) -> f64 {
@@ -145,6 +142,21 @@ impl Trunk {
             }
         };
         Self { network: network.for_fine_tuning(learns), frozen }
+    }
+}
+
+/// A network with a head of its own.
+#[derive(Module, Debug)]
+pub(crate) struct Classifier {
+    pub(crate) network: ConvNet,
+    pub(crate) head: Head,
+}
+
+impl Classifier {
+    /// Scores of the classes, `[batch, classes]`, from pooled maps.
+    pub(crate) fn forward(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
+        let features = self.network.forward_fully_connected(pooled, dropout);
+        self.head.forward(self.network.head_input(features))
     }
 }
 
@@ -208,13 +220,13 @@ pub(crate) fn fingerprint<'a>(weights: &NamedWeights, names: impl Iterator<Item 
 /// Takes `module` through the steps of `sgd`; `loss_of` gives the loss of a step, or `None` where it has no data. With a
 /// `state` file in its record a task that was stopped goes on where it was, and ends as if it had not been.
 ///
-/// `loss_of` is first asked for the step that follows those done; what it draws must depend on the step alone.
+/// `loss_of` is asked for one step after the other, beginning with that which follows those done; what it draws must
+/// depend on the step alone.
 pub(crate) fn fine_tune<M: Module>(
     mut module: M,
     config: &TaskSgd,
     record: &TaskRecord<'_>,
     observer: &mut dyn TrainObserver,
-    prepare: impl FnOnce(usize) -> Result<(), TransferError>,
     mut loss_of: impl FnMut(&M, usize) -> Result<Option<Tensor<1>>, TransferError>,
 ) -> Result<(M, Vec<LossPoint>), TransferError> {
     let mut sgd = Sgd::new(config.learning_rate, config.momentum, config.weight_decay);
@@ -242,7 +254,6 @@ pub(crate) fn fine_tune<M: Module>(
         sgd.import(velocities, &device.without_autodiff());
         progress = saved.progress;
     }
-    prepare(progress.num_steps)?;
     let (total, num_epochs) = (config.num_steps, 0);
     observer.event(&TrainEvent::PhaseStarted { phase: Phase::FineTuning, epoch: 0, num_epochs, total });
     let first = progress.num_steps;
@@ -332,6 +343,47 @@ pub(crate) fn shuffled_steps(
     (first..num_steps).map(move |step| (step * batch_size..(step + 1) * batch_size).map(&mut item).collect())
 }
 
+/// The random crops of the steps of a task, read ahead in the background from the first step that is asked for.
+pub(crate) struct StepBatches<'a> {
+    loader: Loader,
+    crop: Transform,
+    /// The images to draw from.
+    images: Vec<usize>,
+    sgd: &'a TaskSgd,
+    seed: u64,
+    batches: Option<Batches>,
+}
+
+impl<'a> StepBatches<'a> {
+    pub(crate) fn new(
+        loader: Loader,
+        crop: Transform,
+        images: Vec<usize>,
+        sgd: &'a TaskSgd,
+        seed: u64,
+    ) -> Result<Self, TransferError> {
+        crop.validate()?;
+        Ok(Self { loader, crop, images, sgd, seed, batches: None })
+    }
+
+    /// The batch of a step, which follows the one asked for before.
+    pub(crate) fn of_step(&mut self, step: usize) -> Option<ImageBatch> {
+        if self.batches.is_none() {
+            let steps = shuffled_steps(self.images.len(), self.sgd, self.seed, step);
+            let samples = steps.enumerate().map(|(index, items)| {
+                let mut generator = step_generator(self.seed, step + index);
+                let sample = |item: usize| Sample {
+                    image_index: self.images[item],
+                    augmentation_seed: generator.random(),
+                };
+                items.into_iter().map(sample).collect()
+            });
+            self.batches = Some(self.loader.batches(self.crop, samples.collect()));
+        }
+        self.batches.as_mut()?.next()
+    }
+}
+
 /// A generator for what is random in a step.
 pub(crate) fn step_generator(seed: u64, step: usize) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed_57e9);
@@ -395,7 +447,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use burn::tensor::Device;
-    use deepcluster_models::Head;
 
     use super::*;
 
@@ -434,7 +485,7 @@ mod tests {
         let record = TaskRecord { state, settings: format!("{norm:?}"), fingerprint: 5 };
         let config = TaskSgd { max_gradient_norm: norm, ..sgd(num_steps) };
         let input = Tensor::<2>::ones([1, 1], &device);
-        let (head, losses) = fine_tune(head, &config, &record, &mut (), |_| Ok(()), {
+        let (head, losses) = fine_tune(head, &config, &record, &mut (), {
             |head: &Head, step| {
                 Ok((step != 1).then(|| (head.forward(input.clone()) - 3.0).powi_scalar(2).sum()))
             }

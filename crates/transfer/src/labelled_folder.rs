@@ -17,6 +17,15 @@ pub struct LabelledFolder {
 }
 
 impl LabelledFolder {
+    /// Bytes for each image that has a label, which tell this folder from others.
+    pub(crate) fn described(&self) -> Vec<Vec<u8>> {
+        let describe = |index: usize| {
+            let name = self.images.relative_path(index).to_string_lossy();
+            format!("{name} {:?}", self.labels[index]).into_bytes()
+        };
+        self.labelled_images().into_iter().map(describe).collect()
+    }
+
     /// The images that have a label.
     pub fn labelled_images(&self) -> Vec<usize> {
         (0..self.labels.len()).filter(|&index| self.labels[index].is_some()).collect()

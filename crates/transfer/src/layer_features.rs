@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use deepcluster_data::{ImageBatch, ImageFolder, Loader, Sample, Transform};
+use deepcluster_data::{ImageFolder, Sample, Transform};
 use deepcluster_models::{Backbone, DropoutMasks};
-use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+use deepcluster_trainer::{Phase, TrainConfig, TrainObserver};
 use ndarray::Array2;
 
 use crate::error::TransferError;
-use crate::linear_probe::images_tensor;
+use crate::image_pass::ImagePass;
 use crate::pooled_taps::pool_map;
+use crate::tensors::host_values;
 
 /// Name of the features themselves, the last layer below the head before its ReLU.
 pub(crate) const FEATURES: &str = "fc7";
@@ -41,30 +42,23 @@ pub(crate) fn features_of_layers<B: Backbone>(
         let source = |name| taps.iter().position(|tap| tap == name).map_or(Source::Features, Source::Tap);
         names.iter().map(source).collect()
     };
-    let total = wanted.len();
-    observer.event(&TrainEvent::PhaseStarted { phase: Phase::Features, epoch: 0, num_epochs: 0, total });
-    let loader = Loader::new(images.clone(), settings.loader_config())?;
     let size = settings.data.image_size as u32;
     let (resize, normalization) = (settings.resize(), settings.normalization());
-    let transform = Transform::Center { resize, size, normalization };
-    let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0 };
-    let batch_size = settings.training.feature_batch_size;
-    let plan = wanted.chunks(batch_size).map(|chunk| chunk.iter().map(sample).collect()).collect();
+    let pass = ImagePass {
+        images,
+        settings,
+        transform: Transform::Center { resize, size, normalization },
+        samples: wanted.iter().map(|&image_index| Sample { image_index, augmentation_seed: 0 }).collect(),
+        device: &device,
+        phase: Phase::Features,
+        epoch: (0, 0),
+    };
     let mut rows: Vec<Vec<f32>> = vec![Vec::new(); sources.len()];
-    let mut read = Vec::with_capacity(total);
-    let mut done = 0;
-    for ImageBatch { pixels, size, image_indices, failures } in loader.batches(transform, plan) {
-        if observer.should_stop() {
-            return Err(TransferError::Stopped);
-        }
-        done += image_indices.len() + failures.len();
-        if !image_indices.is_empty() {
-            let images = images_tensor(pixels, image_indices.len(), size, &device);
-            collect(network, images, &sources, &mut rows)?;
-            read.extend(image_indices);
-        }
-        observer.event(&TrainEvent::Progress { done, loss: None });
-    }
+    let mut read = Vec::with_capacity(wanted.len());
+    pass.run(observer, |images, image_indices| {
+        read.extend_from_slice(image_indices);
+        collect(network, images, &sources, &mut rows)
+    })?;
     let matrix = |rows: Vec<f32>| {
         let num_columns = rows.len() / read.len().max(1);
         Array2::from_shape_vec((read.len(), num_columns), rows)
@@ -103,12 +97,7 @@ fn collect<B: Backbone>(
             Source::Tap(tap) => pool_map(taps[tap].clone()),
             Source::Features => network.forward_features(images.clone(), &DropoutMasks::off()),
         };
-        let data = values.try_into_data();
-        let data = data.map_err(|error| TransferError::device("while computing features", error))?;
-        let values = data.as_slice::<f32>();
-        let values =
-            values.map_err(|error| TransferError::device("while reading features", format!("{error:?}")))?;
-        rows.extend_from_slice(values);
+        rows.extend(host_values(values, "while computing features")?);
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod detection;
 mod error;
 mod files;
 mod fine_tuning;
+mod image_pass;
 mod knn_of_layers;
 mod labelled_folder;
 mod layer_features;
@@ -28,6 +29,7 @@ mod segmentation;
 mod state_file;
 mod supervised;
 mod sweep;
+mod tensors;
 mod voc_classification;
 mod voc_dataset;
 
@@ -35,7 +37,6 @@ pub use cluster_report::{ClassInClusters, ClusterReport, cluster_report};
 pub use curves::{training_charts, write_curves};
 pub use detection::{
     DetectionConfig, DetectionResult, ProposalQuality, detect_voc, find_proposals, non_maximum_suppression,
-    overlap_matrix,
 };
 pub use error::TransferError;
 pub use fine_tuning::{FineTunedLayers, LossPoint, TaskSgd};

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::TensorData;
+use deepcluster_files::{persist, temporary_beside};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,13 +39,11 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
                 Ok((name.clone(), view.map_err(other)?))
             })
             .collect::<Result<_, TransferError>>()?;
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let folder = path.parent().unwrap_or(Path::new(""));
         fs::create_dir_all(folder).map_err(io)?;
-        let file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(io)?;
+        let file = temporary_beside(path).map_err(io)?;
         safetensors::serialize_to_file(views, Some(metadata), file.path()).map_err(other)?;
-        fs::File::open(file.path()).and_then(|file| file.sync_all()).map_err(io)?;
-        file.persist(path).map_err(|error| io(error.error))?;
-        Ok(())
+        persist(file, path).map_err(io)
     }
 
     /// Reads the state, or gives `None` where there is none yet.

@@ -5,21 +5,14 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use deepcluster_data::{ImageBatch, Loader, Sample, Transform};
-use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head};
+use deepcluster_data::{Loader, Transform};
+use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
 use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedNetwork};
-use rand::RngExt;
 
 use crate::error::TransferError;
-use crate::fine_tuning::{TaskRecord, TaskSgd, fine_tune, fingerprint, shuffled_steps, step_generator};
+use crate::fine_tuning::{Classifier, StepBatches, TaskRecord, TaskSgd, fine_tune, fingerprint};
 use crate::labelled_folder::LabelledFolder;
-use crate::linear_probe::images_tensor;
-
-#[derive(Module, Debug)]
-struct Classifier {
-    network: ConvNet,
-    head: Head,
-}
+use crate::tensors::images_tensor;
 
 /// Trains the network of `settings` from its own first weights on the classes of `folder`, numbered below `num_classes`,
 /// for `epochs` passes, with the crops, step size, momentum, weight decay and dropout of `settings`: as in a run, but with
@@ -60,17 +53,12 @@ pub fn train_with_labels(
     let untrained = TrainedNetwork::untrained(settings.clone(), &device)?;
     let network = untrained.network().clone().train();
     let head = Head::new(network.feature_dim(), num_classes, settings.seed ^ 8, &tracking);
-    let names: Vec<Vec<u8>> = images
-        .iter()
-        .map(|&image| {
-            let name = folder.images.relative_path(image).to_string_lossy();
-            format!("{name} {:?}", folder.labels[image]).into_bytes()
-        })
-        .collect();
-    let weights = deepcluster_models::export_weights(untrained.network())?;
+    let names = folder.described();
+    let weights = export_weights(untrained.network())?;
+    // All settings of the run, since its crops and its dropout are used too; the number of steps may grow.
     let record = TaskRecord {
         state,
-        settings: format!("{:?} {num_classes}", TaskSgd { num_steps: 0, decay_steps: 0, ..sgd.clone() }),
+        settings: format!("{settings:?} {num_classes}"),
         fingerprint: fingerprint(&weights, names.iter().map(Vec::as_slice)),
     };
     let data = &settings.data;
@@ -82,37 +70,24 @@ pub fn train_with_labels(
         normalization: settings.normalization(),
     };
     let loader = Loader::new(folder.images.clone(), settings.loader_config())?;
-    let batches = std::cell::RefCell::new(None);
-    let plan_from = |first: usize| {
-        let steps = shuffled_steps(images.len(), &sgd, settings.seed, first);
-        let samples = steps.enumerate().map(|(index, batch)| {
-            let mut generator = step_generator(settings.seed, first + index);
-            let sample =
-                |item: usize| Sample { image_index: images[item], augmentation_seed: generator.random() };
-            batch.into_iter().map(sample).collect()
-        });
-        *batches.borrow_mut() = Some(loader.batches(crop, samples.collect()));
-        Ok(())
-    };
+    let mut batches = StepBatches::new(loader, crop, images, &sgd, settings.seed)?;
     let loss_of = |classifier: &Classifier, step: usize| {
-        let batch = batches.borrow_mut().as_mut().and_then(Iterator::next);
-        let Some(ImageBatch { pixels, size, image_indices, .. }) = batch else { return Ok(None) };
+        let Some(mut batch) = batches.of_step(step) else { return Ok(None) };
         // Batch norm needs two images at least.
-        if image_indices.len() < 2 {
+        if batch.image_indices.len() < 2 {
             return Ok(None);
         }
         let labels: Vec<i64> =
-            image_indices.iter().filter_map(|&image| folder.labels[image]).map(i64::from).collect();
-        let targets = TensorData::new(labels, [image_indices.len()]);
+            batch.image_indices.iter().filter_map(|&image| folder.labels[image]).map(i64::from).collect();
+        let targets = TensorData::new(labels, [batch.image_indices.len()]);
         let targets = Tensor::<1, Int>::from_data(targets, &tracking);
-        let images = images_tensor(pixels, image_indices.len(), size, &tracking);
+        let images = images_tensor(&mut batch, &tracking);
         let dropout = DropoutMasks::from_seed(settings.seed ^ step as u64);
-        let features = classifier.network.forward_features(images, &dropout);
-        let scores = classifier.head.forward(classifier.network.head_input(features));
+        let scores = classifier.forward(classifier.network.forward_convolutions(images), &dropout);
         Ok(Some(CrossEntropyLossConfig::new().init(&tracking).forward(scores, targets)))
     };
     let classifier = Classifier { network, head };
-    let (classifier, _) = fine_tune(classifier, &sgd, &record, observer, plan_from, loss_of)?;
+    let (classifier, _) = fine_tune(classifier, &sgd, &record, observer, loss_of)?;
     Ok(TrainedNetwork::from_network(settings.clone(), classifier.network.valid(), &device))
 }
 
@@ -122,7 +97,6 @@ mod tests {
 
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
     use deepcluster_evaluation::WeightedKnnConfig;
-    use deepcluster_models::export_weights;
 
     use super::*;
     use crate::knn_of_layers::knn_of_layers;

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use deepcluster_data::ImageFolder;
 use deepcluster_evaluation::WeightedKnnConfig;
-use deepcluster_models::ConvNet;
+use deepcluster_models::{ConvNet, NamedWeights};
 use deepcluster_plots::{LineChart, Scale, Series};
 use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, Trainer};
 use serde::{Deserialize, Serialize};
 
-use crate::error::TransferError;
-use crate::files::write_whole;
+use crate::error::{TransferError, check_settings};
+use crate::files::{cell, write_table_and_charts, write_whole};
+use crate::fine_tuning::fingerprint;
 use crate::knn_of_layers::knn_of_layers;
-use crate::labelled_folder::LabelledPair;
+use crate::labelled_folder::{LabelledFolder, LabelledPair};
 use crate::linear_probe::{LinearProbe, LinearProbeConfig};
 use crate::voc_classification::{VocClassificationConfig, classify_voc};
 use crate::voc_dataset::VocDataset;
@@ -39,15 +40,25 @@ impl SweepTask {
         }
     }
 
-    fn settings(&self) -> String {
-        match self {
-            Self::Knn(_, config) => format!("{config:?}"),
-            Self::Linear(_, config) => format!("{config:?}"),
-            Self::VocClassification(_, config) => format!("{config:?}"),
-        }
+    /// What tells this task from others: its settings and its data.
+    fn described(&self) -> String {
+        let pair = |data: &LabelledPair| {
+            let images = [&data.train, &data.test].into_iter().flat_map(LabelledFolder::described);
+            images.collect::<Vec<Vec<u8>>>()
+        };
+        let (settings, images) = match self {
+            Self::Knn(data, config) => (format!("{config:?}"), pair(data)),
+            Self::Linear(data, config) => (format!("{config:?}"), pair(data)),
+            Self::VocClassification(data, config) => {
+                let names = data.train.fingerprint_names().chain(data.test.fingerprint_names());
+                (format!("{config:?}"), names.map(<[u8]>::to_vec).collect())
+            }
+        };
+        let sum = fingerprint(&NamedWeights::new(), images.iter().map(Vec::as_slice));
+        format!("{settings} images {sum:08x}")
     }
 
-    /// Scores by layer. With `states` a task that was stopped goes on.
+    /// Scores by layer. With a `state` file a task that was stopped goes on.
     fn scores(
         &self,
         network: &TrainedNetwork<ConvNet>,
@@ -126,14 +137,7 @@ pub fn sweep_clusters(
     mut finished: impl FnMut(&SweepPoint),
 ) -> Result<Vec<SweepPoint>, TransferError> {
     let Sweep { base, clusters, task } = sweep;
-    if clusters.is_empty() {
-        let (field, value) = ("clusters", "[]".to_string());
-        return Err(TransferError::InvalidConfig {
-            field,
-            value,
-            allowed: "one or more numbers".to_string(),
-        });
-    }
+    check_settings([("clusters", format!("{clusters:?}"), !clusters.is_empty(), "one or more numbers")])?;
     let mut points = Vec::with_capacity(clusters.len());
     for &num_clusters in clusters {
         let folder = out.join(format!("k-{num_clusters}"));
@@ -170,7 +174,7 @@ fn point(
     let run = RunDirectory::open(folder)?;
     let epochs = run.metrics()?;
     let last = epochs.last();
-    let described = format!("{} {} epochs", task.settings(), epochs.len());
+    let described = format!("{} {} epochs", task.described(), epochs.len());
     let saved = run.file("sweep.json");
     if let Ok(bytes) = std::fs::read(&saved)
         && let Ok(SavedPoint { task, point }) = serde_json::from_slice(&bytes)
@@ -189,18 +193,9 @@ fn point(
         scores,
     };
     let text = serde_json::to_vec_pretty(&SavedPoint { task: described, point: point.clone() });
-    let text = text.map_err(|error| TransferError::Io {
-        action: "write",
-        path: saved.clone(),
-        source: error.into(),
-    })?;
-    write_whole(&saved, &text)?;
+    write_whole(&saved, &text.map_err(|error| TransferError::io("write", &saved)(error.into()))?)?;
     if state.exists() {
-        std::fs::remove_file(&state).map_err(|source| TransferError::Io {
-            action: "remove",
-            path: state,
-            source,
-        })?;
+        std::fs::remove_file(&state).map_err(TransferError::io("remove", &state))?;
     }
     Ok(point)
 }
@@ -255,32 +250,15 @@ pub fn write_sweep(
     task: &SweepTask,
     folder: &Path,
 ) -> Result<Vec<PathBuf>, TransferError> {
-    let path = folder.join("sweep.csv");
-    let io = |source| TransferError::Io { action: "write", path: path.clone(), source };
-    let mut writer = csv::Writer::from_writer(Vec::new());
     let layers = points.first().map(|point| point.scores.iter().map(|(layer, _)| layer.clone()));
     let header = ["clusters", "nmi_to_labels", "nmi_to_previous", "loss"].map(str::to_string);
-    let header: Vec<String> = header.into_iter().chain(layers.into_iter().flatten()).collect();
-    writer.write_record(&header).map_err(|error| io(error.into()))?;
+    let mut rows = vec![header.into_iter().chain(layers.into_iter().flatten()).collect()];
     for point in points {
-        let text = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-        let numbers = [point.nmi_to_labels, point.nmi_to_previous, point.loss].map(text);
+        let numbers = [point.nmi_to_labels, point.nmi_to_previous, point.loss].map(cell);
         let scores = point.scores.iter().map(|(_, score)| score.to_string());
-        let row: Vec<String> =
-            std::iter::once(point.num_clusters.to_string()).chain(numbers).chain(scores).collect();
-        writer.write_record(&row).map_err(|error| io(error.into()))?;
+        rows.push(std::iter::once(point.num_clusters.to_string()).chain(numbers).chain(scores).collect());
     }
-    let bytes = writer.into_inner().map_err(|error| io(error.into_error()))?;
-    write_whole(&path, &bytes)?;
-    let mut files = vec![path];
-    for (name, chart) in sweep_charts(points, task) {
-        for extension in ["svg", "png"] {
-            let path = folder.join(format!("{name}.{extension}"));
-            chart.save(&path)?;
-            files.push(path);
-        }
-    }
-    Ok(files)
+    write_table_and_charts(folder, "sweep.csv", &rows, &sweep_charts(points, task))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use deepcluster::Error;
 use deepcluster::data::ImageFolder;
-use deepcluster::trainer::{AssignedImages, RunDirectory, TrainedModel, parse_device, write_assignments};
+use deepcluster::trainer::{AssignedImages, RunDirectory, TrainedModel, write_assignments};
 use serde_json::json;
 
 use crate::arguments::{Assign, Output, Placement};
@@ -15,7 +15,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::{Progress, print_json};
 
 pub(crate) fn run(command: Assign, output: Output) -> anyhow::Result<()> {
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
     let model = TrainedModel::load(&run, &device)?;
     if let Some(folder) = &command.folders

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
-use deepcluster::trainer::{EpochMetrics, RunDirectory, TrainConfig, Trainer, parse_device};
+use deepcluster::trainer::{EpochMetrics, RunDirectory, TrainConfig, Trainer};
 use serde_json::json;
 
 use crate::arguments::{Demo, Output};
@@ -16,7 +16,7 @@ const IMAGE_SIZE: u32 = 32;
 const NUM_EPOCHS: usize = 10;
 
 pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let mut progress = Progress::new(output, stop_flag()?);
     if command.out.exists() {
         bail!("{} exists already: remove it, or name another folder with --out", command.out.display());

@@ -6,7 +6,7 @@ use anyhow::bail;
 use deepcluster::Error;
 use deepcluster::clustering::FeatureType;
 use deepcluster::data::{ImageFolder, LabelSource};
-use deepcluster::trainer::{FeatureLayer, RunDirectory, TrainedModel, TrainedNetwork, parse_device};
+use deepcluster::trainer::{FeatureLayer, RunDirectory, TrainedModel, TrainedNetwork};
 use serde_json::json;
 
 use crate::arguments::{Features, LayerName, NumberType, Output};
@@ -20,7 +20,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     {
         bail!("{} exists already: replace it with --force, or name another file with --out", path.display());
     }
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
     let feature_type = match command.dtype {
         NumberType::F32 => FeatureType::F32,

@@ -1,6 +1,6 @@
 //! `deepcluster import`
 
-use deepcluster::trainer::{RunDirectory, Trainer, parse_device};
+use deepcluster::trainer::{RunDirectory, Trainer};
 use serde_json::json;
 
 use crate::arguments::{Import, Output};
@@ -9,7 +9,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::{Progress, print_json};
 
 pub(crate) fn run(command: Import, output: Output) -> anyhow::Result<()> {
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let mut progress = Progress::new(output, stop_flag()?);
     let images = command.images.as_deref();
     let run = RunDirectory::import_checkpoint(&command.checkpoint, &command.out, images, |config| {

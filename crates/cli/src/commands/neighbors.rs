@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use deepcluster::clustering::nearest_neighbors;
 use deepcluster::data::ImageFolder;
-use deepcluster::trainer::{RunDirectory, TrainedModel, parse_device};
+use deepcluster::trainer::{RunDirectory, TrainedModel};
 use serde_json::json;
 
 use crate::arguments::{Neighbors, Output};
@@ -17,7 +17,7 @@ pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
     if command.count == 0 {
         bail!("--count = 0 is not allowed: at least 1");
     }
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
     let model = TrainedModel::load(&run, &device)?;
     let database = run.features()?;

@@ -3,7 +3,7 @@
 use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
-use deepcluster::trainer::{TrainConfig, parse_device};
+use deepcluster::trainer::TrainConfig;
 use deepcluster::transfer::{
     LabelledPair, LinearProbeConfig, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
     VocClassificationConfig, VocDataset, sweep_clusters, write_sweep,
@@ -15,7 +15,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::{Progress, print_json, print_out};
 
 pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let mut base = TrainConfig::default();
     command.settings.change(&mut base, None)?;
     base.validate()?;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use deepcluster::Error;
 use deepcluster::data::ImageFolder;
 use deepcluster::models::ConvNet;
-use deepcluster::trainer::{RunDirectory, TrainConfig, Trainer, parse_device};
+use deepcluster::trainer::{RunDirectory, TrainConfig, Trainer};
 use serde_json::json;
 
 use crate::arguments::{CommonSettings, Output, Settings, Train};
@@ -14,7 +14,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::{Progress, print_json};
 
 pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let mut progress = Progress::new(output, stop_flag()?);
     let trainer = if command.resume {
         if let Some(folder) = &command.images {

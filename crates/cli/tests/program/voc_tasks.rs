@@ -84,7 +84,7 @@ fn objects_are_classified_detected_and_segmented() {
 
     eval("voc-classify", &["--svm", "--svm-layers", "conv1"]).assert().success();
     let found = results(&run.join("eval/voc-svm"));
-    assert!(found["networks"][0]["layers"][0]["average_precision"]["area"].as_f64().unwrap() > 0.8);
+    assert!(found["networks"][0]["result"][0]["average_precision"]["area"].as_f64().unwrap() > 0.8);
 
     let detect = ["--steps", "4", "--short-side", "64", "--regions", "8"];
     eval("voc-detect", &detect)

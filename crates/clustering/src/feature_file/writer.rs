@@ -3,13 +3,13 @@
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use deepcluster_files::{persist, temporary_beside};
 use half::f16;
 use tempfile::NamedTempFile;
 
 use super::npy::Header;
 use super::{FeatureFileProblem, FeatureType};
 use crate::ClusteringError;
-use crate::temporary_file::{persist, temporary_beside};
 
 /// Writes rows to a `.npy` file as they come.
 ///

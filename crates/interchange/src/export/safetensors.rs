@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
+use deepcluster_files::write_whole;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::array::{Array, Values};
 use crate::error::InterchangeError;
-use crate::files::write_atomic;
 
 /// Writes a file with `arrays` and `metadata`.
 pub(super) fn write(
@@ -20,11 +20,12 @@ pub(super) fn write(
     arrays.sort_by(|left, right| dtype(right).cmp(&dtype(left)).then_with(|| left.name.cmp(&right.name)));
     let header =
         header(&arrays, metadata).map_err(io::Error::other).map_err(InterchangeError::io("write", path))?;
-    write_atomic(path, |writer| {
+    write_whole(path, |writer| {
         writer.write_all(&(header.len() as u64).to_le_bytes())?;
         writer.write_all(header.as_bytes())?;
         arrays.iter().try_for_each(|array| array.write_values(writer))
     })
+    .map_err(InterchangeError::io("write", path))
 }
 
 /// The header with the metadata in sorted order; the crate's own map of them has a random order, and with it the bytes

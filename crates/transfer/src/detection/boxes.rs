@@ -19,11 +19,6 @@ pub fn non_maximum_suppression(boxes: &[BoundingBox], max_overlap: f32) -> Vec<u
     kept
 }
 
-/// Overlap of every box of `a` with every one of `b`, `[a][b]`.
-pub fn overlap_matrix(a: &[BoundingBox], b: &[BoundingBox]) -> Vec<Vec<f32>> {
-    a.iter().map(|first| b.iter().map(|second| first.overlap(second)).collect()).collect()
-}
-
 /// How `from` must be moved and stretched to become `to` (Girshick et al., CVPR 2014, appendix C).
 pub(super) fn encode(from: &BoundingBox, to: &BoundingBox) -> [f32; 4] {
     let (a, b) = (Centred::of(from), Centred::of(to));
@@ -122,9 +117,9 @@ mod tests {
         for _ in 0..50 {
             let boxes: Vec<BoundingBox> = (0..40).map(|_| random(&mut generator)).collect();
             let kept = non_maximum_suppression(&boxes, 0.3);
-            let overlaps = overlap_matrix(&boxes, &boxes);
-            let is_beaten =
-                |index: usize| kept.iter().any(|&better| better < index && overlaps[better][index] > 0.3);
+            let is_beaten = |index: usize| {
+                kept.iter().any(|&better| better < index && boxes[better].overlap(&boxes[index]) > 0.3)
+            };
             let expected: Vec<usize> = (0..boxes.len()).filter(|&index| !is_beaten(index)).collect();
             assert_eq!(kept, expected);
         }

@@ -16,12 +16,12 @@ use deepcluster_proposals::Proposals;
 use deepcluster_trainer::{TrainObserver, TrainedNetwork};
 use serde::{Deserialize, Serialize};
 
-use crate::error::TransferError;
+use crate::error::{TransferError, check_settings};
 use crate::fine_tuning::{FineTunedLayers, LossPoint, TaskSgd};
 use crate::voc_classification::MeanAveragePrecision;
 use crate::voc_dataset::VocDataset;
 
-pub use boxes::{non_maximum_suppression, overlap_matrix};
+pub use boxes::non_maximum_suppression;
 pub use proposals::{ProposalQuality, find_proposals};
 
 /// How a detector is trained and tested. The defaults are those of Fast R-CNN on VOC 2007.
@@ -93,7 +93,7 @@ impl DetectionConfig {
     pub fn validate(&self) -> Result<(), TransferError> {
         self.sgd.validate()?;
         let share = |value: f64| value > 0.0 && value <= 1.0;
-        let checks = [
+        check_settings([
             ("short_side", self.short_side.to_string(), (32..=4096).contains(&self.short_side), "32 to 4096"),
             (
                 "long_side",
@@ -134,13 +134,7 @@ impl DetectionConfig {
                 "more than 0, at most 1",
             ),
             ("max_detections", self.max_detections.to_string(), self.max_detections > 0, "at least 1"),
-        ];
-        match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
-            None => Ok(()),
-            Some((field, value, _, allowed)) => {
-                Err(TransferError::InvalidConfig { field, value, allowed: allowed.to_string() })
-            }
-        }
+        ])
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the detector finds in the test images, and how much of it is right.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::activation;
 use deepcluster_evaluation::{BoundingBox, Detection, GroundTruth, detection_curve};
 use deepcluster_models::{ConvNet, DropoutMasks};
 use deepcluster_proposals::Proposals;
@@ -10,11 +10,14 @@ use super::DetectionConfig;
 use super::boxes::{clip, decode, non_maximum_suppression};
 use super::detector::{Detector, DetectorImage};
 use crate::error::TransferError;
+use crate::tensors::host_values;
 use crate::voc_classification::{ClassAveragePrecision, MeanAveragePrecision};
 use crate::voc_dataset::VocDataset;
 
 /// Regions that pass through the fully connected layers together.
 const REGION_BATCH: usize = 256;
+/// What the device is used for.
+const DURING: &str = "while detecting objects";
 /// Overlap from which an object counts as found.
 const MIN_OVERLAP: f32 = 0.5;
 
@@ -96,7 +99,8 @@ fn detect(
     for boxes in boxes.chunks(REGION_BATCH) {
         let pooled = detector.pool(maps.clone(), boxes, scale);
         let (scores, transforms) = detector.forward(pooled, &DropoutMasks::off());
-        let (scores, transforms) = (host(activation::softmax(scores, 1))?, host(transforms)?);
+        let (scores, transforms) =
+            (host_values(activation::softmax(scores, 1), DURING)?, host_values(transforms, DURING)?);
         let scores = scores.chunks_exact(num_classes + 1);
         let transforms = transforms.chunks_exact(4 * (num_classes + 1));
         for ((bounds, scores), transforms) in boxes.iter().zip(scores).zip(transforms) {
@@ -124,10 +128,4 @@ fn detect(
     all.sort_by(|a, b| b.score.total_cmp(&a.score));
     all.truncate(config.max_detections);
     Ok(all)
-}
-
-fn host(tensor: Tensor<2>) -> Result<Vec<f32>, TransferError> {
-    let data =
-        tensor.try_into_data().map_err(|error| TransferError::device("while detecting objects", error))?;
-    data.try_to_vec().map_err(|error| TransferError::device("while detecting objects", format!("{error:?}")))
 }

@@ -39,13 +39,11 @@ pub(super) fn train(
         fingerprint: fingerprint(&export_weights(network)?, names(data, proposals).iter().map(Vec::as_slice)),
     };
     let normalization = trained.config().normalization();
-    let steps = std::cell::RefCell::new(None);
-    let plan_from = |first: usize| {
-        *steps.borrow_mut() = Some(shuffled_steps(data.train.names.len(), &config.sgd, config.seed, first));
-        Ok(())
-    };
+    let num_images = data.train.names.len();
+    let mut steps = None;
     let loss_of = |detector: &Detector, step: usize| {
-        let images = steps.borrow_mut().as_mut().and_then(Iterator::next).unwrap_or_default();
+        let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, config.seed, step));
+        let images = steps.next().unwrap_or_default();
         let mut generator = step_generator(config.seed, step);
         let (mut pooled, mut sampled) = (Vec::new(), Vec::new());
         for index in images {
@@ -83,7 +81,7 @@ pub(super) fn train(
         let (scores, transforms) = detector.forward(Tensor::cat(pooled, 0), &dropout);
         Ok(Some(detection_loss(scores, transforms, &sampled)))
     };
-    let (detector, losses) = fine_tune(detector, &config.sgd, &record, observer, plan_from, loss_of)?;
+    let (detector, losses) = fine_tune(detector, &config.sgd, &record, observer, loss_of)?;
     Ok((detector, frozen, losses))
 }
 

@@ -8,6 +8,7 @@ use deepcluster_clustering::{Whitening, WhiteningConfig};
 use deepcluster_data::{
     CropBox, DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, normalized_image, resize_crop,
 };
+use deepcluster_evaluation::normalized_rows;
 use deepcluster_kernels::roi_max_pool;
 use deepcluster_models::{ConvNet, export_weights};
 use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
@@ -19,6 +20,7 @@ use super::{RetrievalConfig, crop_box};
 use crate::error::TransferError;
 use crate::fine_tuning::fingerprint;
 use crate::state_file::TaskState;
+use crate::tensors::host_values;
 
 /// Images between two states.
 const STATE_IMAGES: usize = 250;
@@ -135,20 +137,10 @@ impl Extraction<'_> {
         let maps = self.trained.network().forward_maps(pixels);
         let [_, channels, height, width] = maps.dims();
         let regions = rmac_regions(height, width, self.config.num_scales);
-        let maxima = roi_max_pool(maps, &regions, 1);
-        let maxima = maxima
-            .try_into_data()
-            .map_err(|error| TransferError::device("while describing images", error))?;
-        let values: Vec<f32> = maxima
-            .try_to_vec()
-            .map_err(|error| TransferError::device("while describing images", format!("{error:?}")))?;
-        let mut vectors = Array2::from_shape_vec((regions.len(), channels), values)
+        let values = host_values(roi_max_pool(maps, &regions, 1), "while describing images")?;
+        let vectors = Array2::from_shape_vec((regions.len(), channels), values)
             .expect("a tensor has the values of its shape");
-        vectors
-            .rows_mut()
-            .into_iter()
-            .for_each(|mut row| scale_to_unit(row.as_slice_mut().unwrap_or_default()));
-        Ok(vectors)
+        Ok(normalized_rows(vectors.view()))
     }
 }
 
@@ -205,18 +197,9 @@ impl RegionWhitening {
         let vectors = extraction.region_vectors(name, images, observer)?;
         let describe = |vectors: Option<Array2<f32>>| {
             let Some(vectors) = vectors else { return Ok(None) };
-            let mut sum = self.0.transform(vectors.view())?.sum_axis(Axis(0));
-            scale_to_unit(sum.as_slice_mut().unwrap_or_default());
-            Ok(Some(sum))
+            let sum = self.0.transform(vectors.view())?.sum_axis(Axis(0));
+            Ok(Some(normalized_rows(sum.insert_axis(Axis(0)).view()).row(0).to_owned()))
         };
         vectors.into_iter().map(describe).collect()
-    }
-}
-
-/// Scales to length 1; zeros stay.
-fn scale_to_unit(values: &mut [f32]) {
-    let length = values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
-    if length > 0.0 {
-        values.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
     }
 }

@@ -16,7 +16,7 @@ use deepcluster_trainer::{TrainObserver, TrainedNetwork};
 use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
-use crate::error::TransferError;
+use crate::error::{TransferError, check_settings};
 use crate::labelled_folder::LabelledFolder;
 use descriptors::{Extraction, RegionWhitening, RetrievalImage};
 
@@ -46,19 +46,12 @@ impl RetrievalConfig {
     /// # Errors
     /// [`TransferError::InvalidConfig`] with the first field that is out of range.
     pub fn validate(&self) -> Result<(), TransferError> {
-        let checks = [
-            ("long_side", self.long_side as usize, (32..=8192).contains(&self.long_side), "32 to 8192"),
-            ("num_scales", self.num_scales, (1..=16).contains(&self.num_scales), "1 to 16"),
-            ("num_components", self.num_components, self.num_components > 0, "at least 1"),
-        ];
-        match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
-            None => Ok(()),
-            Some((field, value, _, allowed)) => Err(TransferError::InvalidConfig {
-                field,
-                value: value.to_string(),
-                allowed: allowed.to_string(),
-            }),
-        }
+        let (side, scales, components) = (self.long_side, self.num_scales, self.num_components);
+        check_settings([
+            ("long_side", side.to_string(), (32..=8192).contains(&side), "32 to 8192"),
+            ("num_scales", scales.to_string(), (1..=16).contains(&scales), "1 to 16"),
+            ("num_components", components.to_string(), components > 0, "at least 1"),
+        ])
     }
 }
 
@@ -169,13 +162,8 @@ pub fn recall_at(
     observer: &mut dyn TrainObserver,
 ) -> Result<RecallResult, TransferError> {
     config.validate()?;
-    if counts.is_empty() || counts.contains(&0) {
-        return Err(TransferError::InvalidConfig {
-            field: "counts",
-            value: format!("{counts:?}"),
-            allowed: "one or more, each at least 1".to_string(),
-        });
-    }
+    let is_sound = !counts.is_empty() && !counts.contains(&0);
+    check_settings([("counts", format!("{counts:?}"), is_sound, "one or more, each at least 1")])?;
     let all = RetrievalImage::all_of(&folder.images);
     let labelled = folder.labelled_images();
     let images: Vec<RetrievalImage> = labelled.iter().map(|&index| all[index].clone()).collect();

@@ -18,7 +18,7 @@ use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::error::TransferError;
+use crate::error::{TransferError, check_settings};
 use crate::fine_tuning::{
     FineTunedLayers, LossPoint, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
     step_generator,
@@ -68,14 +68,8 @@ impl SegmentationConfig {
     /// [`TransferError::InvalidConfig`] with the first field that is out of range.
     pub fn validate(&self) -> Result<(), TransferError> {
         self.sgd.validate()?;
-        if !(32..=8192).contains(&self.long_side) {
-            return Err(TransferError::InvalidConfig {
-                field: "long_side",
-                value: self.long_side.to_string(),
-                allowed: "32 to 8192".to_string(),
-            });
-        }
-        Ok(())
+        let is_sound = (32..=8192).contains(&self.long_side);
+        check_settings([("long_side", self.long_side.to_string(), is_sound, "32 to 8192")])
     }
 }
 
@@ -122,13 +116,11 @@ pub fn segment_voc(
         fingerprint: fingerprint(&export_weights(network)?, names),
     };
     let normalization = trained.config().normalization();
-    let steps = std::cell::RefCell::new(None);
-    let plan_from = |first: usize| {
-        *steps.borrow_mut() = Some(shuffled_steps(data.train.len(), &config.sgd, config.seed, first));
-        Ok(())
-    };
+    let num_images = data.train.len();
+    let mut steps = None;
     let loss_of = |segmenter: &Segmenter, step: usize| {
-        let images = steps.borrow_mut().as_mut().and_then(Iterator::next).unwrap_or_default();
+        let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, config.seed, step));
+        let images = steps.next().unwrap_or_default();
         let mut generator = step_generator(config.seed, step);
         let mut losses = Vec::with_capacity(images.len());
         for index in images {
@@ -137,14 +129,15 @@ pub fn segment_voc(
                 continue;
             };
             let dropout = DropoutMasks::from_seed(generator.random());
-            let size = (input.mask.height as usize, input.mask.width as usize);
-            let scores = segmenter.forward(input.pixels(device), frozen.as_ref(), size, &dropout);
-            losses.extend(pixel_loss(scores, &input.mask, data.void));
+            let (pixels, mask) = input.on(device);
+            let size = (mask.height as usize, mask.width as usize);
+            let scores = segmenter.forward(pixels, frozen.as_ref(), size, &dropout);
+            losses.extend(pixel_loss(scores, &mask, data.void));
         }
         let num_losses = losses.len();
         Ok(losses.into_iter().reduce(|sum, loss| sum + loss).map(|sum| sum / num_losses as f64))
     };
-    let (segmenter, losses) = fine_tune(segmenter, &config.sgd, &record, observer, plan_from, loss_of)?;
+    let (segmenter, losses) = fine_tune(segmenter, &config.sgd, &record, observer, loss_of)?;
     let (confusion, num_images) =
         test(&segmenter.valid(), frozen.as_ref(), device, data, config, normalization, observer)?;
     let overlaps = confusion.class_overlaps();
@@ -204,8 +197,9 @@ impl Example {
         }))
     }
 
-    fn pixels(&self, device: &Device) -> Tensor<4> {
-        Tensor::from_data(TensorData::new(self.values.clone(), self.shape), device)
+    /// The image `[1, 3, height, width]` on a device, and its mask.
+    fn on(self, device: &Device) -> (Tensor<4>, LabelMap) {
+        (Tensor::from_data(TensorData::new(self.values, self.shape), device), self.mask)
     }
 }
 
@@ -246,12 +240,13 @@ fn test(
             return Err(TransferError::Stopped);
         }
         if let Some(input) = Example::read(data, name, config, false, normalization)? {
-            let size = (input.mask.height as usize, input.mask.width as usize);
-            let scores = segmenter.forward_inference(input.pixels(device), frozen, size);
+            let (pixels, mask) = input.on(device);
+            let size = (mask.height as usize, mask.width as usize);
+            let scores = segmenter.forward_inference(pixels, frozen, size);
             let classes = scores.argmax(0).try_into_data();
             let classes = classes.map_err(|error| TransferError::device("while segmenting", error))?;
             let predicted: Vec<u8> = classes.iter::<i64>().map(|class| class as u8).collect();
-            confusion.add(&predicted, &input.mask.labels, Some(data.void))?;
+            confusion.add(&predicted, &mask.labels, Some(data.void))?;
             num_images += 1;
         }
         observer.event(&TrainEvent::Progress { done: index + 1, loss: None });

@@ -4,20 +4,20 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, activation};
-use deepcluster_data::{ImageBatch, Loader, Sample, Transform};
+use deepcluster_data::{Loader, Sample, Transform};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
-use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
-use rand::RngExt;
+use deepcluster_trainer::{Phase, TrainConfig, TrainObserver, TrainedNetwork};
 use serde::{Deserialize, Serialize};
 
 use super::average_precision::MeanAveragePrecision;
 use crate::error::TransferError;
 use crate::fine_tuning::{
-    FineTunedLayers, LossPoint, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
-    step_generator, trunk_maps,
+    Classifier, FineTunedLayers, LossPoint, StepBatches, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint,
+    trunk_maps,
 };
-use crate::linear_probe::images_tensor;
-use crate::voc_dataset::{VocDataset, VocImages};
+use crate::image_pass::ImagePass;
+use crate::tensors::{host_values, images_tensor};
+use crate::voc_dataset::VocDataset;
 
 /// Crops that the scores of a test image are summed over, drawn at random.
 const NUM_CROPS: u64 = 10;
@@ -72,20 +72,6 @@ pub struct VocClassificationResult {
     pub losses: Vec<LossPoint>,
 }
 
-#[derive(Module, Debug)]
-struct Classifier {
-    network: ConvNet,
-    head: Head,
-}
-
-impl Classifier {
-    /// Scores of the classes, `[batch, classes]`, from pooled maps.
-    fn forward(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
-        let features = self.network.forward_fully_connected(pooled, dropout);
-        self.head.forward(self.network.head_input(features))
-    }
-}
-
 /// Fine-tunes a network on the training images of `data` and measures it on the test images. With a `state` file a
 /// training that was stopped goes on.
 ///
@@ -116,45 +102,27 @@ pub fn classify_voc(
         settings: settings_text(config),
         fingerprint: fingerprint(&export_weights(network)?, names),
     };
-    let (size, normalization) = (settings.data.image_size as u32, settings.normalization());
-    let crop = Transform::RandomCrop {
-        size,
-        scale: (config.crop_scale.0 as f32, config.crop_scale.1 as f32),
-        ratio: (1.0, 1.0),
-        flip_probability: 0.5,
-        normalization,
-    };
-    crop.validate()?;
-    let loader = Loader::new(data.train.images.clone(), settings.loader_config())?;
     let labels = data.train.labels(num_classes);
-    let batches = std::cell::RefCell::new(None);
-    let plan_from = |first: usize| {
-        let steps = shuffled_steps(labels.len(), &config.sgd, config.seed, first);
-        let samples = steps.enumerate().map(|(index, images)| {
-            let mut generator = step_generator(config.seed, first + index);
-            let sample = |image_index| Sample { image_index, augmentation_seed: generator.random() };
-            images.into_iter().map(sample).collect()
-        });
-        *batches.borrow_mut() = Some(loader.batches(crop, samples.collect()));
-        Ok(())
-    };
+    let loader = Loader::new(data.train.images.clone(), settings.loader_config())?;
+    let all = (0..labels.len()).collect();
+    let mut batches =
+        StepBatches::new(loader, random_square(settings, config), all, &config.sgd, config.seed)?;
     let loss_of = |classifier: &Classifier, step: usize| {
-        let batch = batches.borrow_mut().as_mut().and_then(Iterator::next);
-        let Some(ImageBatch { pixels, size, image_indices, .. }) = batch else { return Ok(None) };
-        if image_indices.is_empty() {
+        let Some(mut batch) = batches.of_step(step) else { return Ok(None) };
+        if batch.image_indices.is_empty() {
             return Ok(None);
         }
-        let images = images_tensor(pixels, image_indices.len(), size, device);
+        let images = images_tensor(&mut batch, device);
         let pooled = trunk_maps(&classifier.network, frozen.as_ref(), images, |network, images| {
             network.forward_convolutions(images)
         });
         let scores = classifier.forward(pooled, &DropoutMasks::from_seed(config.seed ^ step as u64));
         let of_batch: Vec<&[Option<bool>]> =
-            image_indices.iter().map(|&image| labels[image].as_slice()).collect();
+            batch.image_indices.iter().map(|&image| labels[image].as_slice()).collect();
         Ok(Some(cross_entropy(scores, &of_batch)))
     };
     let classifier = Classifier { network: learning, head };
-    let (classifier, losses) = fine_tune(classifier, &config.sgd, &record, observer, plan_from, loss_of)?;
+    let (classifier, losses) = fine_tune(classifier, &config.sgd, &record, observer, loss_of)?;
     let (scores, read) = test(&classifier.valid(), frozen.as_ref(), trained, data, config, observer)?;
     let labels: Vec<Vec<Option<bool>>> = {
         let all = data.test.labels(num_classes);
@@ -162,6 +130,17 @@ pub fn classify_voc(
     };
     let average_precision = MeanAveragePrecision::of_scores(&data.class_names, &scores, &labels)?;
     Ok(VocClassificationResult { average_precision, num_images: read.len(), losses })
+}
+
+/// The squares that the network learns from, and is tested on.
+fn random_square(settings: &TrainConfig, config: &VocClassificationConfig) -> Transform {
+    Transform::RandomCrop {
+        size: settings.data.image_size as u32,
+        scale: (config.crop_scale.0 as f32, config.crop_scale.1 as f32),
+        ratio: (1.0, 1.0),
+        flip_probability: 0.5,
+        normalization: settings.normalization(),
+    }
 }
 
 /// Everything that a state must share, as text; more steps may be asked for later.
@@ -195,62 +174,37 @@ fn test(
     config: &VocClassificationConfig,
     observer: &mut dyn TrainObserver,
 ) -> Result<(Vec<Vec<f32>>, Vec<usize>), TransferError> {
-    let (settings, device) = (trained.config(), trained.device());
-    let VocImages { images, .. } = &data.test;
-    let num_images = images.len();
+    let settings = trained.config();
     let (size, normalization) = (settings.data.image_size as u32, settings.normalization());
-    let transform = if config.ten_crops {
-        Transform::OneOfTen { resize: settings.resize(), size, normalization }
-    } else {
-        Transform::RandomCrop {
-            size,
-            scale: (config.crop_scale.0 as f32, config.crop_scale.1 as f32),
-            ratio: (1.0, 1.0),
-            flip_probability: 0.5,
-            normalization,
-        }
-    };
-    let samples: Vec<Sample> = (0..num_images)
-        .flat_map(|image_index| {
-            (0..NUM_CROPS).map(move |crop| Sample {
-                image_index,
-                augmentation_seed: image_index as u64 * NUM_CROPS + crop,
-            })
-        })
-        .collect();
-    let batch_size = settings.training.feature_batch_size;
-    let plan = samples.chunks(batch_size).map(<[Sample]>::to_vec).collect();
-    observer.event(&TrainEvent::PhaseStarted {
-        phase: Phase::Testing,
-        epoch: 0,
-        num_epochs: 0,
-        total: num_images,
+    let (num_images, num_classes) = (data.test.images.len(), data.class_names.len());
+    let samples = (0..num_images).flat_map(|image_index| {
+        (0..NUM_CROPS)
+            .map(move |crop| Sample { image_index, augmentation_seed: image_index as u64 * NUM_CROPS + crop })
     });
-    let num_classes = data.class_names.len();
+    let pass = ImagePass {
+        images: &data.test.images,
+        settings,
+        transform: if config.ten_crops {
+            Transform::OneOfTen { resize: settings.resize(), size, normalization }
+        } else {
+            random_square(settings, config)
+        },
+        samples: samples.collect(),
+        device: trained.device(),
+        phase: Phase::Testing,
+        epoch: (0, 0),
+    };
     let mut sums = vec![vec![0.0; num_classes]; num_images];
     let mut is_read = vec![false; num_images];
-    let loader = Loader::new(images.clone(), settings.loader_config())?;
-    let mut done = 0;
-    for ImageBatch { pixels, size, image_indices, failures } in loader.batches(transform, plan) {
-        if observer.should_stop() {
-            return Err(TransferError::Stopped);
+    pass.run(observer, |batch, image_indices| {
+        let pooled = frozen.unwrap_or(&classifier.network).forward_convolutions(batch);
+        let scores = host_values(classifier.forward(pooled, &DropoutMasks::off()), "while testing")?;
+        for (row, &image) in scores.chunks_exact(num_classes).zip(image_indices) {
+            sums[image].iter_mut().zip(row).for_each(|(sum, score)| *sum += score);
+            is_read[image] = true;
         }
-        done += image_indices.len() + failures.len();
-        if !image_indices.is_empty() {
-            let batch = images_tensor(pixels, image_indices.len(), size, device);
-            let pooled = frozen.unwrap_or(&classifier.network).forward_convolutions(batch);
-            let scores = classifier.forward(pooled, &DropoutMasks::off()).try_into_data();
-            let scores = scores.map_err(|error| TransferError::device("while testing", error))?;
-            let scores = scores.as_slice::<f32>();
-            let scores =
-                scores.map_err(|error| TransferError::device("while testing", format!("{error:?}")))?;
-            for (row, &image) in scores.chunks_exact(num_classes).zip(&image_indices) {
-                sums[image].iter_mut().zip(row).for_each(|(sum, score)| *sum += score);
-                is_read[image] = true;
-            }
-        }
-        observer.event(&TrainEvent::Progress { done: done / NUM_CROPS as usize, loss: None });
-    }
+        Ok(())
+    })?;
     let read: Vec<usize> = (0..num_images).filter(|&image| is_read[image]).collect();
     Ok((read.iter().map(|&image| std::mem::take(&mut sums[image])).collect(), read))
 }
@@ -261,7 +215,6 @@ mod tests {
 
     use burn::tensor::Device;
     use deepcluster_models::{Architecture, ConvNetConfig};
-    use deepcluster_trainer::TrainConfig;
 
     use super::*;
     use crate::voc_dataset::tests::bars;

@@ -1,18 +1,18 @@
 //! Linear support vector machines on frozen layers.
 
 use burn::tensor::Device;
-use deepcluster_evaluation::{EvaluationError, classification_curve};
+use deepcluster_evaluation::{EvaluationError, classification_curve, normalized_rows};
 use deepcluster_models::Backbone;
 use deepcluster_trainer::{TrainConfig, TrainObserver};
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::average_precision::MeanAveragePrecision;
 use super::svm::LinearSvm;
-use crate::error::TransferError;
+use crate::error::{TransferError, check_settings};
 use crate::layer_features::{LayerFeatures, features_of_layers};
-use crate::voc_dataset::VocDataset;
+use crate::voc_dataset::{VocDataset, VocImages};
 
 /// How the machines are trained: the protocol of VISSL and OpenSelfSup (Goyal et al., ICCV 2019), features of length 1,
 /// the cost chosen for each class by average precision in cross-validation.
@@ -49,19 +49,13 @@ impl SvmConfig {
     /// [`TransferError::InvalidConfig`] with the first field that is out of range.
     pub fn validate(&self) -> Result<(), TransferError> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
-        let invalid = |field, value: String, allowed: &str| {
-            Err(TransferError::InvalidConfig { field, value, allowed: allowed.to_string() })
-        };
-        if self.costs.is_empty() || !self.costs.iter().copied().all(positive) {
-            return invalid("costs", format!("{:?}", self.costs), "one or more, each more than 0");
-        }
-        if self.num_folds < 2 {
-            return invalid("num_folds", self.num_folds.to_string(), "at least 2");
-        }
-        if !positive(self.positive_weight) {
-            return invalid("positive_weight", self.positive_weight.to_string(), "more than 0");
-        }
-        Ok(())
+        let (costs, weight) = (&self.costs, self.positive_weight);
+        let has_costs = !costs.is_empty() && costs.iter().copied().all(positive);
+        check_settings([
+            ("costs", format!("{costs:?}"), has_costs, "one or more, each more than 0"),
+            ("num_folds", self.num_folds.to_string(), self.num_folds >= 2, "at least 2"),
+            ("positive_weight", weight.to_string(), positive(weight), "more than 0"),
+        ])
     }
 }
 
@@ -94,19 +88,20 @@ pub fn svm_on_layers<B: Backbone>(
 ) -> Result<Vec<LayerSvm>, TransferError> {
     config.validate()?;
     let num_classes = data.class_names.len();
-    let mut read = |set: &crate::voc_dataset::VocImages| {
+    let mut read = |set: &VocImages| {
         let all: Vec<usize> = (0..set.images.len()).collect();
         features_of_layers(network, settings, device, &set.images, &all, &config.layers, observer)
     };
     let (train, test) = (read(&data.train)?, read(&data.test)?);
-    let labels_of = |set: &crate::voc_dataset::VocImages, features: &LayerFeatures| {
+    let labels_of = |set: &VocImages, features: &LayerFeatures| {
         let all = set.labels(num_classes);
         features.image_indices.iter().map(|&image| all[image].clone()).collect::<Vec<_>>()
     };
     let (train_labels, test_labels) = (labels_of(&data.train, &train), labels_of(&data.test, &test));
     let mut layers = Vec::with_capacity(train.layers.len());
     for (index, name) in train.names.iter().enumerate() {
-        let (train, test) = (unit_rows(&train.layers[index]), unit_rows(&test.layers[index]));
+        let (train, test) =
+            (normalized_rows(train.layers[index].view()), normalized_rows(test.layers[index].view()));
         let of_class = |class: usize| {
             let labels: Vec<Option<bool>> = train_labels.iter().map(|row| row[class]).collect();
             let (svm, cost) = best_machine(train.view(), &labels, config)?;
@@ -168,18 +163,6 @@ fn best_machine(
         }
     }
     Ok((fit(&counted, best.0), best.0))
-}
-
-/// Rows scaled to length 1; rows of zeros stay.
-fn unit_rows(matrix: &Array2<f32>) -> Array2<f32> {
-    let mut matrix = matrix.clone();
-    for mut row in matrix.rows_mut() {
-        let length = row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
-        if length > 0.0 {
-            row.mapv_inplace(|value| (f64::from(value) / length) as f32);
-        }
-    }
-    matrix
 }
 
 #[cfg(test)]

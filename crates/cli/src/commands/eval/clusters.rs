@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
-use deepcluster::trainer::{RunDirectory, TrainedModel, parse_device};
+use deepcluster::trainer::{RunDirectory, TrainedModel};
 use deepcluster::transfer::{ClusterReport, cluster_report};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 
 pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
     let model = TrainedModel::load(&run, &device)?;
     let folder = match &command.images {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use deepcluster_files::write_whole;
 use serde_json::Value;
 
 use crate::arguments::{EvalData, Output};
@@ -12,7 +13,7 @@ use crate::progress::{Progress, print_json, print_out};
 use deepcluster::burn::tensor::Device;
 use deepcluster::data::LabelSource;
 use deepcluster::models::ConvNet;
-use deepcluster::trainer::{RunDirectory, TrainedNetwork, parse_device};
+use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use deepcluster::transfer::LabelledPair;
 
 /// The networks to measure, with their names, and the images.
@@ -25,7 +26,7 @@ pub(super) struct Subject {
 impl Subject {
     /// Loads the network of the run and, unless it is not wanted, makes the one it began with.
     pub(super) fn load(options: &EvalData) -> anyhow::Result<Self> {
-        let device = parse_device(&options.device)?;
+        let device = options.device.device()?;
         let labels = LabelSource::from(options.labels.clone());
         let data = LabelledPair::scan(&options.train, &options.test, &labels)?;
         let networks = networks(&options.run, !options.no_baseline, &device)?;
@@ -58,8 +59,8 @@ pub(super) fn publish(
 ) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let json = serde_json::to_string_pretty(results)?;
-    write_whole(&folder.join("results.json"), &format!("{json}\n"))?;
-    write_whole(&folder.join("results.md"), table)?;
+    write_text(&folder.join("results.json"), &format!("{json}\n"))?;
+    write_text(&folder.join("results.md"), table)?;
     if output.json {
         print_json(results);
     } else {
@@ -87,19 +88,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    let attempt = || -> std::io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path)?;
-        Ok(())
-    };
-    attempt().with_context(|| format!("cannot write {}", path.display()))
+fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
+    write_whole(path, |writer| writer.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
-use deepcluster::trainer::parse_device;
+
 use deepcluster::transfer::{
     LabelledFolder, LandmarkGroundTruth, LandmarkResult, RecallResult, RetrievalConfig, TransferError,
     recall_at, retrieve_landmarks,
@@ -20,7 +20,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 
 pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
-    let device = parse_device(&command.device)?;
+    let device = command.device.device()?;
     let networks = networks(&command.run, !command.no_baseline, &device)?;
     let folder = folder_of(command.out.as_ref(), &command.run, "retrieve");
     let config = RetrievalConfig {

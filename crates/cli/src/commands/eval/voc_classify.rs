@@ -1,10 +1,8 @@
 //! `deepcluster eval voc-classify`
 
 use deepcluster::transfer::{
-    LayerSvm, SvmConfig, VocClassificationConfig, VocClassificationResult, VocDataset, classify_voc,
-    svm_on_layers,
+    LayerSvm, SvmConfig, VocClassificationConfig, VocDataset, classify_voc, svm_on_layers,
 };
-use serde_json::json;
 
 use super::results::{percent, publish, table};
 use super::voc_subject::{VocSubject, average_precision_table};
@@ -17,13 +15,6 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
     let subject = VocSubject::load(&command.data, protocol)?;
     let data = VocDataset::open(&command.data.voc, &command.data.train_set, &command.data.test_set)?;
     let mut progress = Progress::new(output, stop_flag()?);
-    let mut results = json!({
-        "protocol": protocol,
-        "run": command.data.run.to_string_lossy(),
-        "voc": command.data.voc.to_string_lossy(),
-        "train_set": command.data.train_set,
-        "test_set": command.data.test_set,
-    });
     if command.svm {
         let config =
             SvmConfig { layers: command.svm_layers, seed: command.tuning.seed, ..SvmConfig::default() };
@@ -36,9 +27,7 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
             of_networks.push((name, layers));
         }
         progress.clear();
-        results["config"] = json!(config);
-        results["networks"] =
-            of_networks.iter().map(|(name, layers)| json!({"network": name, "layers": layers})).collect();
+        let results = command.data.results(protocol, config, &of_networks);
         return publish(&subject.folder, &results, &svm_table(&of_networks), output, &progress);
     }
     let mut config = VocClassificationConfig {
@@ -48,17 +37,10 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
         ..VocClassificationConfig::default()
     };
     command.tuning.apply(&mut config.layers, &mut config.sgd, &mut config.seed);
-    let mut of_networks: Vec<(&str, VocClassificationResult)> = Vec::new();
-    for (name, network) in &subject.networks {
-        progress.say(&format!("fine-tuning {} of the {name} network", config.layers.name()));
-        let state = subject.state(name);
-        let found = classify_voc(network, &data, &config, Some(&state), &mut progress)?;
-        of_networks.push((name, found));
-    }
-    progress.clear();
-    results["config"] = json!(config);
-    results["networks"] =
-        of_networks.iter().map(|(name, result)| json!({"network": name, "result": result})).collect();
+    let of_networks = subject.fine_tune(config.layers, &mut progress, |network, state, progress| {
+        classify_voc(network, &data, &config, Some(state), progress)
+    })?;
+    let results = command.data.results(protocol, config, &of_networks);
     let of_classes: Vec<_> =
         of_networks.iter().map(|(name, result)| (name.to_string(), &result.average_precision)).collect();
     publish(&subject.folder, &results, &average_precision_table(&of_classes), output, &progress)?;

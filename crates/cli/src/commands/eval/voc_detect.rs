@@ -1,10 +1,7 @@
 //! `deepcluster eval voc-detect`
 
 use deepcluster::proposals::{Proposals, SelectiveSearchConfig, read_proposals};
-use deepcluster::transfer::{
-    DetectionConfig, DetectionResult, TransferError, VocDataset, detect_voc, find_proposals,
-};
-use serde_json::json;
+use deepcluster::transfer::{DetectionConfig, TransferError, VocDataset, detect_voc, find_proposals};
 
 use super::results::{percent, publish};
 use super::voc_subject::{VocSubject, average_precision_table};
@@ -34,26 +31,10 @@ pub(crate) fn run(command: EvalVocDetect, output: Output) -> anyhow::Result<()> 
             find_proposals(&data, &search, Some(&cache), &mut progress)?
         }
     };
-    let mut of_networks: Vec<(&str, DetectionResult)> = Vec::new();
-    for (name, network) in &subject.networks {
-        progress.say(&format!("fine-tuning {} of the {name} network", config.layers.name()));
-        let state = subject.state(name);
-        let found = detect_voc(network, &data, &proposals, &config, Some(&state), &mut progress)?;
-        of_networks.push((name, found));
-    }
-    progress.clear();
-    let results = json!({
-        "protocol": "voc-detect",
-        "run": command.data.run.to_string_lossy(),
-        "voc": command.data.voc.to_string_lossy(),
-        "train_set": command.data.train_set,
-        "test_set": command.data.test_set,
-        "config": config,
-        "networks": of_networks
-            .iter()
-            .map(|(name, result)| json!({"network": name, "result": result}))
-            .collect::<Vec<_>>(),
-    });
+    let of_networks = subject.fine_tune(config.layers, &mut progress, |network, state, progress| {
+        detect_voc(network, &data, &proposals, &config, Some(state), progress)
+    })?;
+    let results = command.data.results("voc-detect", config, &of_networks);
     let of_classes: Vec<_> =
         of_networks.iter().map(|(name, result)| (name.to_string(), &result.average_precision)).collect();
     let mut table = average_precision_table(&of_classes);

@@ -16,27 +16,11 @@ pub(crate) fn run(command: EvalVocSegment, output: Output) -> anyhow::Result<()>
     let mut config = SegmentationConfig { long_side: command.long_side, ..SegmentationConfig::default() };
     command.tuning.apply(&mut config.layers, &mut config.sgd, &mut config.seed);
     let mut progress = Progress::new(output, stop_flag()?);
-    let mut of_networks: Vec<(&str, SegmentationResult)> = Vec::new();
-    for (name, network) in &subject.networks {
-        progress.say(&format!("fine-tuning {} of the {name} network", config.layers.name()));
-        let state = subject.state(name);
-        let found = segment_voc(network, &data, &config, Some(&state), &mut progress)?;
-        of_networks.push((name, found));
-    }
-    progress.clear();
-    let results = json!({
-        "protocol": "voc-segment",
-        "run": command.data.run.to_string_lossy(),
-        "voc": root.to_string_lossy(),
-        "train_set": train_set,
-        "test_set": test_set,
-        "void": command.void,
-        "config": config,
-        "networks": of_networks
-            .iter()
-            .map(|(name, result)| json!({"network": name, "result": result}))
-            .collect::<Vec<_>>(),
-    });
+    let of_networks = subject.fine_tune(config.layers, &mut progress, |network, state, progress| {
+        segment_voc(network, &data, &config, Some(state), progress)
+    })?;
+    let mut results = command.data.results("voc-segment", config, &of_networks);
+    results["void"] = json!(command.void);
     publish(&subject.folder, &results, &as_table(&of_networks), output, &progress)?;
     subject.remove_states()
 }

@@ -1,15 +1,18 @@
 //! What the protocols on PASCAL VOC have in common.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use deepcluster::burn::tensor::Device;
 use deepcluster::models::ConvNet;
-use deepcluster::trainer::{TrainedNetwork, parse_device};
-use deepcluster::transfer::{FineTunedLayers, MeanAveragePrecision, TaskSgd};
+use deepcluster::trainer::TrainedNetwork;
+use deepcluster::transfer::{FineTunedLayers, MeanAveragePrecision, TaskSgd, TransferError};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::results::{folder_of, networks, percent, table};
 use crate::arguments::{FineTuning, TunedLayers, VocData};
+use crate::progress::Progress;
 
 /// The networks to measure, with their names, and where results go.
 pub(super) struct VocSubject {
@@ -20,15 +23,31 @@ pub(super) struct VocSubject {
 
 impl VocSubject {
     pub(super) fn load(options: &VocData, protocol: &str) -> anyhow::Result<Self> {
-        let device = parse_device(&options.device)?;
+        let device = options.device.device()?;
         let networks = networks(&options.run, options.baseline, &device)?;
         let folder = folder_of(options.out.as_ref(), &options.run, protocol);
         Ok(Self { networks, device, folder })
     }
 
     /// File of what a task on a network needs to go on.
-    pub(super) fn state(&self, network: &str) -> PathBuf {
+    fn state(&self, network: &str) -> PathBuf {
         self.folder.join(format!("{network}.safetensors"))
+    }
+
+    /// Fine-tunes each network to a task.
+    pub(super) fn fine_tune<R>(
+        &self,
+        layers: FineTunedLayers,
+        progress: &mut Progress,
+        mut task: impl FnMut(&TrainedNetwork<ConvNet>, &Path, &mut Progress) -> Result<R, TransferError>,
+    ) -> Result<Vec<(&'static str, R)>, TransferError> {
+        let mut of_networks = Vec::new();
+        for (name, network) in &self.networks {
+            progress.say(&format!("fine-tuning {} of the {name} network", layers.name()));
+            of_networks.push((*name, task(network, &self.state(name), progress)?));
+        }
+        progress.clear();
+        Ok(of_networks)
     }
 
     /// Removes the files of all tasks: they are needed no more, and would refuse other settings.
@@ -38,6 +57,29 @@ impl VocSubject {
             std::fs::remove_file(&state).with_context(|| format!("cannot remove {}", state.display()))?;
         }
         Ok(())
+    }
+}
+
+impl VocData {
+    /// What results begin with: the protocol, its data and settings, and what each network gave.
+    pub(super) fn results(
+        &self,
+        protocol: &str,
+        config: impl Serialize,
+        of_networks: &[(&str, impl Serialize)],
+    ) -> Value {
+        json!({
+            "protocol": protocol,
+            "run": self.run.to_string_lossy(),
+            "voc": self.voc.to_string_lossy(),
+            "train_set": self.train_set,
+            "test_set": self.test_set,
+            "config": config,
+            "networks": of_networks
+                .iter()
+                .map(|(name, result)| json!({"network": name, "result": result}))
+                .collect::<Vec<_>>(),
+        })
     }
 }
 

@@ -10,12 +10,12 @@ mod tests;
 use std::io::{self, Write};
 use std::path::Path;
 
+use deepcluster_files::write_whole;
 use prost::Message;
 
 use super::ExportedNetwork;
 use super::array::Array;
 use crate::error::InterchangeError;
-use crate::files::write_atomic;
 use graph::Graph;
 use proto::{FLOAT, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
 
@@ -41,12 +41,13 @@ pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), In
     if num_bytes > LARGEST_MODEL {
         return Err(InterchangeError::TooLarge { num_bytes, limit: LARGEST_MODEL });
     }
-    write_atomic(path, |writer| {
+    write_whole(path, |writer| {
         writer.write_all(&model)?;
         write_key(MODEL_GRAPH, graph_len, writer)?;
         writer.write_all(&head)?;
         constants.iter().try_for_each(|constant| constant.write(writer))
     })
+    .map_err(InterchangeError::io("write", path))
 }
 
 /// The model without its graph.

@@ -1,139 +1,39 @@
 //! Linear classifiers on frozen convolutions.
 
+mod config;
+mod curves;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use deepcluster_data::{ImageBatch, ImageFolder, Loader, Sample, Transform};
+use deepcluster_data::{Loader, Sample, Transform};
 use deepcluster_evaluation::top_k_accuracy;
 use deepcluster_models::{Backbone, Head, export_weights, import_weights};
 use deepcluster_trainer::{Phase, Sgd, TrainConfig, TrainEvent, TrainObserver};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
-use crate::labelled_folder::LabelledPair;
+use crate::fine_tuning::fingerprint;
+use crate::image_pass::ImagePass;
+use crate::labelled_folder::{LabelledFolder, LabelledPair};
 use crate::pooled_taps::pool_map;
 use crate::state_file::TaskState;
+use crate::tensors::{host_values, images_tensor};
+
+pub use config::LinearProbeConfig;
+pub use curves::{LayerCurve, ProbeEpoch};
 
 /// Kinds of arrays in a state.
 const WEIGHT: &str = "weight";
 const VELOCITY: &str = "velocity";
-
-/// How probes are trained. The defaults are those of the original's `eval_linear.py`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LinearProbeConfig {
-    /// Passes over the training images, at least 1.
-    pub epochs: usize,
-    /// Images per step, at least 1.
-    pub batch_size: usize,
-    /// First step size of SGD, more than 0. In step `t` it is `learning_rate / sqrt(1 + learning_rate * weight_decay * t)`.
-    pub learning_rate: f64,
-    /// Momentum, in `[0, 1)`.
-    pub momentum: f64,
-    /// Weight decay, at least 0; 1e-4, and 1e-7 in the script that came with it.
-    pub weight_decay: f64,
-    /// Whether a test image is judged by the mean of ten crops, or by its central one.
-    pub ten_crops: bool,
-    /// Names of the layers to probe; all where empty.
-    pub layers: Vec<String>,
-    /// The one seed of heads, order and crops.
-    pub seed: u64,
-}
-
-impl Default for LinearProbeConfig {
-    fn default() -> Self {
-        Self {
-            epochs: 90,
-            batch_size: 256,
-            learning_rate: 0.01,
-            momentum: 0.9,
-            weight_decay: 1e-4,
-            ten_crops: false,
-            layers: Vec::new(),
-            seed: 31,
-        }
-    }
-}
-
-impl LinearProbeConfig {
-    /// Checks every field but the names of the layers, which only a network knows.
-    ///
-    /// # Errors
-    /// [`TransferError::InvalidConfig`] with the first field that is out of range.
-    pub fn validate(&self) -> Result<(), TransferError> {
-        let checks = [
-            ("epochs", self.epochs.to_string(), self.epochs > 0, "at least 1"),
-            ("batch_size", self.batch_size.to_string(), self.batch_size > 0, "at least 1"),
-            (
-                "learning_rate",
-                self.learning_rate.to_string(),
-                self.learning_rate > 0.0 && self.learning_rate.is_finite(),
-                "more than 0",
-            ),
-            ("momentum", self.momentum.to_string(), (0.0..1.0).contains(&self.momentum), "0 to below 1"),
-            (
-                "weight_decay",
-                self.weight_decay.to_string(),
-                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-                "at least 0",
-            ),
-        ];
-        match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
-            None => Ok(()),
-            Some((field, value, _, allowed)) => {
-                Err(TransferError::InvalidConfig { field, value, allowed: allowed.to_string() })
-            }
-        }
-    }
-
-    fn learning_rate_at(&self, step: usize) -> f64 {
-        self.learning_rate / (1.0 + self.learning_rate * self.weight_decay * step as f64).sqrt()
-    }
-}
-
-/// What a layer's probe reached after a pass over the training images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ProbeEpoch {
-    /// Pass, from 0.
-    pub epoch: usize,
-    /// Mean cross-entropy of the pass, in nats.
-    pub loss: f64,
-    /// Share of the test images whose class scores highest.
-    pub top1: f64,
-    /// Share of the test images whose class is among the five that score highest.
-    pub top5: f64,
-}
-
-/// The course of a layer's probe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LayerCurve {
-    /// Name of the layer.
-    pub layer: String,
-    /// Values of the pooled layer that the classifier sees.
-    pub num_values: usize,
-    /// Every pass.
-    pub epochs: Vec<ProbeEpoch>,
-}
-
-impl LayerCurve {
-    /// The pass with the best top-1, of which papers report; the first of equals.
-    pub fn best(&self) -> Option<ProbeEpoch> {
-        self.epochs.iter().copied().reduce(|best, next| if next.top1 > best.top1 { next } else { best })
-    }
-
-    /// The last pass.
-    pub fn last(&self) -> Option<ProbeEpoch> {
-        self.epochs.last().copied()
-    }
-}
 
 /// Linear classifiers on every convolution of a frozen network, all trained in the same passes over the images.
 pub struct LinearProbe<'a, B: Backbone> {
@@ -141,8 +41,8 @@ pub struct LinearProbe<'a, B: Backbone> {
     device: Device,
     config: LinearProbeConfig,
     data: &'a LabelledPair,
+    settings: &'a TrainConfig,
     train_loader: Loader,
-    test_loader: Loader,
     train_transform: Transform,
     test_transform: Transform,
     layers: Vec<ProbedLayer>,
@@ -175,7 +75,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
     /// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], or what the loader reports.
     pub fn new(
         network: &'a B,
-        settings: &TrainConfig,
+        settings: &'a TrainConfig,
         device: &Device,
         data: &'a LabelledPair,
         config: LinearProbeConfig,
@@ -207,13 +107,12 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         } else {
             Transform::Center { resize, size, normalization }
         };
-        let loader = |images: &Arc<ImageFolder>| Loader::new(images.clone(), settings.loader_config());
         Ok(Self {
             network,
             device: device.clone().without_autodiff(),
             data,
-            train_loader: loader(&data.train.images)?,
-            test_loader: loader(&data.test.images)?,
+            settings,
+            train_loader: Loader::new(data.train.images.clone(), settings.loader_config())?,
             train_transform: Transform::RandomPlace { resize, size, flip_probability: 0.5, normalization },
             test_transform,
             layers: layers.collect(),
@@ -262,18 +161,9 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
 
     /// A sum of the network's weights and of the names and labels of the images.
     fn fingerprint(&self) -> Result<u32, TransferError> {
-        let mut hasher = crc32fast::Hasher::new();
-        for (name, data) in export_weights(self.network)? {
-            hasher.update(name.as_bytes());
-            hasher.update(data.as_bytes());
-        }
-        for folder in [&self.data.train, &self.data.test] {
-            for (index, label) in folder.labels.iter().enumerate() {
-                hasher.update(folder.images.relative_path(index).to_string_lossy().as_bytes());
-                hasher.update(&label.map_or(u32::MAX, |label| label).to_le_bytes());
-            }
-        }
-        Ok(hasher.finalize())
+        let images = [&self.data.train, &self.data.test].into_iter().flat_map(LabelledFolder::described);
+        let images: Vec<Vec<u8>> = images.collect();
+        Ok(fingerprint(&export_weights(self.network)?, images.iter().map(Vec::as_slice)))
     }
 
     fn state(&self, fingerprint: u32) -> Result<TaskState<ProbeProgress>, TransferError> {
@@ -352,19 +242,17 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         observer.event(&TrainEvent::PhaseStarted { phase: Phase::Training, epoch, num_epochs, total });
         let mut sums = vec![0.0; self.layers.len()];
         let (mut done, mut num_steps) = (0, 0);
-        for batch in self.train_loader.batches(self.train_transform, plan) {
+        for mut batch in self.train_loader.batches(self.train_transform, plan) {
             if observer.should_stop() {
                 return Err(TransferError::Stopped);
             }
-            let ImageBatch { pixels, size, image_indices, failures } = batch;
-            done += image_indices.len() + failures.len();
-            if image_indices.is_empty() {
+            done += batch.image_indices.len() + batch.failures.len();
+            if batch.image_indices.is_empty() {
                 continue;
             }
             let labels: Vec<u32> =
-                image_indices.iter().filter_map(|&image| self.data.train.labels[image]).collect();
-            let images = images_tensor(pixels, labels.len(), size, &self.device);
-            let losses = self.step(images, &labels)?;
+                batch.image_indices.iter().filter_map(|&image| self.data.train.labels[image]).collect();
+            let losses = self.step(images_tensor(&mut batch, &self.device), &labels)?;
             sums.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss);
             num_steps += 1;
             let last = losses.last().copied();
@@ -426,38 +314,31 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
     ) -> Result<(Vec<Array2<f32>>, Vec<u32>), TransferError> {
         let images = self.data.test.labelled_images();
         let num_crops = if self.config.ten_crops { 10 } else { 1 };
-        let samples: Vec<Sample> = images
-            .iter()
-            .flat_map(|&image_index| {
-                (0..num_crops).map(move |crop| Sample { image_index, augmentation_seed: crop })
-            })
-            .collect();
-        let plan = samples.chunks(self.config.batch_size).map(<[Sample]>::to_vec).collect();
-        let (total, num_epochs) = (samples.len(), self.config.epochs);
-        observer.event(&TrainEvent::PhaseStarted { phase: Phase::Features, epoch, num_epochs, total });
+        let samples = images.iter().flat_map(|&image_index| {
+            (0..num_crops).map(move |crop| Sample { image_index, augmentation_seed: crop })
+        });
+        let pass = ImagePass {
+            images: &self.data.test.images,
+            settings: self.settings,
+            transform: self.test_transform,
+            samples: samples.collect(),
+            device: &self.device,
+            phase: Phase::Testing,
+            epoch: (epoch, self.config.epochs),
+        };
         let (num_images, num_classes) = (self.data.test.labels.len(), self.data.class_names.len());
         let mut sums = vec![Array2::<f32>::zeros((num_images, num_classes)); self.layers.len()];
         let mut is_read = vec![false; num_images];
-        let mut done = 0;
-        for batch in self.test_loader.batches(self.test_transform, plan) {
-            if observer.should_stop() {
-                return Err(TransferError::Stopped);
-            }
-            let ImageBatch { pixels, size, image_indices, failures } = batch;
-            done += image_indices.len() + failures.len();
-            if !image_indices.is_empty() {
-                let images = images_tensor(pixels, image_indices.len(), size, &self.device);
-                let probabilities = self.probabilities(images)?;
-                for (sums, probabilities) in sums.iter_mut().zip(&probabilities) {
-                    for (row, &image) in probabilities.rows().into_iter().zip(&image_indices) {
-                        let mut sum = sums.row_mut(image);
-                        sum += &row;
-                    }
+        pass.run(observer, |batch, image_indices| {
+            for (sums, probabilities) in sums.iter_mut().zip(&self.probabilities(batch)?) {
+                for (row, &image) in probabilities.rows().into_iter().zip(image_indices) {
+                    let mut sum = sums.row_mut(image);
+                    sum += &row;
                 }
-                image_indices.iter().for_each(|&image| is_read[image] = true);
             }
-            observer.event(&TrainEvent::Progress { done, loss: None });
-        }
+            image_indices.iter().for_each(|&image| is_read[image] = true);
+            Ok(())
+        })?;
         let read: Vec<usize> = (0..num_images).filter(|&image| is_read[image]).collect();
         let labels = read.iter().filter_map(|&image| self.data.test.labels[image]).collect();
         Ok((sums.into_iter().map(|sums| sums.select(Axis(0), &read)).collect(), labels))
@@ -474,21 +355,11 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
             let logits = classifier.valid().forward(pool_map(map));
             let probabilities = activation::softmax(logits, 1);
             let shape = (probabilities.dims()[0], probabilities.dims()[1]);
-            let data = probabilities.try_into_data();
-            let data = data.map_err(|error| TransferError::device("while testing a probe", error))?;
-            let values = data.as_slice::<f32>();
-            let values = values
-                .map_err(|error| TransferError::device("while testing a probe", format!("{error:?}")))?;
-            let view = ArrayView2::from_shape(shape, values).expect("a tensor has the values of its shape");
-            all.push(view.to_owned());
+            let values = host_values(probabilities, "while testing a probe")?;
+            all.push(Array2::from_shape_vec(shape, values).expect("a tensor has the values of its shape"));
         }
         Ok(all)
     }
-}
-
-pub(crate) fn images_tensor(pixels: Vec<f32>, batch: usize, size: u32, device: &Device) -> Tensor<4> {
-    let side = size as usize;
-    Tensor::from_data(TensorData::new(pixels, [batch, 3, side, side]), device)
 }
 
 #[cfg(test)]
@@ -563,8 +434,9 @@ mod tests {
         };
         let device = Device::flex();
         let network = network(&device);
+        let settings = settings();
         let run = |config: LinearProbeConfig| {
-            let probe = LinearProbe::new(&network, &settings(), &device, &data, config).unwrap();
+            let probe = LinearProbe::new(&network, &settings, &device, &data, config).unwrap();
             probe.run(Some(&state), &mut ())
         };
         run(LinearProbeConfig { epochs: 1, ..config.clone() }).unwrap();
@@ -585,15 +457,6 @@ mod tests {
         let all = probe(&data, config.clone());
         let alone = probe(&data, LinearProbeConfig { layers: vec!["conv3".to_string()], ..config });
         assert_eq!(alone, all[2..3]);
-    }
-
-    #[test]
-    fn the_step_size_falls_as_in_the_original() {
-        let config =
-            LinearProbeConfig { learning_rate: 0.01, weight_decay: 1e-4, ..LinearProbeConfig::default() };
-        assert_eq!(config.learning_rate_at(0), 0.01);
-        // 1 + 0.01 * 1e-4 * 3,000,000 = 4.
-        assert!((config.learning_rate_at(3_000_000) - 0.005).abs() < 1e-12);
     }
 
     #[test]
