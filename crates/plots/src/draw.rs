@@ -21,9 +21,9 @@ const COLORS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(60, 60, 60),
 ];
-const INK: RGBColor = RGBColor(40, 40, 40);
+pub(crate) const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(228, 228, 228);
-const FONT: &str = "sans-serif";
+pub(crate) const FONT: &str = "sans-serif";
 
 /// Runs `draw` once the font of bitmaps is known to the library.
 pub(crate) fn with_font<T>(draw: impl FnOnce() -> Result<T, PlotError>) -> Result<T, PlotError> {

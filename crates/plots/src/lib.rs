@@ -1,4 +1,5 @@
-//! Charts of numbers over epochs or numbers of clusters, as papers print them: SVG and PNG.
+//! Charts of numbers over epochs or numbers of clusters, as papers print them, as SVG and PNG ([`LineChart`]), and sheets of
+//! small pictures as PNG ([`ContactSheet`]).
 //!
 //! ```
 //! use deepcluster_plots::{LineChart, Scale, Series};
@@ -17,9 +18,13 @@
 //! ```
 
 mod axis;
+mod contact_sheet;
 mod draw;
 mod error;
 mod line_chart;
 
+pub use contact_sheet::{ContactSheet, SheetCell, SheetColumns};
 pub use error::PlotError;
+/// What sheets are made of.
+pub use image::RgbImage;
 pub use line_chart::{LineChart, Scale, Series};
