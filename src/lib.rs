@@ -39,6 +39,7 @@ pub use deepcluster_data as data;
 pub use deepcluster_evaluation as evaluation;
 pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
+pub use deepcluster_pictures as pictures;
 pub use deepcluster_plots as plots;
 pub use deepcluster_proposals as proposals;
 pub use deepcluster_trainer as trainer;

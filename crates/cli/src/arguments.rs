@@ -8,8 +8,10 @@ use deepcluster::interchange::ExportFormat;
 use deepcluster::trainer::{TrainerError, parse_device};
 
 mod eval;
+mod pictures;
 
 pub(crate) use eval::*;
+pub(crate) use pictures::*;
 
 /// Learns visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
 #[derive(Debug, Parser)]
@@ -70,6 +72,14 @@ pub(crate) enum Command {
     Features(Features),
     /// Find the training images that are most like given images.
     Neighbors(Neighbors),
+    /// Make a page of a run's clusters, images and curves, to be opened in any browser.
+    Report(Report),
+    /// Draw what the filters of a network answer to, found by gradient ascent.
+    Filters(Filters),
+    /// Draw the images that each filter answers to most, and where.
+    TopImages(TopImages),
+    /// Draw the kernels of the first convolution.
+    Kernels(Kernels),
     /// Show what a run has done.
     Inspect(Inspect),
     /// Write the network of a run for other programs: PyTorch, ONNX Runtime, Burn.
@@ -289,20 +299,6 @@ pub(crate) enum NumberType {
     F32,
     /// 16 bits.
     F16,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Neighbors {
-    /// Folder of a finished run.
-    pub(crate) run: PathBuf,
-    /// Images to look up.
-    #[arg(required = true)]
-    pub(crate) queries: Vec<PathBuf>,
-    /// Neighbours per image.
-    #[arg(long, short = 'n', default_value_t = 10)]
-    pub(crate) count: usize,
-    #[command(flatten)]
-    pub(crate) device: DeviceChoice,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use deepcluster::Error;
 use deepcluster::clustering::ClusteringError;
 use deepcluster::data::DataError;
 use deepcluster::models::ModelError;
+use deepcluster::pictures::PictureError;
 use deepcluster::proposals::ProposalError;
 use deepcluster::transfer::TransferError;
 
@@ -38,6 +39,10 @@ fn main() -> ExitCode {
         Command::Import(command) => commands::import::run(command, output),
         Command::Assign(command) => commands::assign::run(command, output),
         Command::Neighbors(command) => commands::neighbors::run(command, output),
+        Command::Report(command) => commands::report::run(command, output),
+        Command::Filters(command) => commands::filters::run(command, output),
+        Command::TopImages(command) => commands::top_images::run(command, output),
+        Command::Kernels(command) => commands::kernels::run(command, output),
         Command::Inspect(command) => commands::inspect::run(command, output),
         Command::Export(command) => commands::export::run(command, output),
         Command::Demo(command) => commands::demo::run(command, output),
@@ -54,6 +59,17 @@ fn main() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
+    let of_pictures = match error.downcast_ref::<PictureError>() {
+        Some(PictureError::Stopped) => return STOPPED,
+        Some(
+            PictureError::InvalidConfig { .. }
+            | PictureError::UnknownLayer { .. }
+            | PictureError::NoSuchFilter { .. }
+            | PictureError::ImagesTooSmall { .. },
+        ) => return USAGE,
+        Some(PictureError::Trainer(error)) => Some(error),
+        _ => None,
+    };
     let of_library = match error.downcast_ref::<TransferError>() {
         Some(TransferError::Stopped) => return STOPPED,
         Some(
@@ -74,7 +90,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             DataError::NotVoc { .. } | DataError::NoImageSet { .. } | DataError::FolderNotFound { .. },
         )) => return USAGE,
         Some(TransferError::Trainer(error)) => Some(error),
-        _ => error.downcast_ref::<Error>(),
+        _ => of_pictures.or(error.downcast_ref::<Error>()),
     };
     match of_library {
         Some(Error::Stopped { .. }) => STOPPED,

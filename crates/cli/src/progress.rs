@@ -40,8 +40,8 @@ impl Progress {
         }
         let place = if num_epochs == 0 { String::new() } else { format!("epoch {epoch}/{num_epochs} ") };
         let unit = match phase {
-            Phase::Clustering => "iterations",
-            Phase::FineTuning => "steps",
+            Phase::Clustering | Phase::Map => "iterations",
+            Phase::FineTuning | Phase::Pictures => "steps",
             _ => "images",
         };
         let template =
@@ -146,6 +146,14 @@ pub(crate) fn print_out(text: &str) {
     if writeln!(std::io::stdout().lock(), "{text}").is_err() {
         std::process::exit(0);
     }
+}
+
+/// A line of a CSV file without its end.
+pub(crate) fn csv_line(fields: &[&str]) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(fields)?;
+    let line = String::from_utf8(writer.into_inner().map_err(|error| error.into_error())?)?;
+    Ok(line.trim_end().to_string())
 }
 
 /// A JSON line on standard output.

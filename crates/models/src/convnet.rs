@@ -113,6 +113,11 @@ impl ConvBlock {
 }
 
 impl ConvNet {
+    /// Whether the fixed Sobel filter stands before the first convolution.
+    pub fn has_sobel(&self) -> bool {
+        self.sobel
+    }
+
     pub(crate) fn network_input(&self, images: Tensor<4>) -> Tensor<4> {
         if self.sobel { sobel(images) } else { images }
     }

@@ -81,15 +81,19 @@ impl ConvNet {
 
     /// Where the cells of [`forward_maps`](Self::forward_maps) lie.
     pub fn map_geometry(&self) -> MapGeometry {
-        let num_blocks = self.blocks.len();
-        self.blocks.iter().enumerate().fold(MapGeometry::IMAGE, |geometry, (index, block)| {
+        self.geometry_of(self.blocks.len() - 1)
+    }
+
+    /// Where the cells of the convolution `index` lie.
+    pub(crate) fn geometry_of(&self, index: usize) -> MapGeometry {
+        self.blocks[..=index].iter().enumerate().fold(MapGeometry::IMAGE, |geometry, (number, block)| {
             let [kernel, _] = block.convolution.kernel_size;
             let padding = match block.convolution.padding {
                 burn::nn::PaddingConfig2d::Explicit(top, ..) => top,
                 _ => 0,
             };
             let geometry = geometry.after(kernel, block.convolution.stride[0], padding);
-            let is_pooled = block.pooling_size > 0 && index + 1 < num_blocks;
+            let is_pooled = block.pooling_size > 0 && number < index;
             if is_pooled { geometry.after(block.pooling_size, block.pooling_stride, 0) } else { geometry }
         })
     }

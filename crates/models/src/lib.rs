@@ -17,6 +17,7 @@ mod dropout;
 mod error;
 mod head;
 mod initialization;
+mod single_layer;
 mod sobel;
 mod weights;
 
@@ -28,5 +29,6 @@ pub use convnet_parts::MapGeometry;
 pub use dropout::{Dropout, DropoutMasks};
 pub use error::ModelError;
 pub use head::Head;
+pub use single_layer::ReceptiveField;
 pub use sobel::{SOBEL_KERNELS, sobel};
 pub use weights::{NamedWeights, WeightMap, export_weights, import_weights, map_weights};

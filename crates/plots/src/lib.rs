@@ -26,5 +26,5 @@ mod line_chart;
 pub use contact_sheet::{ContactSheet, SheetCell, SheetColumns};
 pub use error::PlotError;
 /// What sheets are made of.
-pub use image::RgbImage;
+pub use image::{Rgb, RgbImage};
 pub use line_chart::{LineChart, Scale, Series};

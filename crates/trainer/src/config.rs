@@ -340,7 +340,8 @@ impl TrainConfig {
         }
     }
 
-    pub(crate) fn whitening_config(&self) -> WhiteningConfig {
+    /// How features are whitened before they are clustered.
+    pub fn whitening_config(&self) -> WhiteningConfig {
         WhiteningConfig {
             num_components: self.clustering.pca_dim,
             whiten: self.clustering.whiten,

@@ -235,10 +235,8 @@ pub enum TrainerError {
 }
 
 impl TrainerError {
-    pub(crate) fn device(
-        during: &'static str,
-        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    /// A failure of the device; `during` says what it was used for.
+    pub fn device(during: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Device { during, source: error.into() }
     }
 

@@ -21,6 +21,12 @@ pub enum Phase {
     Testing,
     /// Boxes that may hold an object are looked for; counted in images.
     Proposals,
+    /// Pictures of filters are found by gradient ascent; counted in steps.
+    Pictures,
+    /// Images are shrunk to be shown; counted in images.
+    Thumbnails,
+    /// Images get their places on a map; counted in iterations.
+    Map,
 }
 
 impl Phase {
@@ -33,6 +39,9 @@ impl Phase {
             Self::FineTuning => "fine-tuning",
             Self::Testing => "testing",
             Self::Proposals => "proposals",
+            Self::Pictures => "pictures",
+            Self::Thumbnails => "thumbnails",
+            Self::Map => "map",
         }
     }
 }

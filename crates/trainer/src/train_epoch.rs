@@ -7,11 +7,11 @@ use deepcluster_data::{ImageBatch, Sample};
 use deepcluster_models::{Backbone, DropoutMasks, Head};
 
 use crate::error::TrainerError;
-use crate::features::images_tensor;
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::pseudo_labels::sample_images;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
+use crate::tensors::images_tensor;
 use crate::trainer::Trainer;
 use crate::training_step::training_step;
 
@@ -88,7 +88,7 @@ impl<B: Backbone> Trainer<B> {
     }
 
     /// One step of SGD on a batch; gives the loss.
-    fn step(&mut self, head: &mut Head, batch: ImageBatch) -> Result<f64, TrainerError> {
+    fn step(&mut self, head: &mut Head, mut batch: ImageBatch) -> Result<f64, TrainerError> {
         let (epoch, step) = (self.progress.epoch, self.progress.step);
         let device = self.device.clone().autodiff();
         // For backbones with random layers of Burn, which draw from the device.
@@ -97,7 +97,7 @@ impl<B: Backbone> Trainer<B> {
         let targets: Vec<i64> = batch.image_indices.iter().map(|&index| i64::from(labels[index])).collect();
         let num_images = targets.len();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [num_images]), &device);
-        let images = images_tensor(batch.pixels, num_images, batch.size, &device);
+        let images = images_tensor(&mut batch, &device);
 
         let dropout = DropoutMasks::from_seed(derive_seed(self.config.seed, SeedUse::Dropout, epoch, step));
         // The head's own optimiser: no momentum, since it lives for one epoch (the original does the same).

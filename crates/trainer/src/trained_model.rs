@@ -124,28 +124,25 @@ impl<B: Backbone> TrainedModel<B> {
         observer: &mut dyn TrainObserver,
     ) -> Result<AssignedImages, TrainerError> {
         let ExtractedFeatures { features, image_indices, failures } =
-            self.trained.extract(images, observer)?;
+            self.trained.features(images, observer)?;
         let (clusters, squared_distances) = self.clusters.assign(features.view())?;
         Ok(AssignedImages { image_indices, clusters, squared_distances, failures })
     }
 
-    /// Whitened features of the images that can be read: the rows, the image of each row, and the failures.
+    /// Whitened features of the images that can be read.
     ///
     /// # Errors
     /// As [`TrainedModel::assign`].
-    #[allow(clippy::type_complexity, reason = "three plain parts that belong to no type of their own")]
     pub fn whitened_features(
         &self,
         images: &Arc<ImageFolder>,
         observer: &mut dyn TrainObserver,
-    ) -> Result<(Array2<f32>, Vec<usize>, Vec<(usize, String)>), TrainerError> {
-        let ExtractedFeatures { features, image_indices, failures } =
-            self.trained.extract(images, observer)?;
-        let whitened = match &self.clusters.whitening {
-            Some(whitening) => whitening.transform(features.view())?,
-            None => features,
-        };
-        Ok((whitened, image_indices, failures))
+    ) -> Result<ExtractedFeatures, TrainerError> {
+        let mut extracted = self.trained.features(images, observer)?;
+        if let Some(whitening) = &self.clusters.whitening {
+            extracted.features = whitening.transform(extracted.features.view())?;
+        }
+        Ok(extracted)
     }
 }
 

@@ -9,8 +9,9 @@ use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, import_wei
 use crate::checkpoint::Checkpoint;
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
-use crate::features::{ExtractedFeatures, FeatureBatch, FeatureMatrix, FeaturePass, Layer, extract_batches};
-use crate::observer::{Phase, TrainEvent, TrainObserver};
+use crate::features::{ExtractedFeatures, FeatureBatch, FeatureMatrix, Layer, extract_batches};
+use crate::image_pass::ImagePass;
+use crate::observer::TrainObserver;
 use crate::run_directory::RunDirectory;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::trained_model::SavedModel;
@@ -108,8 +109,11 @@ impl<B: Backbone> TrainedNetwork<B> {
         self.head.as_ref()
     }
 
-    /// Features of every image in one matrix.
-    pub(crate) fn extract(
+    /// Features of every image that can be read, in one matrix.
+    ///
+    /// # Errors
+    /// [`TrainerError::NoReadableImage`] where none can be read, [`TrainerError::Stopped`] on request of `observer`.
+    pub fn features(
         &self,
         images: &Arc<ImageFolder>,
         observer: &mut dyn TrainObserver,
@@ -133,20 +137,13 @@ impl<B: Backbone> TrainedNetwork<B> {
     ) -> Result<Vec<(usize, String)>, TrainerError> {
         let loader = Loader::new(images.clone(), self.config.loader_config())?;
         let all: Vec<usize> = (0..images.len()).collect();
-        let phase = Phase::Features;
-        observer.event(&TrainEvent::PhaseStarted { phase, epoch: 0, num_epochs: 0, total: all.len() });
-        let pass = FeaturePass {
-            device: &self.device,
-            loader: &loader,
-            transform: self.config.feature_transform(),
-            batch_size: self.config.training.feature_batch_size,
-        };
+        let pass = ImagePass::for_features(&self.config, &loader, &all, &self.device);
         let mut num_read = 0;
         let mut count = |batch: FeatureBatch<'_>| {
             num_read += batch.image_indices.len();
             sink(batch)
         };
-        let failures = extract_batches(&self.network, &pass, &all, layer, observer, &mut count)?;
+        let failures = extract_batches(&self.network, pass, layer, observer, &mut count)?;
         let failures = failures.ok_or(TrainerError::Stopped { epoch: 0, step: 0 })?;
         if num_read == 0 {
             let reason = first_failure(images, &failures);

@@ -17,8 +17,9 @@ use ndarray::Array2;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
-use crate::features::{ExtractedFeatures, FeaturePass, Layer, extract};
+use crate::features::{ExtractedFeatures, Layer, extract};
 use crate::health::{warnings_before_training, warnings_of_epoch};
+use crate::image_pass::ImagePass;
 use crate::metrics::{EpochMetrics, EpochTimings, clustering_metrics};
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::run_directory::RunDirectory;
@@ -331,7 +332,6 @@ impl<B: Backbone> Trainer<B> {
     /// Features of all images. The first pass of a run finds the images that cannot be read and drops them.
     fn features(&mut self, observer: &mut dyn TrainObserver) -> Result<Array2<f32>, TrainerError> {
         let all: Vec<usize> = (0..self.images.len()).collect();
-        self.announce(observer, Phase::Features, all.len());
         let extracted = self.extract(&all, Layer::Features, observer)?;
         let ExtractedFeatures { features, failures, .. } = extracted;
         if !self.run.has_images() {
@@ -408,7 +408,6 @@ impl<B: Backbone> Trainer<B> {
         };
         let every = self.images.len().div_ceil(MAX_KNN_IMAGES).max(1);
         let chosen: Vec<usize> = (0..self.images.len()).step_by(every).collect();
-        self.announce(observer, Phase::Features, chosen.len());
         let extracted = self.extract(&chosen, Layer::Convolutions, observer)?;
         let labels: Vec<Option<u32>> =
             extracted.image_indices.iter().map(|&index| labels.of_image[index]).collect();
@@ -424,13 +423,9 @@ impl<B: Backbone> Trainer<B> {
         layer: Layer,
         observer: &mut dyn TrainObserver,
     ) -> Result<ExtractedFeatures, TrainerError> {
-        let pass = FeaturePass {
-            device: &self.device,
-            loader: &self.loader,
-            transform: self.config.feature_transform(),
-            batch_size: self.config.training.feature_batch_size,
-        };
-        let extracted = extract(&self.network.valid(), &pass, image_indices, layer, observer)?;
+        let mut pass = ImagePass::for_features(&self.config, &self.loader, image_indices, &self.device);
+        pass.epoch = (self.progress.epoch, self.config.training.epochs);
+        let extracted = extract(&self.network.valid(), pass, layer, observer)?;
         // Nothing has changed since the checkpoint at the end of the epoch before.
         let Progress { epoch, step, .. } = self.progress;
         extracted.ok_or(TrainerError::Stopped { epoch, step })

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use deepcluster_data::{ImageFolder, Sample, Transform};
+use deepcluster_data::{ImageFolder, Loader};
 use deepcluster_models::{Backbone, DropoutMasks};
-use deepcluster_trainer::{Phase, TrainConfig, TrainObserver};
+use deepcluster_trainer::{ImagePass, TrainConfig, TrainObserver, host_values};
 use ndarray::Array2;
 
 use crate::error::TransferError;
-use crate::image_pass::ImagePass;
 use crate::pooled_taps::pool_map;
-use crate::tensors::host_values;
 
 /// Name of the features themselves, the last layer below the head before its ReLU.
 pub(crate) const FEATURES: &str = "fc7";
@@ -42,23 +40,15 @@ pub(crate) fn features_of_layers<B: Backbone>(
         let source = |name| taps.iter().position(|tap| tap == name).map_or(Source::Features, Source::Tap);
         names.iter().map(source).collect()
     };
-    let size = settings.data.image_size as u32;
-    let (resize, normalization) = (settings.resize(), settings.normalization());
-    let pass = ImagePass {
-        images,
-        settings,
-        transform: Transform::Center { resize, size, normalization },
-        samples: wanted.iter().map(|&image_index| Sample { image_index, augmentation_seed: 0 }).collect(),
-        device: &device,
-        phase: Phase::Features,
-        epoch: (0, 0),
-    };
+    let loader = Loader::new(images.clone(), settings.loader_config())?;
+    let pass = ImagePass::for_features(settings, &loader, wanted, &device);
     let mut rows: Vec<Vec<f32>> = vec![Vec::new(); sources.len()];
     let mut read = Vec::with_capacity(wanted.len());
-    pass.run(observer, |images, image_indices| {
+    let passed = pass.run(observer, |images, image_indices| {
         read.extend_from_slice(image_indices);
         collect(network, images, &sources, &mut rows)
     })?;
+    passed.ok_or(TransferError::Stopped)?;
     let matrix = |rows: Vec<f32>| {
         let num_columns = rows.len() / read.len().max(1);
         Array2::from_shape_vec((read.len(), num_columns), rows)

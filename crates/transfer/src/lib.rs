@@ -18,7 +18,6 @@ mod detection;
 mod error;
 mod files;
 mod fine_tuning;
-mod image_pass;
 mod knn_of_layers;
 mod labelled_folder;
 mod layer_features;
@@ -29,7 +28,6 @@ mod segmentation;
 mod state_file;
 mod supervised;
 mod sweep;
-mod tensors;
 mod voc_classification;
 mod voc_dataset;
 

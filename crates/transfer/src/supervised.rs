@@ -7,12 +7,11 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use deepcluster_data::{Loader, Transform};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
-use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedNetwork};
+use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedNetwork, images_tensor};
 
 use crate::error::TransferError;
 use crate::fine_tuning::{Classifier, StepBatches, TaskRecord, TaskSgd, fine_tune, fingerprint};
 use crate::labelled_folder::LabelledFolder;
-use crate::tensors::images_tensor;
 
 /// Trains the network of `settings` from its own first weights on the classes of `folder`, numbered below `num_classes`,
 /// for `epochs` passes, with the crops, step size, momentum, weight decay and dropout of `settings`: as in a run, but with

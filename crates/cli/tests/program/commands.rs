@@ -51,10 +51,17 @@ fn assign_fills_folders_with_links_or_copies() {
 }
 
 #[test]
-fn the_nearest_neighbor_of_a_training_image_is_itself() {
-    let (_folder, images, run) = finished_run();
+fn an_image_does_not_find_itself_but_its_copy_finds_it() {
+    let (folder, images, run) = finished_run();
     let kind = fs::read_dir(&images).unwrap().next().unwrap().unwrap().path();
-    let query = fs::read_dir(kind).unwrap().next().unwrap().unwrap().path();
+    let original = fs::read_dir(kind).unwrap().next().unwrap().unwrap().path();
+    let itself = deepcluster().args(["neighbors", "-n", "3"]).arg(&run).arg(&original).assert().success();
+    let lines = String::from_utf8(itself.get_output().stdout.clone()).unwrap();
+    assert_eq!(lines.lines().count(), 4);
+    let path = format!(",{}", original.to_str().unwrap());
+    assert!(!lines.contains(&path), "{lines}");
+    let query = folder.path().join("copy.png");
+    fs::copy(&original, &query).unwrap();
     let output = deepcluster().args(["neighbors", "-n", "3"]).arg(&run).arg(&query).assert().success();
     let lines = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let rows: Vec<&str> = lines.lines().collect();
@@ -62,7 +69,7 @@ fn the_nearest_neighbor_of_a_training_image_is_itself() {
     assert_eq!(rows[0], "query,rank,neighbor,distance");
     let fields: Vec<&str> = rows[1].split(',').collect();
     assert_eq!((fields[0], fields[1]), (query.to_str().unwrap(), "1"));
-    assert!(fields[2].ends_with(query.file_name().unwrap().to_str().unwrap()), "{}", rows[1]);
+    assert!(fields[2].ends_with(original.file_name().unwrap().to_str().unwrap()), "{}", rows[1]);
     // The saved features are halves: the distance is their rounding.
     assert!(fields[3].parse::<f64>().unwrap() < 0.01, "{}", rows[1]);
 }

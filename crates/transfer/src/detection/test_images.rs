@@ -4,13 +4,12 @@ use burn::tensor::activation;
 use deepcluster_evaluation::{BoundingBox, Detection, GroundTruth, detection_curve};
 use deepcluster_models::{ConvNet, DropoutMasks};
 use deepcluster_proposals::Proposals;
-use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
+use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork, host_values};
 
 use super::DetectionConfig;
 use super::boxes::{clip, decode, non_maximum_suppression};
 use super::detector::{Detector, DetectorImage};
 use crate::error::TransferError;
-use crate::tensors::host_values;
 use crate::voc_classification::{ClassAveragePrecision, MeanAveragePrecision};
 use crate::voc_dataset::VocDataset;
 

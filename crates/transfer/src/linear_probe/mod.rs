@@ -13,7 +13,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use deepcluster_data::{Loader, Sample, Transform};
 use deepcluster_evaluation::top_k_accuracy;
 use deepcluster_models::{Backbone, Head, export_weights, import_weights};
-use deepcluster_trainer::{Phase, Sgd, TrainConfig, TrainEvent, TrainObserver};
+use deepcluster_trainer::{
+    ImagePass, Phase, Sgd, TrainConfig, TrainEvent, TrainObserver, host_values, images_tensor,
+};
 use ndarray::{Array2, Axis};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -22,11 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
 use crate::fine_tuning::fingerprint;
-use crate::image_pass::ImagePass;
 use crate::labelled_folder::{LabelledFolder, LabelledPair};
 use crate::pooled_taps::pool_map;
 use crate::state_file::TaskState;
-use crate::tensors::{host_values, images_tensor};
 
 pub use config::LinearProbeConfig;
 pub use curves::{LayerCurve, ProbeEpoch};
@@ -317,11 +317,12 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         let samples = images.iter().flat_map(|&image_index| {
             (0..num_crops).map(move |crop| Sample { image_index, augmentation_seed: crop })
         });
+        let loader = Loader::new(self.data.test.images.clone(), self.settings.loader_config())?;
         let pass = ImagePass {
-            images: &self.data.test.images,
-            settings: self.settings,
+            loader: &loader,
             transform: self.test_transform,
             samples: samples.collect(),
+            batch_size: self.settings.training.feature_batch_size,
             device: &self.device,
             phase: Phase::Testing,
             epoch: (epoch, self.config.epochs),
@@ -329,7 +330,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         let (num_images, num_classes) = (self.data.test.labels.len(), self.data.class_names.len());
         let mut sums = vec![Array2::<f32>::zeros((num_images, num_classes)); self.layers.len()];
         let mut is_read = vec![false; num_images];
-        pass.run(observer, |batch, image_indices| {
+        let passed = pass.run(observer, |batch, image_indices| {
             for (sums, probabilities) in sums.iter_mut().zip(&self.probabilities(batch)?) {
                 for (row, &image) in probabilities.rows().into_iter().zip(image_indices) {
                     let mut sum = sums.row_mut(image);
@@ -337,8 +338,9 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
                 }
             }
             image_indices.iter().for_each(|&image| is_read[image] = true);
-            Ok(())
+            Ok::<(), TransferError>(())
         })?;
+        passed.ok_or(TransferError::Stopped)?;
         let read: Vec<usize> = (0..num_images).filter(|&image| is_read[image]).collect();
         let labels = read.iter().filter_map(|&image| self.data.test.labels[image]).collect();
         Ok((sums.into_iter().map(|sums| sums.select(Axis(0), &read)).collect(), labels))

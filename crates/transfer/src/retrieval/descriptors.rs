@@ -11,7 +11,7 @@ use deepcluster_data::{
 use deepcluster_evaluation::normalized_rows;
 use deepcluster_kernels::roi_max_pool;
 use deepcluster_models::{ConvNet, export_weights};
-use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
+use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork, host_values};
 use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,6 @@ use super::{RetrievalConfig, crop_box};
 use crate::error::TransferError;
 use crate::fine_tuning::fingerprint;
 use crate::state_file::TaskState;
-use crate::tensors::host_values;
 
 /// Images between two states.
 const STATE_IMAGES: usize = 250;

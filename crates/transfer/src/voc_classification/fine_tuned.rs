@@ -6,7 +6,9 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, activation};
 use deepcluster_data::{Loader, Sample, Transform};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
-use deepcluster_trainer::{Phase, TrainConfig, TrainObserver, TrainedNetwork};
+use deepcluster_trainer::{
+    ImagePass, Phase, TrainConfig, TrainObserver, TrainedNetwork, host_values, images_tensor,
+};
 use serde::{Deserialize, Serialize};
 
 use super::average_precision::MeanAveragePrecision;
@@ -15,8 +17,6 @@ use crate::fine_tuning::{
     Classifier, FineTunedLayers, LossPoint, StepBatches, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint,
     trunk_maps,
 };
-use crate::image_pass::ImagePass;
-use crate::tensors::{host_values, images_tensor};
 use crate::voc_dataset::VocDataset;
 
 /// Crops that the scores of a test image are summed over, drawn at random.
@@ -181,30 +181,32 @@ fn test(
         (0..NUM_CROPS)
             .map(move |crop| Sample { image_index, augmentation_seed: image_index as u64 * NUM_CROPS + crop })
     });
+    let loader = Loader::new(data.test.images.clone(), settings.loader_config())?;
     let pass = ImagePass {
-        images: &data.test.images,
-        settings,
+        loader: &loader,
         transform: if config.ten_crops {
             Transform::OneOfTen { resize: settings.resize(), size, normalization }
         } else {
             random_square(settings, config)
         },
         samples: samples.collect(),
+        batch_size: settings.training.feature_batch_size,
         device: trained.device(),
         phase: Phase::Testing,
         epoch: (0, 0),
     };
     let mut sums = vec![vec![0.0; num_classes]; num_images];
     let mut is_read = vec![false; num_images];
-    pass.run(observer, |batch, image_indices| {
+    let passed = pass.run(observer, |batch, image_indices| {
         let pooled = frozen.unwrap_or(&classifier.network).forward_convolutions(batch);
         let scores = host_values(classifier.forward(pooled, &DropoutMasks::off()), "while testing")?;
         for (row, &image) in scores.chunks_exact(num_classes).zip(image_indices) {
             sums[image].iter_mut().zip(row).for_each(|(sum, score)| *sum += score);
             is_read[image] = true;
         }
-        Ok(())
+        Ok::<(), TransferError>(())
     })?;
+    passed.ok_or(TransferError::Stopped)?;
     let read: Vec<usize> = (0..num_images).filter(|&image| is_read[image]).collect();
     Ok((read.iter().map(|&image| std::mem::take(&mut sums[image])).collect(), read))
 }

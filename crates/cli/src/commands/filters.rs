@@ -1,0 +1,89 @@
+//! `deepcluster filters`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use deepcluster::models::{Backbone, ConvNet};
+use deepcluster::pictures::{
+    AscentMethod, FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
+};
+use deepcluster::trainer::{RunDirectory, TrainedNetwork};
+use serde_json::json;
+
+use crate::arguments::{Ascent, Filters, LayerFilters, Output, PictureMethod};
+use crate::interrupt::stop_flag;
+use crate::progress::{Progress, print_json, print_out};
+
+/// Filters of a layer that are shown unless others are asked for.
+const FIRST_FILTERS: usize = 16;
+
+pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
+    let device = command.device.device()?;
+    let trained = TrainedNetwork::load(&RunDirectory::open(&command.run)?, &device)?;
+    let chosen = command.choice.resolve(trained.network())?;
+    let config = command.ascent.config();
+    let folder = pictures_folder(command.out.as_ref(), &command.run)?;
+    let mut progress = Progress::new(output, stop_flag()?);
+    if !output.json {
+        print_out("layer,filter,answer,answer_to_noise");
+    }
+    for (layer, filters) in &chosen {
+        progress.say(&format!("{layer}: {} filters", filters.len()));
+        let (network, settings) = (trained.network(), trained.config());
+        let pictures =
+            filter_pictures(network, settings, trained.device(), layer, filters, &config, &mut progress)?;
+        progress.clear();
+        let path = folder.join(format!("filters-{layer}.png"));
+        filter_sheet(layer, &pictures).save(&path)?;
+        progress.say(&format!("the sheet is in {}", path.display()));
+        for picture in &pictures {
+            let (filter, answer, before) = (picture.filter, picture.answer, picture.answer_to_noise);
+            if output.json {
+                print_json(&json!({
+                    "layer": layer, "filter": filter, "answer": answer, "answer_to_noise": before,
+                }));
+            } else {
+                print_out(&format!("{layer},{filter},{answer},{before}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The folder that pictures of a run go to; it is made where it does not exist.
+pub(super) fn pictures_folder(out: Option<&PathBuf>, run: &Path) -> anyhow::Result<PathBuf> {
+    let folder = out.cloned().unwrap_or_else(|| run.join("pictures"));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+impl LayerFilters {
+    /// The layers with the filters of each.
+    pub(super) fn resolve(&self, network: &ConvNet) -> anyhow::Result<Vec<(String, Vec<usize>)>> {
+        let layers = if self.layer.is_empty() { network.tap_names() } else { self.layer.clone() };
+        let filters = self.filter.clone().unwrap_or(FilterChoice::First(FIRST_FILTERS));
+        let mut resolved = Vec::with_capacity(layers.len());
+        for layer in layers {
+            let num_filters = network.num_filters(layer_index(network, &layer)?);
+            let filters = filters.resolve(&layer, num_filters)?;
+            resolved.push((layer, filters));
+        }
+        Ok(resolved)
+    }
+}
+
+impl Ascent {
+    pub(super) fn config(&self) -> FilterPictureConfig {
+        FilterPictureConfig {
+            method: match self.method {
+                PictureMethod::Modern => AscentMethod::Modern,
+                PictureMethod::Original => AscentMethod::Original,
+            },
+            size: self.size,
+            steps: self.steps,
+            step_size: self.step_size,
+            seed: self.seed,
+            ..FilterPictureConfig::default()
+        }
+    }
+}

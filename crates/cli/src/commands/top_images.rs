@@ -1,0 +1,81 @@
+//! `deepcluster top-images`
+
+use std::sync::Arc;
+
+use deepcluster::data::ImageFolder;
+use deepcluster::pictures::{
+    FilterTop, TopImageConfig, TopScore, filter_pictures, top_image_sheet, top_images,
+};
+use deepcluster::trainer::{RunDirectory, TrainedNetwork};
+use serde_json::json;
+
+use super::filters::pictures_folder;
+use crate::arguments::{Output, Score, TopImages};
+use crate::interrupt::stop_flag;
+use crate::progress::{Progress, csv_line, print_json, print_out};
+
+/// Filters on a sheet.
+const FILTERS_PER_SHEET: usize = 64;
+
+pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
+    let device = command.device.device()?;
+    let trained = TrainedNetwork::load(&RunDirectory::open(&command.run)?, &device)?;
+    let (network, settings, device) = (trained.network(), trained.config(), trained.device());
+    let chosen = command.choice.resolve(network)?;
+    let ascent = command.ascent.config();
+    ascent.validate()?;
+    let score = match command.score {
+        Score::Mean => TopScore::Mean,
+        Score::Max => TopScore::Max,
+    };
+    let config = TopImageConfig { count: command.count, score };
+    let images = Arc::new(ImageFolder::open(&command.images)?);
+    let folder = pictures_folder(command.out.as_ref(), &command.run)?;
+    let mut progress = Progress::new(output, stop_flag()?);
+    if !output.json {
+        print_out("layer,filter,rank,path,score,left,top,right,bottom");
+    }
+    for (layer, filters) in &chosen {
+        progress.say(&format!("{layer}: {} filters", filters.len()));
+        let tops = top_images(network, settings, device, &images, layer, filters, config, &mut progress)?;
+        let pictures = if command.no_filter_pictures {
+            Vec::new()
+        } else {
+            filter_pictures(network, settings, device, layer, filters, &ascent, &mut progress)?
+        };
+        progress.clear();
+        let num_sheets = tops.len().div_ceil(FILTERS_PER_SHEET);
+        for (index, tops) in tops.chunks(FILTERS_PER_SHEET).enumerate() {
+            let part = if num_sheets > 1 { format!("-{}", index + 1) } else { String::new() };
+            let path = folder.join(format!("top-images-{layer}{part}.png"));
+            top_image_sheet(layer, settings, &images, tops, &pictures)?.save(&path)?;
+            progress.say(&format!("the sheet is in {}", path.display()));
+        }
+        print_tops(layer, &images, &tops, output)?;
+    }
+    Ok(())
+}
+
+/// A line for each filter and image.
+fn print_tops(layer: &str, images: &ImageFolder, tops: &[FilterTop], output: Output) -> anyhow::Result<()> {
+    for top in tops {
+        for (index, image) in top.images.iter().enumerate() {
+            let path = images.path(image.image_index);
+            let path = path.to_string_lossy();
+            let (rank, [left, upper, right, lower]) = (index + 1, image.region);
+            if output.json {
+                print_json(&json!({
+                    "layer": layer, "filter": top.filter, "rank": rank, "path": path, "score": image.score,
+                    "region": image.region,
+                }));
+                continue;
+            }
+            let numbers = [left, upper, right, lower].map(|pixel| pixel.to_string());
+            let (filter, rank, score) = (top.filter.to_string(), rank.to_string(), image.score.to_string());
+            let mut fields: Vec<&str> = vec![layer, &filter, &rank, &path, &score];
+            fields.extend(numbers.iter().map(String::as_str));
+            print_out(&csv_line(&fields)?);
+        }
+    }
+    Ok(())
+}

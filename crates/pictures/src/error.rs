@@ -1,0 +1,73 @@
+//! Errors of pictures.
+
+use deepcluster_clustering::ClusteringError;
+use deepcluster_data::DataError;
+use deepcluster_models::ModelError;
+use deepcluster_plots::PlotError;
+use deepcluster_trainer::TrainerError;
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    /// A setting is out of its range.
+    #[error("{field} = {value} is not allowed: {allowed}")]
+    InvalidConfig {
+        /// Name of the setting.
+        field: &'static str,
+        /// The value it had.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// A layer does not exist.
+    #[error("the network has no layer '{layer}': choose among {known}")]
+    UnknownLayer {
+        /// The name as given.
+        layer: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// A text says nothing about filters.
+    #[error("'{text}' names no filters: write 3, or 0..16, or 0.. for all, or several separated by commas")]
+    MalformedFilters {
+        /// The text as given.
+        text: String,
+    },
+    /// A filter does not exist.
+    #[error("{layer} has no filter {filter}: its filters are 0 to {last}")]
+    NoSuchFilter {
+        /// Name of the layer.
+        layer: String,
+        /// The number as given.
+        filter: usize,
+        /// The last that exists.
+        last: usize,
+    },
+    /// Images are too small for a layer.
+    #[error("images of {size} px leave nothing of {layer}: choose a larger size")]
+    ImagesTooSmall {
+        /// Side of the images in pixels.
+        size: usize,
+        /// Name of the layer.
+        layer: String,
+    },
+    /// The observer asked to stop.
+    #[error("stopped before the pictures were finished")]
+    Stopped,
+    /// Reading images failed.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The network cannot be built.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A sheet cannot be drawn or written.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// A search failed.
+    #[error(transparent)]
+    Clustering(#[from] ClusteringError),
+    /// The run cannot be read, or the device failed.
+    #[error(transparent)]
+    Trainer(#[from] TrainerError),
+}

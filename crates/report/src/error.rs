@@ -1,0 +1,66 @@
+//! Errors of reports.
+
+use std::path::{Path, PathBuf};
+
+use deepcluster_clustering::ClusteringError;
+use deepcluster_plots::PlotError;
+use deepcluster_trainer::TrainerError;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// A setting is out of its range.
+    #[error("{field} = {value} is not allowed: {allowed}")]
+    InvalidConfig {
+        /// Name of the setting.
+        field: &'static str,
+        /// The value it had.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// The files of a run do not fit together.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The page cannot be put together.
+    #[error("the page cannot be put together: {reason}")]
+    Page {
+        /// What failed.
+        reason: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The observer asked to stop.
+    #[error("stopped before the report was finished")]
+    Stopped,
+    /// A search failed.
+    #[error(transparent)]
+    Clustering(#[from] ClusteringError),
+    /// A chart cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// The run cannot be read.
+    #[error(transparent)]
+    Trainer(#[from] TrainerError),
+}
+
+impl ReportError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+}
