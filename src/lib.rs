@@ -42,6 +42,7 @@ pub use deepcluster_models as models;
 pub use deepcluster_pictures as pictures;
 pub use deepcluster_plots as plots;
 pub use deepcluster_proposals as proposals;
+pub use deepcluster_report as report;
 pub use deepcluster_trainer as trainer;
 pub use deepcluster_transfer as transfer;
 

@@ -14,6 +14,7 @@ use deepcluster::data::DataError;
 use deepcluster::models::ModelError;
 use deepcluster::pictures::PictureError;
 use deepcluster::proposals::ProposalError;
+use deepcluster::report::ReportError;
 use deepcluster::transfer::TransferError;
 
 use crate::arguments::{Arguments, Command};
@@ -70,6 +71,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(PictureError::Trainer(error)) => Some(error),
         _ => None,
     };
+    let of_report = match error.downcast_ref::<ReportError>() {
+        Some(ReportError::Stopped) => return STOPPED,
+        Some(ReportError::InvalidConfig { .. }) => return USAGE,
+        Some(ReportError::Trainer(error)) => Some(error),
+        _ => None,
+    };
     let of_library = match error.downcast_ref::<TransferError>() {
         Some(TransferError::Stopped) => return STOPPED,
         Some(
@@ -90,7 +97,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             DataError::NotVoc { .. } | DataError::NoImageSet { .. } | DataError::FolderNotFound { .. },
         )) => return USAGE,
         Some(TransferError::Trainer(error)) => Some(error),
-        _ => of_pictures.or(error.downcast_ref::<Error>()),
+        _ => of_pictures.or(of_report).or(error.downcast_ref::<Error>()),
     };
     match of_library {
         Some(Error::Stopped { .. }) => STOPPED,

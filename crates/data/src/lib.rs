@@ -7,6 +7,7 @@
 //! - [`Loader`]: batches in a planned order, decoded by background threads;
 //! - [`VocFolder`]: images with boxes and masks in the layout of PASCAL VOC;
 //! - [`normalized_image`]: a whole image of any size for a network;
+//! - [`seen_square`]: what a network sees of an image, to be shown;
 //! - [`write_synthetic_folder`]: a labelled set of drawings for demonstrations and tests.
 //!
 //! Everything random is drawn from seeds that the caller gives, so that a plan gives the same pixels for any number
@@ -50,6 +51,7 @@ mod random_crop;
 mod resize;
 mod rgb_image;
 mod scan;
+mod seen_square;
 mod synthetic;
 mod transform;
 mod voc;
@@ -63,6 +65,7 @@ pub use loader::{Batches, ImageBatch, Loader, LoaderConfig, Sample};
 pub use resize::{CropBox, resize, resize_crop};
 pub use rgb_image::RgbImage8;
 pub use scan::ScanConfig;
+pub use seen_square::{seen_side, seen_square};
 pub use synthetic::{SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
 pub use transform::{Normalization, Transform};
 pub use voc::{LabelMap, VOC_CLASSES, VOC_VOID, VocAnnotation, VocFolder, VocObject, VocTask};

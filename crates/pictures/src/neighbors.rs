@@ -12,7 +12,7 @@ use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
 use crate::error::PictureError;
-use crate::shown_image::{placeholder, seen_square};
+use crate::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
 const CELL_SIZE: u32 = 120;
@@ -128,8 +128,7 @@ pub fn neighbor_sheet(
     queries: &ImageFolder,
     found: &[ComparedNeighbors],
 ) -> Result<ContactSheet, PictureError> {
-    let seen = (settings.resize(), settings.data.image_size as u32);
-    let picture = |path: &Path| seen_square(path, CELL_SIZE, seen);
+    let picture = |path: &Path| shown_image(path, settings, CELL_SIZE);
     let label_of = |index: usize| images.labels().and_then(|labels| labels.of_image[index]);
     let count_of = |of: &dyn Fn(&ComparedNeighbors) -> usize| found.iter().map(of).max().unwrap_or(0);
     let num_untrained = count_of(&|one| one.untrained.as_ref().map_or(0, Vec::len));

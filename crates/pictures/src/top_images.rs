@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::error::PictureError;
 use crate::filter_choice::layer_index;
 use crate::filter_pictures::FilterPicture;
-use crate::shown_image::{placeholder, seen_square};
+use crate::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
 const CELL_SIZE: u32 = 112;
@@ -150,7 +150,6 @@ pub fn top_image_sheet(
     tops: &[FilterTop],
     pictures: &[FilterPicture],
 ) -> Result<ContactSheet, PictureError> {
-    let seen = (settings.resize(), settings.data.image_size as u32);
     let count = tops.iter().map(|top| top.images.len()).max().unwrap_or(0).max(1);
     let mut rows = Vec::with_capacity(tops.len());
     for top in tops {
@@ -161,7 +160,7 @@ pub fn top_image_sheet(
             row.push(Some(SheetCell { picture, caption: format!("filter {}", top.filter), frame: None }));
         }
         for (rank, image) in top.images.iter().enumerate() {
-            let mut picture = seen_square(&images.path(image.image_index), CELL_SIZE, seen)?;
+            let mut picture = shown_image(&images.path(image.image_index), settings, CELL_SIZE)?;
             dim(&mut picture, &image.map);
             let caption = match rank {
                 0 if pictures.is_empty() => format!("filter {}: {:.2}", top.filter, image.score),

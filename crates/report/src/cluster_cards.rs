@@ -52,7 +52,8 @@ pub(crate) fn cluster_cards(
         };
         images.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)).then(a.cmp(&b)));
         let doubt = |image: usize| closeness.as_ref().map(|closeness| closeness.doubts[image]);
-        let mut doubtful: Vec<(usize, Option<f32>)> = images.iter().map(|&image| (image, doubt(image))).collect();
+        let mut doubtful: Vec<(usize, Option<f32>)> =
+            images.iter().map(|&image| (image, doubt(image))).collect();
         // The farthest image comes first where nothing else is known, and among equal doubts.
         doubtful.reverse();
         doubtful.sort_by(|(_, a), (_, b)| b.unwrap_or(0.0).total_cmp(&a.unwrap_or(0.0)));
@@ -129,7 +130,6 @@ pub(crate) mod tests {
 
     use deepcluster_data::{ImageFolder, Labels};
     use deepcluster_trainer::TrainConfig;
-    use ndarray::array;
 
     use super::*;
 
@@ -186,7 +186,7 @@ pub(crate) mod tests {
         let cards = cluster_cards(&contents, 3).unwrap();
         assert_eq!((cards.len(), cards[0].doubtful[0].1), (1, Some(0.0)));
         contents.clusters = vec![0, 1, 2, 3, 4, 5, 6];
-        contents.features = Some(array![[1.0_f32, 0.0]; 7]);
+        contents.features = Some(Array2::ones((7, 2)));
         let cards = cluster_cards(&contents, 3).unwrap();
         assert!(cards.iter().all(|card| card.cohesion.is_none() && card.images.len() == 1));
     }

@@ -1,7 +1,7 @@
 //! Images that are like no other, and images that are there more than once.
 
 use crate::run_contents::{NeighborTable, RunContents};
-use crate::thumbnails::{Glance, GLANCE_SIDE};
+use crate::thumbnails::{GLANCE_SIDE, Glance};
 
 /// Neighbours that say whether an image fits anywhere, and among which a near-duplicate is looked for.
 pub(crate) const NUM_NEIGHBORS: usize = 10;
@@ -125,7 +125,7 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use deepcluster_plots::{Rgb, RgbImage};
-    use ndarray::array;
+    use ndarray::{Array2, array};
 
     use super::*;
     use crate::cluster_cards::tests::contents;
@@ -152,12 +152,20 @@ mod tests {
     fn images_that_hardly_differ_are_grouped() {
         let neighbors = NeighborTable {
             indices: array![[1_u32, 3], [0, 2], [1, 0], [2, 1], [5, 0], [4, 0], [5, 4]],
-            distances: array![[0.1_f32, 0.2]; 7],
+            distances: Array2::ones((7, 2)),
         };
         let wave = |shift: u32| glance(move |x, y| ((x + shift) * 12 + y) as u8);
         let flat = |value: u8| glance(move |_, _| value);
         // 0, 1 and 2 differ little from one to the next; 3 much; 4 and 5 are flat and alike; 6 cannot be read.
-        let glances = [wave(0), glance(|x, y| (x * 12 + y) as u8 + 3), glance(|x, y| (x * 12 + y) as u8 + 6), wave(4), flat(9), flat(10), None];
+        let glances = [
+            wave(0),
+            glance(|x, y| (x * 12 + y) as u8 + 3),
+            glance(|x, y| (x * 12 + y) as u8 + 6),
+            wave(4),
+            flat(9),
+            flat(10),
+            None,
+        ];
         let groups = near_duplicates(&contents(), &neighbors, &glances);
         let found: Vec<_> = groups.iter().map(|group| group.images.clone()).collect();
         assert_eq!(found, [vec![0, 1, 2], vec![4, 5]]);

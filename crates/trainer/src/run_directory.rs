@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use deepcluster_data::{ImageFolder, Labels};
+use deepcluster_data::{ImageFolder, Labels, SkippedFile};
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
@@ -198,16 +198,13 @@ impl RunDirectory {
     /// # Errors
     /// [`TrainerError::Damaged`] where the list cannot be read.
     pub fn images(&self) -> Result<ImageFolder, TrainerError> {
-        let path = self.file("images.csv");
-        let damaged = |error: csv::Error| self.damaged("images.csv", error.to_string());
-        let mut reader = csv::Reader::from_path(&path).map_err(damaged)?;
-        let (mut paths, mut label_names) = (Vec::new(), Vec::new());
-        for record in reader.byte_records() {
-            let record = record.map_err(damaged)?;
-            paths.push(path_from_bytes(&record[0]));
+        let row = |record: csv::ByteRecord| {
             let label = record.get(1).unwrap_or_default();
-            label_names.push((!label.is_empty()).then(|| String::from_utf8_lossy(label).into_owned()));
-        }
+            let label = (!label.is_empty()).then(|| String::from_utf8_lossy(label).into_owned());
+            Ok((path_from_bytes(&record[0]), label))
+        };
+        let (paths, label_names): (Vec<PathBuf>, Vec<Option<String>>) =
+            self.read_table("images.csv", row)?.into_iter().unzip();
         let mut names: Vec<String> = label_names.iter().flatten().cloned().collect();
         names.sort_unstable();
         names.dedup();
@@ -215,6 +212,54 @@ impl RunDirectory {
         let of_image = label_names.iter().map(|name| name.as_ref().and_then(number)).collect();
         let labels = (!names.is_empty()).then_some(Labels { names, of_image });
         Ok(ImageFolder::from_paths(self.images_root()?, paths, labels))
+    }
+
+    /// Files that were passed over, and why.
+    ///
+    /// # Errors
+    /// [`TrainerError::Damaged`] where the list cannot be read.
+    pub fn skipped(&self) -> Result<Vec<SkippedFile>, TrainerError> {
+        let skipped = |record: csv::ByteRecord| {
+            let reason = String::from_utf8_lossy(record.get(1).unwrap_or_default()).into_owned();
+            Ok(SkippedFile { path: path_from_bytes(&record[0]), reason })
+        };
+        self.read_table("skipped.csv", skipped)
+    }
+
+    /// Cluster of each image by the latest clustering, in the order of [`images`](Self::images), and its distance to
+    /// the centre of the cluster.
+    ///
+    /// # Errors
+    /// [`TrainerError::Unfinished`] where nothing has been clustered yet, [`TrainerError::Damaged`] where the list cannot
+    /// be read.
+    pub fn assignments(&self) -> Result<Vec<(u32, f32)>, TrainerError> {
+        if !self.file("assignments.csv").exists() {
+            return Err(TrainerError::Unfinished { path: self.path.clone() });
+        }
+        let assignment = |record: csv::ByteRecord| {
+            let field = |column| String::from_utf8_lossy(record.get(column).unwrap_or_default());
+            let (cluster, distance) = (field(1).parse(), field(2).parse());
+            cluster
+                .ok()
+                .zip(distance.ok())
+                .ok_or_else(|| format!("'{}' is no cluster with a distance", field(1)))
+        };
+        self.read_table("assignments.csv", assignment)
+    }
+
+    /// The rows of a CSV file below its header.
+    fn read_table<T>(
+        &self,
+        name: &str,
+        read: impl Fn(csv::ByteRecord) -> Result<T, String>,
+    ) -> Result<Vec<T>, TrainerError> {
+        let damaged = |error: csv::Error| self.damaged(name, error.to_string());
+        let mut reader = csv::Reader::from_path(self.file(name)).map_err(damaged)?;
+        let mut rows = Vec::new();
+        for record in reader.byte_records() {
+            rows.push(read(record.map_err(damaged)?).map_err(|reason| self.damaged(name, reason))?);
+        }
+        Ok(rows)
     }
 
     /// Whether the list of images has been written, which happens after every image has been read once.

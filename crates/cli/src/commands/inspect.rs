@@ -45,7 +45,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         config.training.epochs
     ));
     if let Some(last) = metrics.last() {
-        let skipped = csv::Reader::from_path(run.file("skipped.csv"))?.records().count();
+        let skipped = run.skipped()?.len();
         print_out(&format!("data     {} images, {skipped} files skipped (skipped.csv)", last.num_images));
         print_out(&format!(
             "clusters {}, {} empty, features of {} dimensions",

@@ -67,8 +67,7 @@ pub struct FilterPicture {
     pub filter: usize,
     /// The picture.
     pub picture: RgbImage,
-    /// Mean answer of the filter to the picture, after batch norm and before the ReLU: over all training images it
-    /// has about mean 0 and deviation 1 where batch norm scales by 1.
+    /// Mean of the filter's map after the ReLU, on the picture; the score of top images by the mean.
     pub answer: f32,
     /// Its answer to the noise that the ascent began with.
     pub answer_to_noise: f32,
@@ -175,7 +174,7 @@ impl Ascent<'_> {
 
     /// The answer of each picture's own filter to colours in 0..=1.
     fn answers(&self, colours: Tensor<4>) -> Result<Vec<f32>, PictureError> {
-        let answers = self.mean_answers(self.normalized(colours), false) * self.wanted();
+        let answers = self.mean_answers(self.normalized(colours), true) * self.wanted();
         Ok(host_values(answers.sum_dim(1).inner(), "while measuring pictures")?)
     }
 }
@@ -310,7 +309,8 @@ mod tests {
             let pictures = find(true, "conv3", &[7, 2, 11], &config(method)).unwrap();
             assert_eq!(pictures.iter().map(|picture| picture.filter).collect::<Vec<_>>(), [7, 2, 11]);
             for picture in &pictures {
-                assert!(picture.answer > picture.answer_to_noise, "{method:?}: {picture:?}");
+                let (answer, before) = (picture.answer, picture.answer_to_noise);
+                assert!(answer > before, "{method:?}: {answer} after {before}");
                 assert_eq!(picture.picture.dimensions(), (32, 32));
             }
         }
