@@ -5,6 +5,8 @@
 //! - `export`: networks for other programs;
 //! - `bad_input`: what goes wrong, with its message and exit code;
 //! - `interchange`: checkpoints in, features out;
+//! - `pictures`: kernels, filters, top images and neighbours as pictures;
+//! - `report`: the page of a run, in a real browser;
 //! - `voc_tasks`: PASCAL VOC, retrieval, curves and sweeps;
 //! - `kill_and_resume`: stops of every sort, and what comes after.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
@@ -16,4 +18,6 @@ mod evaluation;
 mod export;
 mod interchange;
 mod kill_and_resume;
+mod pictures;
+mod report;
 mod voc_tasks;
