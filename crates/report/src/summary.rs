@@ -157,8 +157,7 @@ fn warnings(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> V
         );
     }
     if !contents.is_finished() {
-        let text = "The run is not finished, so similarity, near-duplicates and the map are missing. Continue it with \
-                    deepcluster train --out RUN --resume.";
+        let text = "The run is not finished, so similarity, near-duplicates and the map are missing.";
         warn(text.to_string(), Vec::new());
     }
     if counts.num_lost > 0 {

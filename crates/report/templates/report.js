@@ -1,8 +1,10 @@
 "use strict";
 (() => {
   const CARDS_PER_PAGE = 24, THUMBS_PER_PAGE = 240, NO_LABEL = 65535;
-  // Colours that people who do not see all of them can tell apart (Okabe & Ito, 2008).
-  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#b0a800"];
+  // Colours that people who do not see all of them can tell apart: seven of Okabe & Ito (2008), then some of Tol's.
+  const COLOURS = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#b0a800", "#882255", "#44aa99", "#ddcc77", "#aa4499", "#8c6d46",
+  ];
   const OTHER = "#8a919a";
   const data = JSON.parse(document.getElementById("data").textContent);
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -28,7 +30,7 @@
   const labelName = (position) =>
     labelOf && labelOf[position] !== NO_LABEL ? data.labels[labelOf[position]] : null;
 
-  // The seven most frequent labels have colours, by rank; so do the seven largest clusters.
+  // The most frequent labels have colours, by rank; so do the largest clusters.
   const ranked = (sizes) =>
     new Map([...sizes].sort((a, b) => b[1] - a[1]).slice(0, COLOURS.length).map(([key], rank) => [key, COLOURS[rank]]));
   const labelSizes = new Map();

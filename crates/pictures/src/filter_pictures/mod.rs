@@ -4,6 +4,7 @@ mod cosine_image;
 mod modern;
 mod original;
 
+use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_models::{Backbone, ConvNet};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
@@ -132,10 +133,10 @@ struct Ascent<'a> {
 type OnStep<'a> = dyn FnMut() -> Result<(), PictureError> + 'a;
 
 impl Ascent<'_> {
-    /// Mean answer of each filter of the layer to normalised images, `[batch, filters]`, before or after the ReLU.
-    fn mean_answers(&self, images: Tensor<4>, after_relu: bool) -> Tensor<2> {
-        let maps = self.network.forward_filters(images, self.layer);
-        let maps = if after_relu { burn::tensor::activation::relu(maps) } else { maps };
+    /// Mean answer of each filter of the layer to normalised images, `[batch, filters]`, after a ReLU that lets through
+    /// the share `slope` of what is below 0.
+    fn mean_answers(&self, images: Tensor<4>, slope: f64) -> Tensor<2> {
+        let maps = leaky_relu(self.network.forward_filters(images, self.layer), slope);
         let maps: Tensor<3> = maps.flatten(2, 3); // [batch, filters, h * w]
         maps.mean_dim(2).squeeze_dim(2)
     }
@@ -174,7 +175,7 @@ impl Ascent<'_> {
 
     /// The answer of each picture's own filter to colours in 0..=1.
     fn answers(&self, colours: Tensor<4>) -> Result<Vec<f32>, PictureError> {
-        let answers = self.mean_answers(self.normalized(colours), true) * self.wanted();
+        let answers = self.mean_answers(self.normalized(colours), 0.0) * self.wanted();
         Ok(host_values(answers.sum_dim(1).inner(), "while measuring pictures")?)
     }
 }

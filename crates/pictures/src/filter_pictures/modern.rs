@@ -16,6 +16,9 @@ const NOISE: f64 = 0.01;
 const SHIFT: f64 = 1.0 / 12.0;
 /// Least and greatest scale.
 const ZOOM: (f64, f64) = (0.88, 1.12);
+/// What counts of an answer below 0: a little, so that filters that answer to nothing in noise still learn what to answer
+/// to; but not all, for the mean of a linear filter over an image says nothing about its pattern.
+const SLOPE: f64 = 0.05;
 /// Decay of Adam's means of the gradient and of its square.
 const BETAS: (f64, f64) = (0.9, 0.999);
 /// How colours of photographs go together: what a step in brightness, from blue to orange and from green to purple
@@ -44,7 +47,7 @@ pub(super) fn ascend(
         let shift = (moves.random_range(-reach..reach), moves.random_range(-reach..reach));
         let tracked = Tensor::from_inner(coefficients.clone().inner()).require_grad();
         let moved = resampling(size, zoom, shift, device).apply(colours(&basis, tracked.clone()));
-        let answers = ascent.mean_answers(ascent.normalized(moved), false);
+        let answers = ascent.mean_answers(ascent.normalized(moved), SLOPE);
         let gradients = (answers * wanted.clone()).sum().backward();
         let gradient = tracked.grad(&gradients).ok_or_else(no_gradient)?;
         coefficients = Tensor::from_inner(adam.step(coefficients.inner(), gradient));

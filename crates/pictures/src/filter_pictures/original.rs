@@ -28,7 +28,7 @@ pub(super) fn ascend(
     let mut images = ascent.normalized(first.clone());
     for step in 0..num_steps {
         let tracked = Tensor::from_inner(images.clone().inner()).require_grad();
-        let answers = ascent.mean_answers(tracked.clone(), true);
+        let answers = ascent.mean_answers(tracked.clone(), 0.0);
         let own = (log_softmax(answers, 1) * wanted.clone()).sum();
         let height = own - tracked.clone().square().sum() * WEIGHT_DECAY;
         let gradient = tracked.grad(&height.backward()).ok_or_else(no_gradient)?;
