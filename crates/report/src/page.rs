@@ -258,7 +258,7 @@ struct ReportTemplate<'a> {
     num_images: String,
     num_clusters: String,
     num_outliers: usize,
-    num_duplicate_groups: usize,
+    num_duplicate_groups: String,
     duplicates_are_cut: bool,
     skipped: Vec<(String, String)>,
     num_skipped: usize,
@@ -324,7 +324,7 @@ impl Page<'_> {
             num_images: grouped(self.order.len()),
             num_clusters: grouped(self.cards.len()),
             num_outliers: self.outliers.len(),
-            num_duplicate_groups: self.duplicates.len(),
+            num_duplicate_groups: grouped(self.duplicates.len()),
             duplicates_are_cut: self.duplicates.len() > MAX_SHOWN,
             skipped: skipped
                 .iter()

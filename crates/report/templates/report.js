@@ -1,15 +1,24 @@
 "use strict";
 (() => {
-  const CARDS_PER_PAGE = 24, THUMBS_PER_PAGE = 240, NO_LABEL = 65535;
+  const CARDS_PER_PAGE = 24, THUMBS_PER_PAGE = 240, GROUPS_PER_PAGE = 60, NO_LABEL = 65535;
   // Colours that people who do not see all of them can tell apart: seven of Okabe & Ito (2008), then some of Tol's.
   const COLOURS = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#b0a800", "#882255", "#44aa99", "#ddcc77", "#aa4499", "#8c6d46",
   ];
   const OTHER = "#8a919a";
   const data = JSON.parse(document.getElementById("data").textContent);
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bytes = (text) => {
+    const letters = atob(text), made = new Uint8Array(letters.length);
+    for (let index = 0; index < letters.length; index++) made[index] = letters.charCodeAt(index);
+    return made;
+  };
   const labelOf = data.label_of ? new Uint16Array(bytes(data.label_of).buffer) : null;
-  const similar = data.similar ? new Uint32Array(bytes(data.similar).buffer) : null;
+  let similar = null;
+  const similarTo = (position) => {
+    if (!data.similar) return [];
+    similar = similar || new Uint32Array(bytes(data.similar).buffer);
+    return Array.from(similar.subarray(position * data.similar_count, (position + 1) * data.similar_count));
+  };
   const clusterOf = new Uint32Array(data.paths.length);
   data.clusters.forEach((cluster, rank) => clusterOf.fill(rank, cluster.first, cluster.first + cluster.size));
   const rankOf = new Map(data.clusters.map((cluster, rank) => [cluster.cluster, rank]));
@@ -210,8 +219,8 @@
       " · ",
       element("a", { href: data.root + encoded(data.paths[position]), target: "_blank", textContent: "open the file" }),
     );
-    find("h3", imageDialog).hidden = !similar;
-    const near = similar ? Array.from(similar.subarray(position * data.similar_count, (position + 1) * data.similar_count)) : [];
+    const near = similarTo(position);
+    find("h3", imageDialog).hidden = near.length === 0;
     find(".thumbs", imageDialog).replaceChildren(...near.map((other) => thumb(other)));
     imageDialog.scrollTop = 0;
     open(imageDialog);
@@ -227,17 +236,30 @@
     } else target.closest("dialog").close();
   });
 
+  // ---- What lies farther down is made when it comes near, so that the page opens at once.
+  const whenNear = (section, make) => {
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      make();
+    }, { rootMargin: "400px" });
+    observer.observe(section);
+  };
+
   // ---- Images that fit nowhere, and near-duplicates.
   const outliers = find("#outliers .thumbs");
   if (outliers) outliers.append(...data.outliers.map(([position]) => thumb(position)));
   const groups = find("#duplicates .groups");
-  if (groups) {
-    const group = (found) => {
-      const kind = found.identical ? "identical files" : "nearly the same";
-      return element("div", { className: "group" }, element("small", { textContent: `${found.images.length}, ${kind}` }), ...found.images.slice(0, 24).map((position) => thumb(position)));
-    };
-    groups.append(...data.duplicates.map(group));
-    if (!data.duplicates.length) groups.append(element("p", { textContent: "None were found." }));
+  const group = (found) => {
+    const kind = found.identical ? "identical files" : "nearly the same";
+    return element("div", { className: "group" }, element("small", { textContent: `${found.images.length}, ${kind}` }), element("div", { className: "thumbs" }, ...found.images.slice(0, 24).map((position) => thumb(position))));
+  };
+  if (groups && !data.duplicates.length) groups.append(element("p", { textContent: "None were found." }));
+  else if (groups) {
+    whenNear(groups, () => pager(find("#duplicates .pages"), data.duplicates.length, GROUPS_PER_PAGE, (first, end) => {
+      groups.replaceChildren(...data.duplicates.slice(first, end).map(group));
+      if (first > 0) find("#duplicates").scrollIntoView();
+    }));
   }
 
   // ---- The map.
@@ -278,6 +300,7 @@
       return [width / 2 + (points[2 * index] - 0.5) * length + view.x, height / 2 + (points[2 * index + 1] - 0.5) * length + view.y];
     };
     const draw = () => {
+      if (!points) return;
       const density = window.devicePixelRatio || 1, { width, height } = size();
       if (canvas.width !== Math.round(width * density) || canvas.height !== Math.round(height * density)) {
         canvas.width = Math.round(width * density);
@@ -322,6 +345,7 @@
       });
     };
     const nearest = (x, y, reach) => {
+      if (!points) return -1;
       const { width, height } = size(), length = unit();
       const dataX = (x - width / 2 - view.x) / length + 0.5, dataY = (y - height / 2 - view.y) / length + 0.5;
       const dataReach = reach / length;
@@ -337,7 +361,7 @@
       return best;
     };
     const hover = (index) => {
-      if (index === hovered) return;
+      if (index === hovered || !points) return;
       hovered = index;
       tip.hidden = index < 0;
       if (index >= 0) {
@@ -424,10 +448,11 @@
       loadColours();
       redraw();
     };
-    new ResizeObserver(redraw).observe(canvas);
-    loadPlaces();
-    loadColours();
-    draw();
+    whenNear(canvas, () => {
+      loadPlaces();
+      loadColours();
+      new ResizeObserver(redraw).observe(canvas);
+    });
   } else if (canvas) find("#map").hidden = true;
 
   // ---- Light and dark.

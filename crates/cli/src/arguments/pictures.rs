@@ -143,7 +143,7 @@ pub(crate) struct Neighbors {
     /// Find those by the untrained network too, for which all training images pass through it.
     #[arg(long)]
     pub(crate) compare_untrained: bool,
-    /// PNG file to draw queries and neighbours in.
+    /// PNG file to draw queries and neighbours in [default with --compare-untrained: RUN/pictures/neighbors.png]
     #[arg(long, short)]
     pub(crate) picture: Option<PathBuf>,
     #[command(flatten)]

@@ -9,6 +9,7 @@ use deepcluster::pictures::{ComparedNeighbors, neighbor_sheet, neighbors_in_runs
 use deepcluster::trainer::{RunDirectory, TrainedModel};
 use serde_json::json;
 
+use super::filters::pictures_folder;
 use crate::arguments::{Neighbors, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::{Progress, csv_line, print_json, print_out};
@@ -31,8 +32,12 @@ pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
     for (index, reason) in &failures {
         progress.say(&format!("skipped {}: {reason}", command.queries[*index].display()));
     }
-    if let Some(path) = &command.picture {
-        neighbor_sheet(model.config(), &images, &queries, &found)?.save(path)?;
+    let picture = match command.picture.clone() {
+        None if command.compare_untrained => Some(pictures_folder(None, &command.run)?.join("neighbors.png")),
+        chosen => chosen,
+    };
+    if let Some(path) = picture {
+        neighbor_sheet(model.config(), &images, &queries, &found)?.save(&path)?;
         progress.say(&format!("the picture is in {}", path.display()));
     }
     print_found(&command, &images, &found, output)

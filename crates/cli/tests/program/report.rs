@@ -101,8 +101,10 @@ struct Opened {
 
 /// Opens a page of the disk; `None`, with a message, where there is no browser.
 fn open(page: &Path, size: (u32, u32)) -> Option<Opened> {
-    let browsers = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-    let Some(path) = browsers.iter().map(PathBuf::from).find(|path| path.exists()) else {
+    let browsers =
+        ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].map(PathBuf::from);
+    let named = std::env::var_os("DEEPCLUSTER_TEST_BROWSER").map(PathBuf::from);
+    let Some(path) = named.or_else(|| browsers.into_iter().find(|path| path.exists())) else {
         eprintln!("skipped: there is no Chromium to open the report in");
         return None;
     };
