@@ -318,5 +318,5 @@ fn queries_that_are_no_images_are_named() {
     let broken = folder.path().join("broken.jpg");
     fs::write(&broken, "no image").unwrap();
     assert_fails(&["neighbors", text(&run), text(&broken)], 1, &["broken.jpg"]);
-    assert_fails(&["neighbors", "-n", "0", text(&run), text(&broken)], 1, &["at least 1"]);
+    assert_fails(&["neighbors", "-n", "0", text(&run), text(&broken)], 2, &["at least 1"]);
 }

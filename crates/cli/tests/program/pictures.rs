@@ -15,6 +15,13 @@ fn rows(output: &assert_cmd::assert::Assert, header: &str) -> Vec<Vec<String>> {
     lines.map(|line| line.split(',').map(str::to_string).collect()).collect()
 }
 
+/// The lines of JSON on standard output that are no events.
+fn results(output: &assert_cmd::assert::Assert) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter(|line| line.get("event").is_none()).collect()
+}
+
 /// Whether a picture shows anything: some pixels that are neither white nor ink.
 fn shows_something(path: &Path) -> bool {
     let picture = image::open(path).unwrap();
@@ -79,7 +86,7 @@ fn top_images_of_filters_are_named_and_drawn() {
         .arg(&images)
         .assert()
         .success();
-    let found: serde_json::Value = serde_json::from_slice(&json.get_output().stdout).unwrap();
+    let found = &results(&json)[0];
     assert_eq!((&found["filter"], &found["rank"]), (&2.into(), &1.into()));
     assert_eq!(found["region"].as_array().map(Vec::len), Some(4));
 }
@@ -105,9 +112,7 @@ fn neighbors_of_the_untrained_network_stand_beside_those_of_the_trained() {
     assert!(rows.iter().all(|row| row[3] != query.to_str().unwrap()));
     assert!(shows_something(&picture));
     let json = command.arg("--json").assert().success();
-    let text = String::from_utf8(json.get_output().stdout.clone()).unwrap();
-    let lines: Vec<serde_json::Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = results(&json);
     assert_eq!(lines.len(), 8);
     assert_eq!(lines[0]["network"], "untrained");
     assert_eq!(lines[4]["neighbor"].as_str(), Some(rows[4][3].as_str()));

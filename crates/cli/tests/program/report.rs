@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use headless_chrome::protocol::cdp::Log::LogEntryLevel;
 use headless_chrome::protocol::cdp::types::Event;
 use headless_chrome::{Browser, LaunchOptions, Tab};
 use tempfile::TempDir;
@@ -127,7 +128,9 @@ fn open(page: &Path, size: (u32, u32)) -> Option<Opened> {
     let problems = Arc::new(Mutex::new(Vec::new()));
     let heard = problems.clone();
     let listen = move |event: &Event| match event {
-        Event::LogEntryAdded(entry) => heard.lock().unwrap().push(entry.params.entry.text.clone()),
+        Event::LogEntryAdded(added) if added.params.entry.level == LogEntryLevel::Error => {
+            heard.lock().unwrap().push(added.params.entry.text.clone());
+        }
         Event::RuntimeExceptionThrown(thrown) => {
             heard.lock().unwrap().push(format!("{:?}", thrown.params.exception_details.exception));
         }
