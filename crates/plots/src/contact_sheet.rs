@@ -17,7 +17,7 @@ const MARGIN: u32 = 16;
 /// Pixels between pictures.
 const GAP: u32 = 6;
 /// Height of a line of text and size of its letters, in pixels.
-const CAPTION: (u32, u32) = (20, 15);
+const CAPTION: (u32, u32) = (22, 15);
 const TITLE: (u32, u32) = (38, 24);
 const HEADING: (u32, u32) = (26, 17);
 /// The most pixels of a side, more than any viewer shows and fewer than any format allows.
@@ -26,7 +26,8 @@ const MAX_SIDE: u32 = 30_000;
 /// A picture on a sheet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SheetCell {
-    /// The picture; it is resized to fit a square, small ones in whole steps so that their pixels stay visible.
+    /// The picture; it is resized to fill its cell, one of less than half of the cell in whole steps so that its pixels stay
+    /// visible.
     pub picture: RgbImage,
     /// A few letters below it, cut off where they are too long; may be empty.
     pub caption: String,
@@ -140,8 +141,8 @@ impl ContactSheet {
         if longest == 0 {
             return;
         }
-        let picture = if longest <= self.cell_size {
-            let times = self.cell_size / longest;
+        let times = self.cell_size / longest;
+        let picture = if times >= 2 {
             resize(&cell.picture, width * times, height * times, FilterType::Nearest)
         } else {
             let scaled = |side: u32| {
@@ -183,7 +184,7 @@ impl ContactSheet {
             for (row, cells) in self.rows.iter().enumerate() {
                 for (cell, &left) in cells.iter().zip(lefts) {
                     let Some(cell) = cell else { continue };
-                    let below = top + row as u32 * row_height + self.cell_size + 4;
+                    let below = top + row as u32 * row_height + self.cell_size + 6;
                     write_line(&area, &cell.caption, CAPTION.1, (left, below), self.cell_size)?;
                 }
             }
@@ -282,8 +283,8 @@ mod tests {
         assert!(dark_in(0..width, top - HEADING.0..top - 4) > 10);
         // The caption stays below its picture.
         let left = MARGIN + 30 + GAP + MARGIN;
-        assert!(dark_in(left..left + 31, top + 36..top + 54) > 3);
-        assert_eq!(dark_in(left + 36..width, top + 36..top + 54), 0);
+        assert!(dark_in(left..left + 31, top + 36..top + 56) > 3);
+        assert_eq!(dark_in(left + 36..width, top + 36..top + 56), 0);
     }
 
     #[test]
