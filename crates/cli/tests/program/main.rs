@@ -9,7 +9,7 @@
 //! - `report`: the page of a run, in a real browser;
 //! - `voc_tasks`: PASCAL VOC, retrieval, curves and sweeps;
 //! - `kill_and_resume`: stops of every sort, and what comes after.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod bad_input;
 mod commands;
