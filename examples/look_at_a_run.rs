@@ -35,15 +35,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let report = write_report(&contents, out, &ReportConfig::default(), &mut ())?;
     report.summary.iter().for_each(|sentence| println!("{sentence}"));
 
-    let (network, settings) = (model.network(), model.config());
-    kernel_sheet(network)?.save(&out.join("kernels.png"))?;
+    kernel_sheet(model.network())?.save(&out.join("kernels.png"))?;
     let (layer, filters) = ("conv3", [0, 1, 2, 3]);
     let ascent = FilterPictureConfig { steps: Some(64), ..FilterPictureConfig::default() };
-    let pictures = filter_pictures(network, settings, &device, layer, &filters, &ascent, &mut ())?;
-    let tops = TopImageConfig::default();
-    let tops =
-        top_images(network, settings, &device, &Arc::new(images.clone()), layer, &filters, tops, &mut ())?;
-    top_image_sheet(layer, settings, &images, &tops, &pictures)?.save(&out.join("top-images.png"))?;
+    let pictures = filter_pictures(model.trained_network(), layer, &filters, &ascent, &mut ())?;
+    let (all, config) = (Arc::new(images.clone()), TopImageConfig::default());
+    let tops = top_images(model.trained_network(), &all, layer, &filters, config, &mut ())?;
+    top_image_sheet(layer, model.config(), &images, &tops, &pictures)?.save(&out.join("top-images.png"))?;
     println!("{}, kernels.png and top-images.png beside it", report.page.display());
     Ok(())
 }

@@ -18,6 +18,20 @@ pub fn layer_index(network: &ConvNet, name: &str) -> Result<usize, PictureError>
         .ok_or_else(|| PictureError::UnknownLayer { layer: name.to_string(), known: known.join(", ") })
 }
 
+/// Which convolution is called `layer`, if it has all of `filters`.
+pub(crate) fn layer_with_filters(
+    network: &ConvNet,
+    layer: &str,
+    filters: &[usize],
+) -> Result<usize, PictureError> {
+    let index = layer_index(network, layer)?;
+    let last = network.num_filters(index) - 1;
+    match filters.iter().find(|&&filter| filter > last) {
+        Some(&filter) => Err(PictureError::NoSuchFilter { layer: layer.to_string(), filter, last }),
+        None => Ok(index),
+    }
+}
+
 /// Some filters of a layer. As text: a number (`3`), a range (`0..16`, the end not included), an open range (`0..`), or
 /// several of these separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,5 +20,5 @@ pub use error::PictureError;
 pub use filter_choice::{FilterChoice, layer_index};
 pub use filter_pictures::{AscentMethod, FilterPicture, FilterPictureConfig, filter_pictures, filter_sheet};
 pub use kernels::kernel_sheet;
-pub use neighbors::{ComparedNeighbors, FoundImage, neighbor_sheet, neighbors_in_runs};
+pub use neighbors::{ComparedNeighbors, FoundImage, FoundNeighbors, neighbor_sheet, neighbors_in_runs};
 pub use top_images::{FilterTop, TopImage, TopImageConfig, TopScore, top_image_sheet, top_images};

@@ -37,14 +37,22 @@ pub struct ComparedNeighbors {
     pub trained: Vec<FoundImage>,
 }
 
+/// What [`neighbors_in_runs`] finds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundNeighbors {
+    /// For each query that can be read, in their order.
+    pub of_queries: Vec<ComparedNeighbors>,
+    /// Queries that cannot be read, and why.
+    pub failures: Vec<(usize, String)>,
+}
+
 /// Finds for each image of `queries` the `count` nearest training images of a finished run, the query itself left out
 /// where it is one of them. With `compare_untrained` also by the network that the run began with, whose features of
-/// all training images are computed and whitened for that. Gives the queries that cannot be read, and why, too.
+/// all training images are computed and whitened for that.
 ///
 /// # Errors
 /// [`PictureError::InvalidConfig`] for a count of 0, [`PictureError::Trainer`] where the run is not finished or cannot be
 /// read, no query can be read, or `observer` asks to stop.
-#[allow(clippy::type_complexity, reason = "neighbours and failures belong to no type of their own")]
 pub fn neighbors_in_runs(
     run: &RunDirectory,
     model: &TrainedModel<ConvNet>,
@@ -52,7 +60,7 @@ pub fn neighbors_in_runs(
     count: usize,
     compare_untrained: bool,
     observer: &mut dyn TrainObserver,
-) -> Result<(Vec<ComparedNeighbors>, Vec<(usize, String)>), PictureError> {
+) -> Result<FoundNeighbors, PictureError> {
     if count == 0 {
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
         return Err(PictureError::InvalidConfig { field, value, allowed });
@@ -79,7 +87,7 @@ pub fn neighbors_in_runs(
         let untrained = untrained.as_mut().and_then(Iterator::next);
         ComparedNeighbors { query_index, untrained, trained }
     });
-    Ok((compared.collect(), asked.failures))
+    Ok(FoundNeighbors { of_queries: compared.collect(), failures: asked.failures })
 }
 
 /// Which image each row of the features is of.
@@ -215,7 +223,8 @@ mod tests {
         std::fs::write(&broken, "no image").unwrap();
         let files = vec![images.path(3), broken, copy];
         let queries = Arc::new(ImageFolder::from_paths("/".into(), files, None));
-        let (found, failures) = neighbors_in_runs(&run, &model, &queries, 5, true, &mut ()).unwrap();
+        let FoundNeighbors { of_queries: found, failures } =
+            neighbors_in_runs(&run, &model, &queries, 5, true, &mut ()).unwrap();
         assert_eq!(failures.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
         assert_eq!(found.iter().map(|one| one.query_index).collect::<Vec<_>>(), [0, 2]);
         for one in &found {
@@ -240,8 +249,11 @@ mod tests {
             found[0].trained.iter().chain(found[0].untrained.as_ref().unwrap()).filter(|found| alike(found));
         assert_eq!((frames(0), frames(1)), (expected.count(), 0));
         // More than there are, and none.
-        let (all, _) = neighbors_in_runs(&run, &model, &paths(&images, [0]), 99, false, &mut ()).unwrap();
-        assert_eq!((all[0].trained.len(), all[0].untrained.is_none()), (images.len() - 1, true));
+        let all = neighbors_in_runs(&run, &model, &paths(&images, [0]), 99, false, &mut ()).unwrap();
+        assert_eq!(
+            (all.of_queries[0].trained.len(), all.of_queries[0].untrained.is_none()),
+            (images.len() - 1, true)
+        );
         assert!(neighbors_in_runs(&run, &model, &paths(&images, [0]), 0, false, &mut ()).is_err());
     }
 }

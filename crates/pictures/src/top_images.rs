@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
 use deepcluster_data::{ImageFolder, Loader};
 use deepcluster_models::{Backbone, ConvNet};
 use deepcluster_plots::{ContactSheet, RgbImage, SheetCell, SheetColumns};
-use deepcluster_trainer::{ImagePass, TrainConfig, TrainObserver, host_values};
+use deepcluster_trainer::{ImagePass, TrainConfig, TrainObserver, TrainedNetwork, host_values};
 use serde::Serialize;
 
 use crate::error::PictureError;
-use crate::filter_choice::layer_index;
+use crate::filter_choice::layer_with_filters;
 use crate::filter_pictures::FilterPicture;
 use crate::shown_image::{placeholder, shown_image};
 
@@ -77,11 +77,8 @@ pub struct FilterTop {
 /// # Errors
 /// [`PictureError::InvalidConfig`], [`PictureError::UnknownLayer`], [`PictureError::NoSuchFilter`],
 /// [`PictureError::Stopped`] on request of `observer`, [`PictureError::Trainer`] where the device fails.
-#[allow(clippy::too_many_arguments, reason = "a network, its images, and what is asked of them")]
 pub fn top_images(
-    network: &ConvNet,
-    settings: &TrainConfig,
-    device: &Device,
+    trained: &TrainedNetwork<ConvNet>,
     images: &Arc<ImageFolder>,
     layer: &str,
     filters: &[usize],
@@ -92,21 +89,17 @@ pub fn top_images(
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
         return Err(PictureError::InvalidConfig { field, value, allowed });
     }
-    let index = layer_index(network, layer)?;
-    let last = network.num_filters(index) - 1;
-    if let Some(&filter) = filters.iter().find(|&&filter| filter > last) {
-        return Err(PictureError::NoSuchFilter { layer: layer.to_string(), filter, last });
-    }
-    let device = device.clone().without_autodiff();
+    let (network, settings) = (trained.network(), trained.config());
+    let index = layer_with_filters(network, layer, filters)?;
+    let num_filters = network.num_filters(index);
     let loader = Loader::new(images.clone(), settings.loader_config())?;
     let all: Vec<usize> = (0..images.len()).collect();
-    let pass = ImagePass::for_features(settings, &loader, &all, &device);
+    let pass = ImagePass::for_features(settings, &loader, &all, trained.device());
     let field = network.receptive_field(index);
     let mut tops: Vec<Vec<TopImage>> = vec![Vec::new(); filters.len()];
     let passed = pass.run(observer, |batch, image_indices| {
         let maps = relu(network.forward_filters(batch, index));
         let (scores, map_side) = scores(&maps, config.score)?;
-        let num_filters = last + 1;
         for (row, &image_index) in image_indices.iter().enumerate() {
             for (&filter, top) in filters.iter().zip(&mut tops) {
                 let score = scores[row * num_filters + filter];
@@ -226,14 +219,14 @@ fn dim(picture: &mut RgbImage, map: &[f32]) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use burn::tensor::Device;
     use deepcluster_models::{Architecture, ConvNetConfig};
     use deepcluster_plots::Rgb;
 
     use super::*;
 
     struct Setup {
-        network: ConvNet,
-        settings: TrainConfig,
+        trained: TrainedNetwork<ConvNet>,
         images: Arc<ImageFolder>,
         _folder: tempfile::TempDir,
     }
@@ -255,7 +248,8 @@ mod tests {
         let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = config.init(3, &Device::flex()).unwrap();
         let images = Arc::new(ImageFolder::open(folder.path()).unwrap());
-        Setup { network, settings, images, _folder: folder }
+        let trained = TrainedNetwork::from_network(settings, network, &Device::flex());
+        Setup { trained, images, _folder: folder }
     }
 
     fn find(
@@ -264,8 +258,7 @@ mod tests {
         filters: &[usize],
         config: TopImageConfig,
     ) -> Result<Vec<FilterTop>, PictureError> {
-        let Setup { network, settings, images, .. } = setup;
-        top_images(network, settings, &Device::flex(), images, layer, filters, config, &mut ())
+        top_images(&setup.trained, &setup.images, layer, filters, config, &mut ())
     }
 
     #[test]
@@ -315,12 +308,13 @@ mod tests {
     fn sheets_show_filters_in_rows() {
         let setup = setup();
         let found = find(&setup, "conv3", &[1, 2], TopImageConfig::default()).unwrap();
-        let sheet = top_image_sheet("conv3", &setup.settings, &setup.images, &found, &[]).unwrap();
+        let sheet = top_image_sheet("conv3", setup.trained.config(), &setup.images, &found, &[]).unwrap();
         assert_eq!(sheet.rows.len(), 2);
         assert_eq!(sheet.rows[0].len(), found[0].images.len());
         let picture =
             FilterPicture { filter: 2, picture: RgbImage::new(4, 4), answer: 1.0, answer_to_noise: 0.0 };
-        let sheet = top_image_sheet("conv3", &setup.settings, &setup.images, &found, &[picture]).unwrap();
+        let sheet =
+            top_image_sheet("conv3", setup.trained.config(), &setup.images, &found, &[picture]).unwrap();
         assert_eq!(
             sheet.columns.iter().map(|group| group.count).sum::<usize>(),
             1 + found[0].images.len().max(found[1].images.len())

@@ -29,9 +29,7 @@ pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
     }
     for (layer, filters) in &chosen {
         progress.say(&format!("{layer}: {} filters", filters.len()));
-        let (network, settings) = (trained.network(), trained.config());
-        let pictures =
-            filter_pictures(network, settings, trained.device(), layer, filters, &config, &mut progress)?;
+        let pictures = filter_pictures(&trained, layer, filters, &config, &mut progress)?;
         progress.clear();
         let path = folder.join(format!("filters-{layer}.png"));
         filter_sheet(layer, &pictures).save(&path)?;

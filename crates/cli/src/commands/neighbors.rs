@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use deepcluster::data::ImageFolder;
-use deepcluster::pictures::{ComparedNeighbors, neighbor_sheet, neighbors_in_runs};
+use deepcluster::pictures::{ComparedNeighbors, FoundNeighbors, neighbor_sheet, neighbors_in_runs};
 use deepcluster::trainer::{RunDirectory, TrainedModel};
 use serde_json::json;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
         .collect::<anyhow::Result<_>>()?;
     let queries = Arc::new(ImageFolder::from_paths(PathBuf::from("/"), queries, None));
     let mut progress = Progress::new(output, stop_flag()?);
-    let (found, failures) =
+    let FoundNeighbors { of_queries: found, failures } =
         neighbors_in_runs(&run, &model, &queries, command.count, command.compare_untrained, &mut progress)?;
     progress.clear();
     for (index, reason) in &failures {

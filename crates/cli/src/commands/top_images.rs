@@ -20,8 +20,7 @@ const FILTERS_PER_SHEET: usize = 64;
 pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;
     let trained = TrainedNetwork::load(&RunDirectory::open(&command.run)?, &device)?;
-    let (network, settings, device) = (trained.network(), trained.config(), trained.device());
-    let chosen = command.choice.resolve(network)?;
+    let chosen = command.choice.resolve(trained.network())?;
     let ascent = command.ascent.config();
     ascent.validate()?;
     let score = match command.score {
@@ -37,18 +36,18 @@ pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
     }
     for (layer, filters) in &chosen {
         progress.say(&format!("{layer}: {} filters", filters.len()));
-        let tops = top_images(network, settings, device, &images, layer, filters, config, &mut progress)?;
+        let tops = top_images(&trained, &images, layer, filters, config, &mut progress)?;
         let pictures = if command.no_filter_pictures {
             Vec::new()
         } else {
-            filter_pictures(network, settings, device, layer, filters, &ascent, &mut progress)?
+            filter_pictures(&trained, layer, filters, &ascent, &mut progress)?
         };
         progress.clear();
         let num_sheets = tops.len().div_ceil(FILTERS_PER_SHEET);
         for (index, tops) in tops.chunks(FILTERS_PER_SHEET).enumerate() {
             let part = if num_sheets > 1 { format!("-{}", index + 1) } else { String::new() };
             let path = folder.join(format!("top-images-{layer}{part}.png"));
-            top_image_sheet(layer, settings, &images, tops, &pictures)?.save(&path)?;
+            top_image_sheet(layer, trained.config(), &images, tops, &pictures)?.save(&path)?;
             progress.say(&format!("the sheet is in {}", path.display()));
         }
         print_tops(layer, &images, &tops, output)?;

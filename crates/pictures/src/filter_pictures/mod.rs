@@ -8,14 +8,16 @@ use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_models::{Backbone, ConvNet};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
-use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver, TrainerError, host_values};
+use deepcluster_trainer::{
+    Phase, TrainConfig, TrainEvent, TrainObserver, TrainedNetwork, TrainerError, host_values,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
 use crate::error::PictureError;
-use crate::filter_choice::layer_index;
+use crate::filter_choice::layer_with_filters;
 
 /// How a picture is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -184,34 +186,28 @@ fn no_gradient() -> PictureError {
     TrainerError::device("during gradient ascent", "the picture has no gradient".to_string()).into()
 }
 
-/// Finds a picture for each of `filters` of the layer `layer` of `network`, on `device`. The settings are those of the
-/// network's run.
+/// Finds a picture for each of `filters` of the layer `layer` of a network.
 ///
 /// # Errors
 /// [`PictureError::InvalidConfig`], [`PictureError::UnknownLayer`], [`PictureError::NoSuchFilter`],
 /// [`PictureError::ImagesTooSmall`], [`PictureError::Stopped`] on request of `observer`, [`PictureError::Trainer`]
 /// where the device fails.
 pub fn filter_pictures(
-    network: &ConvNet,
-    settings: &TrainConfig,
-    device: &Device,
+    trained: &TrainedNetwork<ConvNet>,
     layer: &str,
     filters: &[usize],
     config: &FilterPictureConfig,
     observer: &mut dyn TrainObserver,
 ) -> Result<Vec<FilterPicture>, PictureError> {
     config.validate()?;
-    let index = layer_index(network, layer)?;
-    let last = network.num_filters(index) - 1;
-    if let Some(&filter) = filters.iter().find(|&&filter| filter > last) {
-        return Err(PictureError::NoSuchFilter { layer: layer.to_string(), filter, last });
-    }
+    let (network, settings) = (trained.network(), trained.config());
+    let index = layer_with_filters(network, layer, filters)?;
     let size = config.picture_size(network.input_size());
     if !leaves_something(settings, size)? {
         return Err(PictureError::ImagesTooSmall { size, layer: layer.to_string() });
     }
     let network = network.clone().for_fine_tuning(|_| false);
-    let device = device.clone().autodiff();
+    let device = trained.device().clone().autodiff();
     let num_steps = config.num_steps();
     let total = num_steps * filters.len().div_ceil(config.batch_size);
     observer.event(&TrainEvent::PhaseStarted { phase: Phase::Pictures, epoch: 0, num_epochs: 0, total });
@@ -281,13 +277,14 @@ mod tests {
 
     use super::*;
 
-    fn network(sobel: bool) -> (ConvNet, TrainConfig) {
+    fn network(sobel: bool) -> TrainedNetwork<ConvNet> {
         let mut settings = TrainConfig::default();
         settings.data.image_size = 32;
         settings.model.width = 0.25;
         settings.model.sobel = sobel;
         let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, sobel, 0.25).unwrap();
-        (config.init(3, &Device::flex()).unwrap(), settings)
+        let network = config.init(3, &Device::flex()).unwrap();
+        TrainedNetwork::from_network(settings, network, &Device::flex())
     }
 
     fn find(
@@ -296,8 +293,7 @@ mod tests {
         filters: &[usize],
         config: &FilterPictureConfig,
     ) -> Result<Vec<FilterPicture>, PictureError> {
-        let (network, settings) = network(sobel);
-        filter_pictures(&network, &settings, &Device::flex(), layer, filters, config, &mut ())
+        filter_pictures(&network(sobel), layer, filters, config, &mut ())
     }
 
     fn config(method: AscentMethod) -> FilterPictureConfig {
