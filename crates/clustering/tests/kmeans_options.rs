@@ -176,6 +176,18 @@ fn impossible_wishes_are_refused() {
     assert!(matches!(error, ClusteringError::InvalidConfig { field: "variant", .. }));
 }
 
+#[test]
+fn light_samples_move_their_centroid_beside_the_heaviest() {
+    let mut weights = [0.0_f32; 30];
+    for (row, weight) in [(5, 1e7), (10, 1e9), (13, 3e7), (23, 1e22), (25, 1.0), (27, 1.0), (29, 1e11)] {
+        weights[row] = weight;
+    }
+    let kmeans = KMeansConfig { num_clusters: 5, ..Default::default() }.init().unwrap();
+    let fit = kmeans.fit(&clouds(30).view(), Some(&weights), KMeansStart::Seed(1), &mut ()).unwrap();
+    let inertias: Vec<f64> = fit.iterations.iter().map(|stats| stats.inertia).collect();
+    assert!(inertias.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-5)), "{inertias:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 

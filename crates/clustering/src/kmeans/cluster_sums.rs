@@ -16,6 +16,9 @@ const MAX_BITS: i32 = 50;
 /// Bits of a sum of all samples.
 const SUM_BITS: i32 = 61;
 
+/// Mean weight of the samples of a cluster, scaled, below which its sums are not exact enough.
+const LIGHT_WEIGHT: i64 = 1 << 26;
+
 /// `x + ROUNDER` has `x`, rounded to an integer, in its lowest bits, for `|x|` up to 2^51.
 const ROUNDER: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 
@@ -111,6 +114,14 @@ impl ClusterSums {
                 *sum += std::mem::take(other);
             }
         }
+    }
+
+    /// Clusters whose samples weigh so little beside the heaviest of all that their means lose more than the last bits of
+    /// `f32`: rounding moves a weight, and a value beside the greatest of its column, by up to half a unit for each sample.
+    pub(super) fn light_clusters(&self) -> Vec<u32> {
+        let is_light =
+            |(_, (weight, size)): &(u32, (&i64, &i64))| **size > 0 && **weight / **size < LIGHT_WEIGHT;
+        (0..).zip(self.weights.iter().zip(&self.sizes)).filter(is_light).map(|(cluster, _)| cluster).collect()
     }
 
     /// Writes the weighted mean of each cluster to `centroids`, `[num_clusters, dim]`; that of a cluster without

@@ -73,6 +73,7 @@ pub(super) fn iterate(
         pass.run(&centroids, config.precision);
         previous_centroids.clone_from(&centroids);
         let mut cluster_sizes = pass.sums.write_means(&samples.fixed_point, &mut centroids);
+        pass.write_light_means(&mut centroids);
         let imbalance_factor = imbalance_factor(&cluster_sizes);
         let num_empty = split_clusters(&mut centroids, &mut cluster_sizes, dim);
         if config.spherical {
@@ -169,6 +170,32 @@ impl<'a> FusedPass<'a> {
         });
         for part in &mut self.parts {
             self.sums.take(part.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner));
+        }
+    }
+}
+
+impl FusedPass<'_> {
+    /// Writes the means of the light clusters from the samples themselves, added up in their order.
+    fn write_light_means(&self, centroids: &mut [f32]) {
+        let (samples, dim) = (self.samples, self.samples.dim());
+        let light = self.sums.light_clusters();
+        if light.is_empty() {
+            return;
+        }
+        let mut sums = vec![0.0; light.len() * dim];
+        let mut weights = vec![0.0; light.len()];
+        let mut buffer = Vec::new();
+        for (index, label) in self.assigned.labels.iter().enumerate() {
+            let weight = f64::from(samples.weight(index));
+            let Ok(place) = light.binary_search(label) else { continue };
+            let row = samples.source.rows(index, 1, &mut buffer);
+            let sums = sums[place * dim..][..dim].iter_mut();
+            sums.zip(row).for_each(|(sum, &value)| *sum += weight * f64::from(value));
+            weights[place] += weight;
+        }
+        for ((&cluster, sums), weight) in light.iter().zip(sums.chunks_exact(dim)).zip(weights) {
+            let centroid = &mut centroids[cluster as usize * dim..][..dim];
+            centroid.iter_mut().zip(sums).for_each(|(value, sum)| *value = (sum / weight) as f32);
         }
     }
 }
