@@ -47,6 +47,7 @@ pub use deepcluster_trainer as trainer;
 pub use deepcluster_transfer as transfer;
 
 /// What can go wrong anywhere in the library.
+pub use deepcluster_kernels::keep_freed_memory;
 pub use deepcluster_trainer::TrainerError as Error;
 
 pub use export::{ExportSummary, export};

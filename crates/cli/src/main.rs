@@ -28,6 +28,7 @@ const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    deepcluster::keep_freed_memory();
     let level = if arguments.output.quiet { log::LevelFilter::Error } else { log::LevelFilter::Warn };
     env_logger::Builder::new().filter_level(level).format_timestamp(None).format_target(false).init();
     let output = arguments.output;

@@ -1,20 +1,35 @@
 //! Tensor operations that Burn lacks or has slower on the CPU, with their gradients.
 //!
-//! - [`batch_norm_relu`]: batch normalisation and ReLU in one;
-//! - [`conv2d`]: convolution, with its gradients;
-//! - [`roi_max_pool`]: max-pooling of regions to squares of one size (Girshick, *Fast R-CNN*, ICCV 2015, section 2.1).
+//! - [`batch_norm_relu`]: batch normalisation, ReLU and max-pooling in one;
+//! - [`conv2d`] and [`conv2d_relu_pool`]: convolution, with its gradients;
+//! - [`linear`]: fully connected layer, with its gradients;
+//! - [`roi_max_pool`]: max-pooling of regions to squares of one size (Girshick, *Fast R-CNN*, ICCV 2015, section 2.1);
+//! - [`sgd_step`]: a step of stochastic gradient descent in one pass;
+//! - [`sobel`]: the fixed filter before the first convolution.
 //!
-//! Each is a backend extension with a default that works on every backend; backends with a kernel of their own
+//! [`keep_freed_memory`] is for programs.
+//!
+//! Each operation is a backend extension with a default that works on every backend; backends with a kernel of their own
 //! override it.
 
 mod batch_norm_relu;
 mod convolution;
+mod freed_memory;
 #[cfg(feature = "flex")]
-mod flex_values;
+mod host;
+mod linear;
+mod pooling;
 mod roi_pooling;
+mod sgd_step;
+mod sobel;
 #[cfg(all(test, feature = "flex"))]
 mod test_tensors;
 
 pub use batch_norm_relu::{BatchNormRelu, batch_norm_relu};
-pub use convolution::conv2d;
+pub use convolution::{conv2d, conv2d_relu_pool};
+pub use freed_memory::keep_freed_memory;
+pub use linear::linear;
+pub use pooling::Pooling;
 pub use roi_pooling::{MapRegion, roi_max_pool};
+pub use sgd_step::{SgdFactors, sgd_step};
+pub use sobel::{SOBEL_KERNELS, sobel};

@@ -3,6 +3,7 @@
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
+use deepcluster_kernels::{Pooling, batch_norm_relu};
 
 const MOMENTUM: f64 = 0.1;
 
@@ -38,28 +39,48 @@ impl BatchNorm2d {
 
     /// Normalises `input` and, in training, moves the running statistics by a tenth towards those of the batch.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        if input.device().is_autodiff() && self.training.is_enabled() {
-            self.forward_train(input)
+        if self.is_training(&input.device()) {
+            let num_values = num_values_of_channel(&input);
+            let output = batch_norm_train(input, self.gamma.val(), self.beta.val(), Self::EPSILON);
+            self.update(num_values, output.mean, output.variance);
+            output.output
         } else {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
             batch_norm(input, self.gamma.val(), self.beta.val(), mean, variance, Self::EPSILON)
         }
     }
 
-    fn forward_train(&self, input: Tensor<4>) -> Tensor<4> {
-        let [batch, _, height, width] = input.dims();
-        let num_values = (batch * height * width) as f64;
-        let output = batch_norm_train(input, self.gamma.val(), self.beta.val(), Self::EPSILON);
+    /// [`forward`](Self::forward) in training, with the ReLU and the pooling after it.
+    pub(crate) fn forward_relu_pool(&self, input: Tensor<4>, pooling: Pooling) -> Tensor<4> {
+        let num_values = num_values_of_channel(&input);
+        let output = batch_norm_relu(input, self.gamma.val(), self.beta.val(), Self::EPSILON, pooling);
+        self.update(num_values, output.mean, output.variance);
+        output.output
+    }
+
+    /// Whether it normalises by the batch on `device`.
+    pub(crate) fn is_training(&self, device: &Device) -> bool {
+        device.is_autodiff() && self.training.is_enabled()
+    }
+
+    /// What it multiplies each channel with where it normalises by the running statistics, and what it adds then.
+    pub(crate) fn factor_and_shift(&self) -> (Tensor<1>, Tensor<1>) {
+        let (mean, variance) = (self.running_mean.value(), self.running_var.value());
+        let factor = self.gamma.val() / (variance + Self::EPSILON).sqrt();
+        (factor.clone(), self.beta.val() - mean * factor)
+    }
+
+    /// Moves the running statistics towards those of a batch.
+    fn update(&self, num_values: f64, mean: Tensor<1>, variance: Tensor<1>) {
         let unbiased = num_values / (num_values - 1.0).max(1.0);
-        let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + output.mean.detach() * MOMENTUM;
-        let variance = self.running_var.value_sync() * (1.0 - MOMENTUM)
-            + output.variance.detach() * (MOMENTUM * unbiased);
+        let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + mean.detach() * MOMENTUM;
+        let variance =
+            self.running_var.value_sync() * (1.0 - MOMENTUM) + variance.detach() * (MOMENTUM * unbiased);
         self.running_mean.update(mean.detach());
         self.running_var.update(variance.detach());
         // Burn keeps an update pending until the next read; a checkpoint taken now would miss it.
         self.running_mean.value_sync();
         self.running_var.value_sync();
-        output.output
     }
 
     /// From now on it normalises by the running statistics on every device, and leaves them as they are.
@@ -71,6 +92,12 @@ impl BatchNorm2d {
     pub fn running_statistics(&self) -> (Tensor<1>, Tensor<1>) {
         (self.running_mean.value_sync(), self.running_var.value_sync())
     }
+}
+
+/// Values that the mean of a channel is taken over.
+fn num_values_of_channel(input: &Tensor<4>) -> f64 {
+    let [batch, _, height, width] = input.dims();
+    (batch * height * width) as f64
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
-use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
+use deepcluster_kernels::{Pooling, conv2d, conv2d_relu_pool, sobel};
 
 use crate::architecture::{ConvBlockConfig, ConvNetConfig};
 use crate::backbone::Backbone;
@@ -15,7 +15,6 @@ use crate::dropout::{Dropout, DropoutMasks};
 use crate::error::ModelError;
 use crate::head::linear;
 use crate::initialization::WeightInitializer;
-use crate::sobel::sobel;
 
 /// A convolution with batch normalisation and ReLU, then max-pooling where the architecture has it.
 #[derive(Module, Debug)]
@@ -97,9 +96,32 @@ impl ConvBlock {
         }
     }
 
-    /// Convolution, batch norm and ReLU: `[batch, planes, h, w]` to `[batch, channels, h', w']`.
+    /// Convolution, batch norm, ReLU and pooling: `[batch, planes, h, w]` to `[batch, channels, h', w']`.
+    pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.activate_and_pool(input, self.pooling())
+    }
+
+    /// Convolution, batch norm and ReLU, before the pooling.
     pub(crate) fn activate(&self, input: Tensor<4>) -> Tensor<4> {
-        relu(self.norm.forward(self.convolution.forward(input)))
+        self.activate_and_pool(input, Pooling::NONE)
+    }
+
+    fn activate_and_pool(&self, input: Tensor<4>, pooling: Pooling) -> Tensor<4> {
+        if self.norm.is_training(&input.device()) {
+            return self.norm.forward_relu_pool(self.convolve(input), pooling);
+        }
+        // What batch norm multiplies with and adds goes into weights and biases.
+        let (factor, shift) = self.norm.factor_and_shift();
+        let channels = factor.dims()[0];
+        let weight = self.convolution.weight.val() * factor.clone().reshape([channels, 1, 1, 1]);
+        let bias = self.bias() * factor + shift;
+        conv2d_relu_pool(input, weight, bias, self.convolution.stride, self.padding(), pooling)
+    }
+
+    /// The convolution alone.
+    pub(crate) fn convolve(&self, input: Tensor<4>) -> Tensor<4> {
+        let weight = self.convolution.weight.val();
+        conv2d(input, weight, self.bias(), self.convolution.stride, self.padding())
     }
 
     pub(crate) fn pool(&self, activation: Tensor<4>) -> Tensor<4> {
@@ -109,6 +131,24 @@ impl ConvBlock {
         let mut options = MaxPoolOptions::new([self.pooling_size; 2]);
         options.stride = [self.pooling_stride; 2];
         max_pool2d(activation, options)
+    }
+
+    fn pooling(&self) -> Pooling {
+        match self.pooling_size {
+            0 => Pooling::NONE,
+            size => Pooling { size, stride: self.pooling_stride },
+        }
+    }
+
+    fn bias(&self) -> Tensor<1> {
+        self.convolution.bias.as_ref().expect("the convolutions are made with biases").val()
+    }
+
+    fn padding(&self) -> [usize; 2] {
+        match self.convolution.padding {
+            PaddingConfig2d::Explicit(top, left, ..) => [top, left],
+            _ => unreachable!("the convolutions are made with explicit padding"),
+        }
     }
 }
 
@@ -137,7 +177,7 @@ impl Backbone for ConvNet {
     }
 
     fn forward_convolutions(&self, images: Tensor<4>) -> Tensor<4> {
-        self.blocks.iter().fold(self.network_input(images), |maps, block| block.pool(block.activate(maps)))
+        self.blocks.iter().fold(self.network_input(images), |maps, block| block.forward(maps))
     }
 
     fn tap_names(&self) -> Vec<String> {

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::convnet::ConvNet;
 use crate::dropout::DropoutMasks;
-use crate::head::linear;
+use crate::head::{apply_linear, linear};
 use crate::initialization::WeightInitializer;
 
 /// Where the cells of a map lie in the image: the centre of cell `i` is at pixel `first + i * stride`, pixel centres
@@ -36,8 +36,7 @@ impl ConvNet {
     /// `[batch, 3, height, width]`.
     pub fn forward_maps(&self, images: Tensor<4>) -> Tensor<4> {
         let (last, earlier) = self.blocks.split_last().expect("a network has at least one block");
-        let maps =
-            earlier.iter().fold(self.network_input(images), |maps, block| block.pool(block.activate(maps)));
+        let maps = earlier.iter().fold(self.network_input(images), |maps, block| block.forward(maps));
         last.activate(maps)
     }
 
@@ -50,8 +49,8 @@ impl ConvNet {
     /// of [`pooled_side`](Self::pooled_side).
     pub fn forward_fully_connected(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
         let flat: Tensor<2> = pooled.flatten(1, 3); // [batch, channels * side * side]
-        let hidden = relu(self.fc6.forward(self.dropout_fc6.forward(flat, dropout)));
-        self.fc7.forward(self.dropout_fc7.forward(hidden, dropout))
+        let hidden = relu(apply_linear(&self.fc6, self.dropout_fc6.forward(flat, dropout)));
+        apply_linear(&self.fc7, self.dropout_fc7.forward(hidden, dropout))
     }
 
     /// The fully connected layers as convolutions (Long, Shelhamer & Darrell, CVPR 2015, section 3.1): features before
@@ -68,7 +67,7 @@ impl ConvNet {
         let hidden = relu(conv2d(padded, kernel, bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1)));
         let hidden = self.dropout_fc7.forward(hidden, dropout);
         let cells = hidden.permute([0, 2, 3, 1]).reshape([batch * height * width, width_fc]);
-        let features = self.fc7.forward(cells);
+        let features = apply_linear(&self.fc7, cells);
         let feature_dim = features.dims()[1];
         features.reshape([batch, height, width, feature_dim]).permute([0, 3, 1, 2])
     }

@@ -36,13 +36,19 @@ impl Head {
 
     /// Scores of the clusters before the softmax, `[batch, num_clusters]`, for inputs `[batch, feature_dim]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        self.linear.forward(input)
+        apply_linear(&self.linear, input)
     }
 
     /// Number of clusters the head distinguishes.
     pub fn num_clusters(&self) -> usize {
         self.linear.weight.dims()[1]
     }
+}
+
+/// The layer on `[batch, inputs]`.
+pub(crate) fn apply_linear(layer: &Linear, input: Tensor<2>) -> Tensor<2> {
+    let bias = layer.bias.as_ref().expect("linear layers are made with biases").val();
+    deepcluster_kernels::linear(input, layer.weight.val(), bias)
 }
 
 pub(crate) fn linear(weight: Param<Tensor<2>>, bias: Param<Tensor<1>>) -> Linear {

@@ -18,7 +18,7 @@ mod error;
 mod head;
 mod initialization;
 mod single_layer;
-mod sobel;
+
 mod weights;
 
 pub use architecture::{Architecture, ConvBlockConfig, ConvNetConfig, Pooling};
@@ -26,9 +26,9 @@ pub use backbone::Backbone;
 pub use batch_norm::BatchNorm2d;
 pub use convnet::{ConvBlock, ConvNet};
 pub use convnet_parts::MapGeometry;
+pub use deepcluster_kernels::{SOBEL_KERNELS, sobel};
 pub use dropout::{Dropout, DropoutMasks};
 pub use error::ModelError;
 pub use head::Head;
 pub use single_layer::ReceptiveField;
-pub use sobel::{SOBEL_KERNELS, sobel};
 pub use weights::{NamedWeights, WeightMap, export_weights, import_weights, map_weights};

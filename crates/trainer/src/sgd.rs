@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use deepcluster_kernels::{SgdFactors, sgd_step};
 use deepcluster_models::{WeightMap, map_weights};
 
 use crate::error::TrainerError;
@@ -73,17 +74,14 @@ impl WeightMap for Step<'_> {
         let Sgd { learning_rate, momentum, weight_decay, velocities } = &mut *self.sgd;
         let weights = tensor.without_autodiff();
         let shape = weights.shape();
-        let mut update = gradient;
-        if *weight_decay != 0.0 {
-            update = update + weights.clone() * *weight_decay;
-        }
+        let factors =
+            SgdFactors { learning_rate: *learning_rate, momentum: *momentum, weight_decay: *weight_decay };
+        let velocity = velocities.remove(name).map(|velocity| velocity.reshape(shape));
+        let (weights, velocity) = sgd_step(weights, gradient, velocity, factors);
         if *momentum != 0.0 {
-            if let Some(velocity) = velocities.remove(name) {
-                update = update + velocity.reshape(shape.clone()) * *momentum;
-            }
-            velocities.insert(name.to_string(), update.clone().flatten(0, D - 1));
+            velocities.insert(name.to_string(), velocity.flatten(0, D - 1));
         }
-        let weights = Tensor::from_inner(weights - update * *learning_rate).set_require_grad(true);
+        let weights = Tensor::from_inner(weights).set_require_grad(true);
         Param::from_mapped_value(id, weights, mapper)
     }
 }

@@ -9,6 +9,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 use burn::tensor::ops::ConvOptions;
 
+use crate::pooling::Pooling;
+
 /// Convolution and its gradients; the default is Burn's.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
@@ -26,6 +28,18 @@ pub(super) trait ConvolutionOps: Backend {
         padding: [usize; 2],
     ) -> FloatTensor<Self> {
         Self::conv2d(images, weight, Some(bias), options(stride, padding))
+    }
+
+    #[fusion(default)]
+    fn convolve_relu_pool(
+        images: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: [usize; 2],
+        padding: [usize; 2],
+        pooling: Pooling,
+    ) -> FloatTensor<Self> {
+        relu_pool::<Self>(Self::convolve(images, weight, bias, stride, padding), pooling)
     }
 
     #[fusion(default)]
@@ -60,6 +74,14 @@ pub(super) trait ConvolutionOps: Backend {
     }
 }
 
+fn relu_pool<B: Backend>(maps: FloatTensor<B>, pooling: Pooling) -> FloatTensor<B> {
+    let maps = B::relu(maps);
+    if pooling == Pooling::NONE {
+        return maps;
+    }
+    B::max_pool2d(maps, [pooling.size; 2], [pooling.stride; 2], [0, 0], [1, 1], false)
+}
+
 fn options(stride: [usize; 2], padding: [usize; 2]) -> ConvOptions<2> {
     ConvOptions::new(stride, padding, [1, 1], 1)
 }
@@ -74,10 +96,11 @@ mod flex {
     use burn::backend::ops::ModuleOps;
     use burn::tensor::DType;
 
-    use super::super::columns::ConvShape;
-    use super::super::host;
-    use super::{ConvolutionOps, options};
-    use crate::flex_values::{packed, sizes, tensor, values};
+    use super::super::shape::{ConvShape, Epilogue};
+    use super::super::{direct, host};
+    use super::{ConvolutionOps, options, relu_pool};
+    use crate::host::flex_values::{packed, sizes, tensor, values};
+    use crate::pooling::Pooling;
 
     fn shape_of(images: &[usize], weight: &FlexTensor, stride: [usize; 2], padding: [usize; 2]) -> ConvShape {
         let weight = weight.layout().shape();
@@ -93,6 +116,19 @@ mod flex {
         }
     }
 
+    fn maps(
+        tensors: [FlexTensor; 3],
+        stride: [usize; 2],
+        padding: [usize; 2],
+        epilogue: Epilogue,
+    ) -> FlexTensor {
+        let [images, weight, bias] = tensors.map(packed);
+        let shape = shape_of(&sizes(&images), &weight, stride, padding);
+        let maps = host::convolve(values(&images), values(&weight), values(&bias), &shape, epilogue);
+        let size = shape.output_size(epilogue);
+        tensor(maps, [shape.batch, shape.channels_out, size.height, size.width])
+    }
+
     impl ConvolutionOps for Flex {
         fn convolve(
             images: FlexTensor,
@@ -104,10 +140,22 @@ mod flex {
             if images.dtype() != DType::F32 {
                 return Self::conv2d(images, weight, Some(bias), options(stride, padding));
             }
-            let (images, weight, bias) = (packed(images), packed(weight), packed(bias));
-            let shape = shape_of(&sizes(&images), &weight, stride, padding);
-            let maps = host::convolve(values(&images), values(&weight), values(&bias), &shape);
-            tensor(maps, [shape.batch, shape.channels_out, shape.out_height(), shape.out_width()])
+            maps([images, weight, bias], stride, padding, Epilogue::None)
+        }
+
+        fn convolve_relu_pool(
+            images: FlexTensor,
+            weight: FlexTensor,
+            bias: FlexTensor,
+            stride: [usize; 2],
+            padding: [usize; 2],
+            pooling: Pooling,
+        ) -> FlexTensor {
+            if images.dtype() != DType::F32 {
+                let maps = Self::convolve(images, weight, bias, stride, padding);
+                return relu_pool::<Self>(maps, pooling);
+            }
+            maps([images, weight, bias], stride, padding, Epilogue::ReluPool(pooling))
         }
 
         fn convolve_image_gradient(
@@ -148,7 +196,7 @@ mod flex {
             }
             let of_maps = packed(of_maps);
             let sizes = sizes(&of_maps);
-            let gradient = host::bias_gradient(values(&of_maps), sizes[1], sizes[2] * sizes[3]);
+            let gradient = direct::bias_gradient(values(&of_maps), sizes[1], sizes[2] * sizes[3]);
             tensor(gradient, [sizes[1]])
         }
     }

@@ -21,3 +21,10 @@ pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
 pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape.into()), DType::F32)
 }
+
+/// As [`values`]; copies them first where another tensor shares them.
+pub(crate) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    let start = tensor.layout().start_offset();
+    let len = tensor.layout().num_elements();
+    &mut tensor.storage_mut::<f32>()[start..start + len]
+}

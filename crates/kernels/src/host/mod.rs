@@ -1,0 +1,4 @@
+//! What the kernels of the CPU share.
+
+pub(crate) mod flex_values;
+pub(crate) mod matrix_product;

@@ -1,0 +1,100 @@
+//! The step as a backend extension.
+
+use burn::backend::autodiff::Autodiff;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+use burn::tensor::Scalar;
+
+use super::SgdFactors;
+
+/// Steps of stochastic gradient descent; the defaults are Burn's operations.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Autodiff,
+)]
+pub(super) trait SgdOps: Backend {
+    /// New weights and velocities.
+    #[fusion(default)]
+    fn sgd_step(
+        weights: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        velocity: FloatTensor<Self>,
+        factors: SgdFactors,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let kept = Self::float_mul_scalar(velocity, Scalar::from(factors.momentum));
+        of_burn::<Self>(weights, Self::float_add(gradient, kept), factors)
+    }
+
+    /// The first step, from velocities of 0.
+    #[fusion(default)]
+    fn first_sgd_step(
+        weights: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        factors: SgdFactors,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        of_burn::<Self>(weights, gradient, factors)
+    }
+}
+
+fn of_burn<B: Backend>(
+    weights: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    factors: SgdFactors,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let decay = B::float_mul_scalar(weights.clone(), Scalar::from(factors.weight_decay));
+    let velocity = B::float_add(gradient, decay);
+    let change = B::float_mul_scalar(velocity.clone(), Scalar::from(factors.learning_rate));
+    (B::float_sub(weights, change), velocity)
+}
+
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+impl SgdOps for burn_cubecl::CubeBackend {}
+
+/// Optimisers work on tensors without autodiff; on others it is a computation like any.
+impl<B: SgdOps, C: CheckpointStrategy> SgdOps for Autodiff<B, C> {}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use burn::backend::Flex;
+    use burn::backend::flex::FlexTensor;
+    use burn::tensor::DType;
+
+    use super::super::{SgdFactors, host};
+    use super::{SgdOps, of_burn};
+    use crate::host::flex_values::{packed, sizes, tensor, values, values_mut};
+
+    impl SgdOps for Flex {
+        fn sgd_step(
+            weights: FlexTensor,
+            gradient: FlexTensor,
+            velocity: FlexTensor,
+            factors: SgdFactors,
+        ) -> (FlexTensor, FlexTensor) {
+            if [&weights, &gradient, &velocity].iter().any(|tensor| tensor.dtype() != DType::F32) {
+                use burn::backend::ops::FloatTensorOps;
+                let kept = Self::float_mul_scalar(velocity, factors.momentum.into());
+                return of_burn::<Self>(weights, Self::float_add(gradient, kept), factors);
+            }
+            let [weights, mut gradient, mut velocity] = [weights, gradient, velocity].map(packed);
+            host::step(values(&weights), values_mut(&mut gradient), values_mut(&mut velocity), factors);
+            (gradient, velocity)
+        }
+
+        fn first_sgd_step(
+            weights: FlexTensor,
+            gradient: FlexTensor,
+            factors: SgdFactors,
+        ) -> (FlexTensor, FlexTensor) {
+            let zeros = vec![0.0; values_len(&weights)];
+            let velocity = tensor(zeros, sizes(&weights));
+            Self::sgd_step(weights, gradient, velocity, factors)
+        }
+    }
+
+    fn values_len(tensor: &FlexTensor) -> usize {
+        sizes(tensor).iter().product()
+    }
+}
