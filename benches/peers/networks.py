@@ -31,6 +31,8 @@ TARGETS = {
 }
 KEYS = ["train-alexnet", "features-alexnet", "train-vgg16", "features-vgg16", "load", "epoch"]
 NUM_CLUSTERS = 100
+# Images that are loaded in a round.
+LOADED_IMAGES = 1000
 # Images of a step: VGG-16 needs more than ten times the work of AlexNet.
 BATCH = {"alexnet": 32, "vgg16": 8}
 SIZE = 224
@@ -38,7 +40,8 @@ SIZE = 224
 
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, required=True, help="folder with a sub-folder of images for each class")
+    parser.add_argument("--images", type=Path, required=True, help="folder of JPEG images, for the epoch")
+    parser.add_argument("--photos", type=Path, help="folder of JPEG images to load, at any depth; without it --images")
     parser.add_argument("--only", nargs="+", choices=KEYS, default=KEYS, metavar="KEY", help=f"of {', '.join(KEYS)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of each side")
@@ -184,18 +187,21 @@ class Comparisons:
             self.record("memory-train", mib["ours"], mib["peer"], [mib["peer"] / mib["ours"]], "MiB")
 
     def load(self):
-        folder, sides = self.options.images, {"ours": self.ours(), "peer": self.theirs()}
-        request = {"key": "load", "folder": str(folder), "size": SIZE, "workers": self.options.threads}
-        counts = {name: side.ask(**request)["images"] for name, side in sides.items()}  # files are in memory from now on
-        if len(set(counts.values())) > 1:
-            raise RuntimeError(f"the sides read different numbers of images: {counts}")
-        self.alternate("load", "images/s", counts["ours"], sides, lambda side: side.ask(**request)["seconds"])
+        sides = {"ours": self.ours(), "peer": self.theirs()}
+        with tempfile.TemporaryDirectory() as scratch:
+            count = take_images(self.options.photos or self.options.images, Path(scratch), LOADED_IMAGES, repeat=True)
+            request = {"key": "load", "folder": scratch, "size": SIZE, "workers": self.options.threads}
+            # Once without the clock: files are in memory from now on.
+            counts = [side.ask(**request)["images"] for side in sides.values()]
+            if counts != [count] * 2:
+                raise RuntimeError(f"of {count} images the sides read {counts}")
+            self.alternate("load", "images/s", count, sides, lambda side: side.ask(**request)["seconds"])
         for side in sides.values():
             side.end()
 
     def epoch(self):
-        """A whole epoch, with processes of their own. The clock of the peer leaves out its start and imports; ours is
-        that of the whole program."""
+        """A whole epoch, with a process of its own each time. Both clocks run from the first image of the feature pass to
+        the last step of training; the second pass and clustering with which the program ends its runs come after."""
         options, clusters = self.options, NUM_CLUSTERS
         batch = 64
         with tempfile.TemporaryDirectory() as scratch:
@@ -216,31 +222,32 @@ class Comparisons:
                     "--set", f"training.feature_batch_size={batch}",
                 ]
                 environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads)}
-                start = time.perf_counter()
                 process = subprocess.Popen(command, env=environment)
                 _, status, usage = os.wait4(process.pid, 0)
-                seconds = time.perf_counter() - start
                 process.returncode = os.waitstatus_to_exitcode(status)
                 if process.returncode:
                     raise RuntimeError(f"{self.program} ended with status {process.returncode}")
                 peaks["ours"] = max(peaks["ours"], usage.ru_maxrss * 1024)
+                timings = json.loads((out / "timings.jsonl").read_text().splitlines()[0])
                 shutil.rmtree(out)
-                return seconds
+                parts = ("features", "whitening", "clustering", "training")
+                return sum(timings[f"{part}_seconds"] for part in parts)
 
             self.alternate("epoch", "images/s", options.epoch_images, {"ours": "ours", "peer": "peer"}, run)
             mib = {name: peak / 2**20 for name, peak in peaks.items()}
             self.record("memory-epoch", mib["ours"], mib["peer"], [mib["peer"] / mib["ours"]], "MiB")
 
 
-def take_images(source, target, count):
-    """Links to `count` images, the same share of each class."""
-    paths = sorted(path for path in source.rglob("*") if path.is_file())
-    if len(paths) < count:
-        sys.exit(f"{source} holds {len(paths)} images, fewer than the {count} of --epoch-images")
-    for path in paths[:: len(paths) // count][:count]:
-        link = target / path.relative_to(source)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(path.resolve())
+def take_images(source, target, count, repeat=False):
+    """Links to `count` of the JPEG images of a folder in one sub-folder, some more than once if `repeat` is set."""
+    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    if not paths or (len(paths) < count and not repeat):
+        sys.exit(f"{source} holds {len(paths)} JPEG images, fewer than {count}")
+    paths = paths[:: max(1, len(paths) // count)]
+    (target / "all").mkdir(parents=True)
+    for number in range(count):
+        (target / "all" / f"{number}.jpg").symlink_to(paths[number % len(paths)].resolve())
+    return count
 
 
 # ---- report ----

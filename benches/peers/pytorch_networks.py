@@ -162,7 +162,7 @@ def epoch(folder, architecture, size, batch, num_clusters, workers, threads, see
     with torch.no_grad():
         loader = DataLoader(images, batch_size=batch, num_workers=workers)
         features = np.concatenate([network.forward_features(pixels).numpy() for pixels, _ in loader])
-    whitening = faiss.PCAMatrix(features.shape[1], 256, eigen_power=-0.5)
+    whitening = faiss.PCAMatrix(features.shape[1], min(256, len(features)), -0.5)
     whitening.train(features)
     rows = whitening.apply(features)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)

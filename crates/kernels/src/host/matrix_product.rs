@@ -9,6 +9,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Most rows of the right matrix that are multiplied at a time, so that a panel of them stays in the first cache.
 const MOST_INNER: usize = 256;
+/// Most products that are added up one after the other: the error of a sum grows with their number.
+const MOST_IN_A_SUM: usize = 32;
 
 /// The widest panel of any processor.
 const MOST_PANEL_WIDTH: usize = 32;
@@ -127,6 +129,12 @@ pub(crate) fn multiply(
     assert!(left.holds(rows, inner) && right.hold(inner, columns));
     assert!(target_step >= columns || rows == 1);
     assert!((rows - 1) * target_step + columns <= target.len());
+    if inner == 0 {
+        if !add {
+            target.chunks_mut(target_step.max(columns)).take(rows).for_each(|row| row[..columns].fill(0.0));
+        }
+        return;
+    }
     Arch::new().dispatch(Product { rows, columns, inner, left, right, target, target_step, add });
 }
 
@@ -165,21 +173,23 @@ impl Product<'_> {
         let per_part = self.inner.div_ceil(num_parts);
         for part in 0..num_parts {
             let inner = part * per_part..((part + 1) * per_part).min(self.inner);
-            let add = self.add || part > 0;
             for column in (0..self.columns).step_by(panel_width) {
                 let width = panel_width.min(self.columns - column);
                 let mut row = 0;
                 while row < self.rows {
                     let height = (GROUPS * ROW_GROUP).min(self.rows - row);
-                    let place = Place { row, height, column, width, inner: inner.clone(), add };
-                    // SAFETY: `multiply` has checked that the three matrices hold `rows`, `columns` and `inner`, and the
-                    // place lies within these.
-                    unsafe {
-                        match height.div_ceil(ROW_GROUP) {
-                            1 => self.block::<S, 1, VECTORS>(simd, &place, target),
-                            2 if GROUPS >= 2 => self.block::<S, 2, VECTORS>(simd, &place, target),
-                            3 if GROUPS >= 3 => self.block::<S, 3, VECTORS>(simd, &place, target),
-                            _ => self.block::<S, GROUPS, VECTORS>(simd, &place, target),
+                    for first in inner.clone().step_by(MOST_IN_A_SUM) {
+                        let inner = first..(first + MOST_IN_A_SUM).min(inner.end);
+                        let place = Place { row, height, column, width, inner, add: self.add || first > 0 };
+                        // SAFETY: `multiply` has checked that the three matrices hold `rows`, `columns` and `inner`, and
+                        // the place lies within these.
+                        unsafe {
+                            match height.div_ceil(ROW_GROUP) {
+                                1 => self.block::<S, 1, VECTORS>(simd, &place, target),
+                                2 if GROUPS >= 2 => self.block::<S, 2, VECTORS>(simd, &place, target),
+                                3 if GROUPS >= 3 => self.block::<S, 3, VECTORS>(simd, &place, target),
+                                _ => self.block::<S, GROUPS, VECTORS>(simd, &place, target),
+                            }
                         }
                     }
                     row += height;
@@ -219,8 +229,8 @@ impl Product<'_> {
             // SAFETY: a row of the panel, and an element of each row of the block.
             unsafe {
                 let mut vectors = [simd.splat_f32s(0.0); VECTORS];
-                for index in 0..VECTORS {
-                    vectors[index] = right.cast::<S::f32s>().add(index).read_unaligned();
+                for (index, vector) in vectors.iter_mut().enumerate() {
+                    *vector = right.cast::<S::f32s>().add(index).read_unaligned();
                 }
                 for group in 0..GROUPS {
                     let start = starts[group];
@@ -241,18 +251,13 @@ impl Product<'_> {
         // SAFETY: the block in the target.
         let target = unsafe { target.add(place.row * self.target_step + place.column) };
         if is_full {
-            for group in 0..GROUPS {
-                for row in 0..ROW_GROUP {
-                    for index in 0..VECTORS {
-                        let sum = sums[group][row][index];
-                        // SAFETY: the block is full.
-                        unsafe {
-                            let target = target.add((group * ROW_GROUP + row) * self.target_step);
-                            let target = target.cast::<S::f32s>().add(index);
-                            let before =
-                                if place.add { target.read_unaligned() } else { simd.splat_f32s(0.0) };
-                            target.write_unaligned(simd.add_f32s(before, sum));
-                        }
+            for (row, sums) in sums.iter().flatten().enumerate() {
+                for (index, &sum) in sums.iter().enumerate() {
+                    // SAFETY: the block is full.
+                    unsafe {
+                        let target = target.add(row * self.target_step).cast::<S::f32s>().add(index);
+                        let before = if place.add { target.read_unaligned() } else { simd.splat_f32s(0.0) };
+                        target.write_unaligned(simd.add_f32s(before, sum));
                     }
                 }
             }
@@ -351,44 +356,6 @@ mod tests {
                     prop_assert!((f64::from(target[place]) - expected).abs() < 1e-5, "{row} {column}");
                 }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod timing {
-    #[test]
-    #[ignore]
-    fn timing() {
-        for (rows, columns, inner, step, column_step, ostep) in [
-            (128, 384, 384, 36 * 384 + 16, 1, 36 * 384 + 16),
-            (96, 256, 96, 36 * 96 + 16, 1, 36 * 256 + 16),
-            (96, 96, 256, 36 * 256 + 16, 1, 36 * 96 + 16),
-            (384, 384, 512, 1, 36 * 384 + 16, 384),
-            (256, 96, 512, 1, 36 * 256 + 16, 96),
-            (96, 16, 242, 242, 1, 3025),
-            (120, 384, 384, 384, 1, 384),
-        ] {
-            let left = vec![0.5_f32; rows * step + inner * column_step];
-            let right = vec![0.25_f32; super::panels_len(inner, columns)];
-            let mut target = vec![0.0; rows * ostep];
-            let mut best = f64::MAX;
-            for _ in 0..30 {
-                let t = std::time::Instant::now();
-                super::multiply(
-                    [rows, columns, inner],
-                    super::Matrix { values: &left, row_step: step, column_step },
-                    super::Panels::packed(&right, inner),
-                    &mut target,
-                    ostep,
-                    false,
-                );
-                best = best.min(t.elapsed().as_secs_f64());
-            }
-            println!(
-                "{rows}x{columns}x{inner} step {step}: {:.1} GF/s",
-                2e-9 * (rows * columns * inner) as f64 / best
-            );
         }
     }
 }

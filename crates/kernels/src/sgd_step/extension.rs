@@ -60,6 +60,7 @@ impl<B: SgdOps, C: CheckpointStrategy> SgdOps for Autodiff<B, C> {}
 mod flex {
     use burn::backend::Flex;
     use burn::backend::flex::FlexTensor;
+    use burn::backend::ops::FloatTensorOps;
     use burn::tensor::DType;
 
     use super::super::{SgdFactors, host};
@@ -74,7 +75,6 @@ mod flex {
             factors: SgdFactors,
         ) -> (FlexTensor, FlexTensor) {
             if [&weights, &gradient, &velocity].iter().any(|tensor| tensor.dtype() != DType::F32) {
-                use burn::backend::ops::FloatTensorOps;
                 let kept = Self::float_mul_scalar(velocity, factors.momentum.into());
                 return of_burn::<Self>(weights, Self::float_add(gradient, kept), factors);
             }
@@ -88,13 +88,12 @@ mod flex {
             gradient: FlexTensor,
             factors: SgdFactors,
         ) -> (FlexTensor, FlexTensor) {
-            let zeros = vec![0.0; values_len(&weights)];
-            let velocity = tensor(zeros, sizes(&weights));
+            if weights.dtype() != DType::F32 || gradient.dtype() != DType::F32 {
+                return of_burn::<Self>(weights, gradient, factors);
+            }
+            let sizes = sizes(&weights);
+            let velocity = tensor(vec![0.0; sizes.iter().product()], sizes);
             Self::sgd_step(weights, gradient, velocity, factors)
         }
-    }
-
-    fn values_len(tensor: &FlexTensor) -> usize {
-        sizes(tensor).iter().product()
     }
 }

@@ -285,7 +285,7 @@ mod tests {
         let trained = TrainedNetwork::from_network(TrainConfig::default(), network, &device);
         let run = |num_steps, state: Option<&Path>, layers| {
             let mut config = SegmentationConfig { layers, ..Default::default() };
-            (config.sgd.num_steps, config.sgd.batch_size, config.sgd.learning_rate) = (num_steps, 4, 0.05);
+            (config.sgd.num_steps, config.sgd.batch_size, config.sgd.learning_rate) = (num_steps, 4, 0.02);
             segment_voc(&trained, &data, &config, state, &mut ()).unwrap()
         };
         let result = run(200, None, FineTunedLayers::All);

@@ -1,13 +1,27 @@
-//! The linear maps of Toom and Cook with the points 0, 1, -1, 2, -2 and infinity, on vectors of channels.
+//! The linear maps of Toom and Cook with the points 0, two pairs of opposite numbers and infinity, on vectors of channels.
 //!
 //! The product of two polynomials of degree 5 in all is known from its values at six points: a convolution of `R` weights to
 //! `6 - R + 1` outputs takes six products instead of `R` for each output (Lavin & Gray, *Fast Algorithms for Convolutional
-//! Neural Networks*, CVPR 2016, section 4).
+//! Neural Networks*, CVPR 2016, section 4). The points are the roots of 1/2 and 2 and not 1 and 2 as there: their powers and
+//! the factors of the inputs stay smaller, and with them the errors of rounding.
+
+use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use pulp::Simd;
 
 /// Points, and the side of a tile of inputs.
 pub(super) const POINTS: usize = 6;
+
+/// The positive points, their squares, whose product is 1, and the sum of the squares.
+const NEAR: f32 = FRAC_1_SQRT_2;
+const FAR: f32 = SQRT_2;
+const NEAR_SQUARED: f32 = 0.5;
+const FAR_SQUARED: f32 = 2.0;
+const SUM_OF_SQUARES: f32 = 2.5;
+
+/// What the values of weights at each point are multiplied with: one by the product of the differences from the other
+/// finite points.
+pub(super) const WEIGHT_SCALES: [f32; POINTS] = [1.0, -2.0 / 3.0, -2.0 / 3.0, 1.0 / 6.0, 1.0 / 6.0, 1.0];
 
 /// A linear map of vectors. Maps are types and not closures, so that they become part of the code that is compiled for the
 /// instructions of the processor.
@@ -15,26 +29,22 @@ pub(super) trait LinearMap<const FROM: usize, const TO: usize> {
     fn apply<S: Simd>(simd: S, values: [S::f32s; FROM]) -> [S::f32s; TO];
 }
 
-/// What the values of weights at each point are multiplied with.
-pub(super) const WEIGHT_SCALES: [f32; POINTS] =
-    [1.0 / 4.0, -1.0 / 6.0, -1.0 / 6.0, 1.0 / 24.0, 1.0 / 24.0, 1.0];
-
 /// Values at the points of polynomials with the given coefficients: gradients of outputs, or weights.
 pub(super) struct Evaluate;
 
 impl<const N: usize> LinearMap<N, POINTS> for Evaluate {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, coefficients: [S::f32s; N]) -> [S::f32s; POINTS] {
-        let (even, odd) =
-            (sum_of_powers(simd, coefficients, 0, 1.0), sum_of_powers(simd, coefficients, 1, 1.0));
-        let even_at_two = sum_of_powers(simd, coefficients, 0, 4.0);
-        let odd_at_two = simd.mul_f32s(simd.splat_f32s(2.0), sum_of_powers(simd, coefficients, 1, 4.0));
+        let near = sum_of_powers(simd, coefficients, 0, NEAR_SQUARED);
+        let far = sum_of_powers(simd, coefficients, 0, FAR_SQUARED);
+        let odd_near = sum_of_powers(simd, coefficients, 1, NEAR_SQUARED);
+        let odd_far = sum_of_powers(simd, coefficients, 1, FAR_SQUARED);
         [
             coefficients[0],
-            simd.add_f32s(even, odd),
-            simd.sub_f32s(even, odd),
-            simd.add_f32s(even_at_two, odd_at_two),
-            simd.sub_f32s(even_at_two, odd_at_two),
+            times(simd, NEAR, odd_near, near),
+            times(simd, -NEAR, odd_near, near),
+            times(simd, FAR, odd_far, far),
+            times(simd, -FAR, odd_far, far),
             coefficients[N - 1],
         ]
     }
@@ -48,11 +58,10 @@ fn sum_of_powers<S: Simd, const N: usize>(
     first: usize,
     square: f32,
 ) -> S::f32s {
-    let square = simd.splat_f32s(square);
     let mut sum = simd.splat_f32s(0.0);
     for index in (0..N).rev() {
-        if index >= first && (index - first) % 2 == 0 {
-            sum = simd.mul_add_e_f32s(sum, square, coefficients[index]);
+        if index >= first && (index - first).is_multiple_of(2) {
+            sum = times(simd, square, sum, coefficients[index]);
         }
     }
     sum
@@ -64,16 +73,17 @@ pub(super) struct EvaluateTransposed;
 impl<const N: usize> LinearMap<POINTS, N> for EvaluateTransposed {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, values: [S::f32s; POINTS]) -> [S::f32s; N] {
-        let [at_0, at_1, at_minus_1, at_2, at_minus_2, at_infinity] = values;
-        let even = [simd.add_f32s(at_1, at_minus_1), simd.add_f32s(at_2, at_minus_2)];
-        let odd = [simd.sub_f32s(at_1, at_minus_1), simd.sub_f32s(at_2, at_minus_2)];
-        let mut power = 1.0;
+        let [at_0, at_near, at_minus_near, at_far, at_minus_far, at_infinity] = values;
+        let even = [simd.add_f32s(at_near, at_minus_near), simd.add_f32s(at_far, at_minus_far)];
+        let odd = [simd.sub_f32s(at_near, at_minus_near), simd.sub_f32s(at_far, at_minus_far)];
+        let mut powers = [[1.0, 1.0], [NEAR, FAR]];
         let mut result = [at_0; N];
         for index in 0..N {
-            let [one, two] = if index % 2 == 0 { even } else { odd };
-            let sum = simd.mul_add_e_f32s(simd.splat_f32s(power), two, one);
+            let [near, far] = if index % 2 == 0 { even } else { odd };
+            let [of_near, of_far] = powers[index % 2];
+            let sum = times(simd, of_far, far, simd.mul_f32s(simd.splat_f32s(of_near), near));
             result[index] = if index == 0 { simd.add_f32s(at_0, sum) } else { sum };
-            power *= 2.0;
+            powers[index % 2] = [of_near * NEAR_SQUARED, of_far * FAR_SQUARED];
         }
         result[N - 1] = simd.add_f32s(result[N - 1], at_infinity);
         result
@@ -87,17 +97,17 @@ impl LinearMap<POINTS, POINTS> for Spread {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, inputs: [S::f32s; POINTS]) -> [S::f32s; POINTS] {
         let [d0, d1, d2, d3, d4, d5] = inputs;
-        let even = times(simd, -4.0, d2, d4);
-        let odd = times(simd, -4.0, d1, d3);
-        let even_at_two = simd.sub_f32s(d4, d2);
-        let odd_at_two = simd.sub_f32s(d3, d1);
+        let near = times(simd, -FAR_SQUARED, d2, d4);
+        let far = times(simd, -NEAR_SQUARED, d2, d4);
+        let odd_near = times(simd, -FAR_SQUARED, d1, d3);
+        let odd_far = times(simd, -NEAR_SQUARED, d1, d3);
         [
-            times(simd, 4.0, d0, times(simd, -5.0, d2, d4)),
-            simd.add_f32s(even, odd),
-            simd.sub_f32s(even, odd),
-            times(simd, 2.0, odd_at_two, even_at_two),
-            times(simd, -2.0, odd_at_two, even_at_two),
-            times(simd, 4.0, d1, times(simd, -5.0, d3, d5)),
+            simd.add_f32s(d0, times(simd, -SUM_OF_SQUARES, d2, d4)),
+            times(simd, NEAR, odd_near, near),
+            times(simd, -NEAR, odd_near, near),
+            times(simd, FAR, odd_far, far),
+            times(simd, -FAR, odd_far, far),
+            simd.add_f32s(d1, times(simd, -SUM_OF_SQUARES, d3, d5)),
         ]
     }
 }
@@ -109,15 +119,16 @@ impl LinearMap<POINTS, POINTS> for SpreadTransposed {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, values: [S::f32s; POINTS]) -> [S::f32s; POINTS] {
         let [v0, v1, v2, v3, v4, v5] = values;
-        let (sum_1, difference_1) = (simd.add_f32s(v1, v2), simd.sub_f32s(v1, v2));
-        let (sum_2, difference_2) = (simd.add_f32s(v3, v4), simd.sub_f32s(v3, v4));
-        let minus_two = simd.splat_f32s(-2.0);
+        let (near, far) = (simd.add_f32s(v1, v2), simd.add_f32s(v3, v4));
+        let odd_near = simd.mul_f32s(simd.splat_f32s(NEAR), simd.sub_f32s(v1, v2));
+        let odd_far = simd.mul_f32s(simd.splat_f32s(FAR), simd.sub_f32s(v3, v4));
+        let of_squares = times(simd, NEAR_SQUARED, far, simd.mul_f32s(simd.splat_f32s(FAR_SQUARED), near));
         [
-            simd.mul_f32s(simd.splat_f32s(4.0), v0),
-            times(simd, 4.0, simd.sub_f32s(v5, difference_1), simd.mul_f32s(minus_two, difference_2)),
-            times(simd, -5.0, v0, times(simd, -4.0, sum_1, simd.sub_f32s(simd.splat_f32s(0.0), sum_2))),
-            times(simd, -5.0, v5, times(simd, 2.0, difference_2, difference_1)),
-            simd.add_f32s(v0, simd.add_f32s(sum_1, sum_2)),
+            v0,
+            times(simd, -FAR_SQUARED, odd_near, times(simd, -NEAR_SQUARED, odd_far, v5)),
+            simd.sub_f32s(simd.mul_f32s(simd.splat_f32s(-SUM_OF_SQUARES), v0), of_squares),
+            times(simd, -SUM_OF_SQUARES, v5, simd.add_f32s(odd_near, odd_far)),
+            simd.add_f32s(v0, simd.add_f32s(near, far)),
             v5,
         ]
     }
@@ -167,7 +178,7 @@ mod tests {
     fn assert_transposed<const FROM: usize, const TO: usize>(map: &[[f32; TO]], other: &[[f32; FROM]]) {
         for (column, values) in map.iter().enumerate() {
             for (row, &value) in values.iter().enumerate() {
-                assert_eq!(value, other[row][column], "{row} {column}");
+                assert!((value - other[row][column]).abs() < 1e-6, "{row} {column}");
             }
         }
     }
