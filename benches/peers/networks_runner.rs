@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::io::BufRead;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,7 +54,7 @@ fn load(request: &Value) -> Result<usize, Box<dyn Error>> {
     let folder = request["folder"].as_str().ok_or("folder is missing")?;
     let size = request["size"].as_u64().ok_or("size is missing")? as u32;
     let workers = request["workers"].as_u64().ok_or("workers is missing")? as usize;
-    let images = Arc::new(ImageFolder::open(&PathBuf::from(folder))?);
+    let images = Arc::new(ImageFolder::open(folder)?);
     let samples: Vec<Sample> = (0..images.len())
         .map(|image_index| Sample { image_index, augmentation_seed: image_index as u64 })
         .collect();

@@ -12,6 +12,11 @@
 //! Each operation is a backend extension with a default that works on every backend; backends with a kernel of their own
 //! override it.
 
+#![cfg_attr(
+    not(any(feature = "flex", feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    allow(unused_variables, reason = "without a backend no operation has a body that takes them")
+)]
+
 mod batch_norm_relu;
 mod convolution;
 mod freed_memory;
