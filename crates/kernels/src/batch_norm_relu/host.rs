@@ -3,11 +3,8 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
+use crate::host::sums::{sum_of, sums_of};
 use crate::pooling::{Pooling, pool_plane};
-
-/// Values that are added up in `f32` before they go to `f64`, in as many sums side by side as the longest vector has.
-const RUN: usize = 256;
-const LANES: usize = 16;
 
 /// `[batch, channels, height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,23 +55,6 @@ pub(super) fn statistics(input: &[f32], shape: &MapShape) -> (Vec<f32>, Vec<f32>
     let sums = shape.sums_of_channels(&of_planes, |sum| [sum]);
     let variance = sums.iter().map(|[sum]| (sum / shape.num_values()) as f32).collect();
     (mean, variance)
-}
-
-#[inline(always)]
-fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
-    let mut sum = 0.0;
-    for run in values.chunks(RUN) {
-        let (blocks, rest) = run.as_chunks::<LANES>();
-        let mut lanes = [0.0_f32; LANES];
-        for block in blocks {
-            for lane in 0..LANES {
-                lanes[lane] += term(block[lane]);
-            }
-        }
-        let rest: f32 = rest.iter().map(|&value| term(value)).sum();
-        sum += f64::from(lanes.iter().sum::<f32>() + rest);
-    }
-    sum
 }
 
 /// What the values of a channel are multiplied with and what is added then.
@@ -159,7 +139,8 @@ pub(super) fn gradients(
             } else {
                 unpool_plane(input, of_output, passed, scale, shape.width, width, pooling);
             }
-            sums_of_passed(passed, input, mean[channel])
+            let mean = mean[channel];
+            sums_of(passed, input, |passed, input| [passed, passed * (input - mean)])
         })
     });
     let of_planes: Vec<[f64; 2]> = of_planes.collect();
@@ -215,27 +196,4 @@ fn unpool_plane(
             }
         }
     }
-}
-
-#[inline(always)]
-fn sums_of_passed(passed: &[f32], input: &[f32], mean: f32) -> [f64; 2] {
-    let mut sums = [0.0; 2];
-    for (passed, input) in passed.chunks(RUN).zip(input.chunks(RUN)) {
-        let ((passed, passed_rest), (input, input_rest)) =
-            (passed.as_chunks::<LANES>(), input.as_chunks::<LANES>());
-        let mut lanes = [[0.0_f32; LANES]; 2];
-        for (passed, input) in passed.iter().zip(input) {
-            for lane in 0..LANES {
-                lanes[0][lane] += passed[lane];
-                lanes[1][lane] += passed[lane] * (input[lane] - mean);
-            }
-        }
-        let mut run = lanes.map(|lanes| lanes.iter().sum::<f32>());
-        for (passed, input) in passed_rest.iter().zip(input_rest) {
-            run[0] += passed;
-            run[1] += passed * (input - mean);
-        }
-        sums.iter_mut().zip(run).for_each(|(sum, run)| *sum += f64::from(run));
-    }
-    sums
 }

@@ -8,6 +8,7 @@ use super::patches::Phases;
 use super::shape::{ConvShape, Epilogue};
 use super::tasks::convolve_tasks;
 use crate::host::matrix_product::{Matrix, Panels, multiply, pack, panel_width, panels_len};
+use crate::host::sums::sum_of;
 
 /// Places whose gradients of the weights are added up at a time.
 const PLACES_IN_A_SUM: usize = 256;
@@ -106,19 +107,10 @@ pub(super) fn weight_gradient(images: &[f32], of_maps: &[f32], shape: &ConvShape
 
 /// The gradient of the biases from that of the maps.
 pub(super) fn bias_gradient(of_maps: &[f32], channels_out: usize, places: usize) -> Vec<f32> {
-    let of_image = |of_maps: &[f32]| -> Vec<f32> { of_maps.chunks_exact(places).map(sum_of_plane).collect() };
+    let of_plane = |plane: &[f32]| sum_of(plane, |value| value) as f32;
+    let of_image = |of_maps: &[f32]| -> Vec<f32> { of_maps.chunks_exact(places).map(of_plane).collect() };
     let of_images: Vec<Vec<f32>> = of_maps.par_chunks(channels_out * places).map(of_image).collect();
     sum_in_order(of_images, channels_out)
-}
-
-/// A sum in sixteen parts, which vectors add up at once.
-fn sum_of_plane(plane: &[f32]) -> f32 {
-    let (blocks, rest) = plane.as_chunks::<16>();
-    let mut sums = [0.0_f32; 16];
-    for block in blocks {
-        sums.iter_mut().zip(block).for_each(|(sum, value)| *sum += value);
-    }
-    sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
 }
 
 fn pieces(total: usize, len: usize) -> impl Iterator<Item = Range<usize>> {

@@ -2,3 +2,4 @@
 
 pub(crate) mod flex_values;
 pub(crate) mod matrix_product;
+pub(crate) mod sums;

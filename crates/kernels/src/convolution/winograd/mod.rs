@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::shape::{ConvShape, Epilogue};
+use super::shape::{ConvShape, Epilogue, MapSize};
 use super::tasks::convolve_tasks;
 use crate::host::matrix_product::{Matrix, Panels, multiply, pack, panels_len};
 use bands::{Band, padded};
@@ -87,37 +87,52 @@ struct TileGrid<'a, const M: usize> {
     columns: usize,
 }
 
+/// What the tiles are cut from: the images or the maps of a batch.
+#[derive(Clone, Copy)]
+struct Side {
+    channels: usize,
+    size: MapSize,
+    /// Rows and columns that lie before the first of a plane.
+    before: [usize; 2],
+    /// Rows and columns of the band of a row of tiles.
+    band: [usize; 2],
+}
+
+impl Side {
+    /// Values of an image or its maps.
+    fn len(&self) -> usize {
+        self.channels * self.size.len()
+    }
+}
+
 impl<'a, const M: usize> TileGrid<'a, M> {
     fn new(shape: &'a ConvShape) -> Self {
         let maps = shape.map_size();
         Self { shape, rows: maps.height.div_ceil(M), columns: maps.width.div_ceil(M) }
     }
 
-    /// The inputs of the tiles of some rows.
-    fn of_images(&self, num_rows: usize) -> TileShape {
-        TileShape { tiles: num_rows * self.columns, channels: padded(self.shape.channels_in) }
+    fn images(&self) -> Side {
+        let band = [POINTS, (self.columns - 1) * M + POINTS];
+        let ConvShape { channels_in, padding, .. } = *self.shape;
+        Side { channels: channels_in, size: self.shape.image_size(), before: padding, band }
     }
 
-    /// The outputs of the tiles of some rows.
-    fn of_maps(&self, num_rows: usize) -> TileShape {
-        TileShape { tiles: num_rows * self.columns, channels: padded(self.shape.channels_out) }
+    fn maps(&self) -> Side {
+        let (channels, size) = (self.shape.channels_out, self.shape.map_size());
+        Side { channels, size, before: [0, 0], band: [M, self.columns * M] }
     }
 
-    /// The inputs of a row of tiles of an image, the `index`th of those of `shape`.
-    fn image_row(&self, row: usize, shape: TileShape, index: usize) -> (Band, TileRow) {
-        let [top, left] = self.shape.padding;
-        let width = (self.columns - 1) * M + POINTS;
-        let top = (row % self.rows * M) as isize - top as isize;
-        let channels = self.shape.channels_in;
-        let band = Band { top, left: -(left as isize), rows: POINTS, width, channels };
-        (band, TileRow { shape, first: index * self.columns, len: self.columns, width, step: M })
+    /// The tiles of some rows.
+    fn tiles(&self, side: Side, num_rows: usize) -> TileShape {
+        TileShape { tiles: num_rows * self.columns, channels: padded(side.channels) }
     }
 
-    /// The outputs of a row of tiles of an image, the `index`th of those of `shape`.
-    fn map_row(&self, row: usize, shape: TileShape, index: usize) -> (Band, TileRow) {
-        let width = self.columns * M;
-        let top = (row % self.rows * M) as isize;
-        let band = Band { top, left: 0, rows: M, width, channels: self.shape.channels_out };
+    /// A row of tiles of an image, the `index`th of those of `shape`.
+    fn row(&self, side: Side, row: usize, shape: TileShape, index: usize) -> (Band, TileRow) {
+        let [rows, width] = side.band;
+        let [top, left] = side.before.map(|before| before as isize);
+        let top = (row % self.rows * M) as isize - top;
+        let band = Band { top, left: -left, rows, width, channels: side.channels };
         (band, TileRow { shape, first: index * self.columns, len: self.columns, width, step: M })
     }
 
@@ -134,30 +149,57 @@ impl<'a, const M: usize> TileGrid<'a, M> {
         (0..total).step_by(at_a_time).map(|first| first..(first + at_a_time).min(total)).collect()
     }
 
-    /// Transforms what rows of tiles see of `images` to the values of the tiles.
-    fn load_images(&self, images: &[f32], rows: Range<usize>, band_values: &mut Vec<f32>, tiles: &mut [f32]) {
-        let shape = self.of_images(rows.len());
-        let image_len = self.shape.image_len();
+    /// Transforms what rows of tiles see of `values` to the values of the tiles.
+    fn load<const SIDE: usize, Map: LinearMap<SIDE, POINTS>>(
+        &self,
+        side: Side,
+        values: &[f32],
+        rows: Range<usize>,
+        band_values: &mut Vec<f32>,
+        tiles: &mut Vec<f32>,
+    ) {
+        let shape = self.tiles(side, rows.len());
+        tiles.resize(shape.len(), 0.0);
         for (index, row) in rows.enumerate() {
-            let (band, tile_row) = self.image_row(row, shape, index);
-            let image = &images[row / self.rows * image_len..][..image_len];
-            band.load(image, self.shape.image_size(), band_values);
-            tile_row.load::<POINTS, Spread>(band_values, tiles);
+            let (band, tile_row) = self.row(side, row, shape, index);
+            let image = &values[row / self.rows * side.len()..][..side.len()];
+            band.load(image, side.size, band_values);
+            tile_row.load::<SIDE, Map>(band_values, tiles);
         }
     }
 
-    /// Transforms gradients of the maps to the values of their tiles.
-    fn load_maps(&self, of_maps: &[f32], rows: Range<usize>, band_values: &mut Vec<f32>, tiles: &mut [f32])
-    where
-        Evaluate: LinearMap<M, POINTS>,
+    /// For all tiles of `values` on the side `from`: the products with `matrices`, transformed to the side `to` and put there.
+    fn multiply<const FROM: usize, Load, const TO: usize, Unload>(
+        &self,
+        (from, values): (Side, &[f32]),
+        (to, targets): (Side, &mut [f32]),
+        matrices: &PointMatrices,
+        scratch: &mut Scratch,
+        put: impl Fn(usize, &mut f32, f32),
+    ) where
+        Load: LinearMap<FROM, POINTS>,
+        Unload: LinearMap<POINTS, TO>,
     {
-        let shape = self.of_maps(rows.len());
-        let maps_len = self.shape.maps_len();
-        for (index, row) in rows.enumerate() {
-            let (band, tile_row) = self.map_row(row, shape, index);
-            let of_maps = &of_maps[row / self.rows * maps_len..][..maps_len];
-            band.load(of_maps, self.shape.map_size(), band_values);
-            tile_row.load::<M, Evaluate>(band_values, tiles);
+        let Scratch { band: band_values, left, products } = scratch;
+        for rows in self.pieces(values.len() / from.len()) {
+            self.load::<FROM, Load>(from, values, rows.clone(), band_values, left);
+            let (of_left, of_products) = (self.tiles(from, rows.len()), self.tiles(to, rows.len()));
+            products.resize(of_products.len(), 0.0);
+            let points = left
+                .chunks_exact(of_left.point_len())
+                .zip(products.chunks_exact_mut(of_products.point_len()));
+            for (point, (left, target)) in points.enumerate() {
+                let sizes = [of_left.tiles, to.channels, from.channels];
+                let left = Matrix::rows(left, of_left.channels);
+                multiply(sizes, left, matrices.panels(point), target, of_products.channels, false);
+            }
+            for (index, row) in rows.enumerate() {
+                let (band, tile_row) = self.row(to, row, of_products, index);
+                band_values.resize(band.len(), 0.0);
+                tile_row.unload::<TO, Unload>(band_values, products);
+                let target = &mut targets[row / self.rows * to.len()..][..to.len()];
+                band.unload(band_values, target, to.size, &put);
+            }
         }
     }
 }
@@ -168,19 +210,6 @@ struct Scratch {
     band: Vec<f32>,
     left: Vec<f32>,
     products: Vec<f32>,
-}
-
-impl Scratch {
-    /// For each pair of points the product of the tiles `left` with a matrix.
-    fn multiply(&mut self, left: TileShape, products: TileShape, columns: usize, right: &PointMatrices) {
-        let lefts = self.left.chunks_exact(left.point_len());
-        let targets = self.products.chunks_exact_mut(products.point_len());
-        for (point, (values, target)) in lefts.zip(targets).enumerate() {
-            let sizes = [left.tiles, columns, right.inner()];
-            let values = Matrix::rows(values, left.channels);
-            multiply(sizes, values, right.panels(point), target, products.channels, false);
-        }
-    }
 }
 
 fn convolve_by<const R: usize, const M: usize>(
@@ -195,26 +224,19 @@ where
 {
     let grid = TileGrid::<M>::new(shape);
     let matrices = PointMatrices::forward::<R>(weight, shape);
-    let image_len = shape.image_len();
-    let per_task = grid.images_per_task();
-    convolve_tasks(images, shape, epilogue, per_task, Scratch::default, |scratch, images, maps| {
-        for rows in grid.pieces(images.len() / image_len) {
-            let (left, products) = (grid.of_images(rows.len()), grid.of_maps(rows.len()));
-            scratch.left.resize(left.len(), 0.0);
-            scratch.products.resize(products.len(), 0.0);
-            grid.load_images(images, rows.clone(), &mut scratch.band, &mut scratch.left);
-            scratch.multiply(left, products, shape.channels_out, &matrices);
-            for (index, row) in rows.enumerate() {
-                let (band, tile_row) = grid.map_row(row, products, index);
-                scratch.band.resize(band.len(), 0.0);
-                tile_row.unload::<M, EvaluateTransposed>(&mut scratch.band, &scratch.products);
-                let maps = &mut maps[row / grid.rows * shape.maps_len()..][..shape.maps_len()];
-                band.unload(&scratch.band, maps, shape.map_size(), |channel, target, value| {
-                    *target = epilogue.activate(value + bias[channel]);
-                });
-            }
-        }
-    })
+    let put =
+        |channel: usize, target: &mut f32, value: f32| *target = epilogue.activate(value + bias[channel]);
+    convolve_tasks(
+        images,
+        shape,
+        epilogue,
+        grid.images_per_task(),
+        Scratch::default,
+        |scratch, images, maps| {
+            let (from, to) = ((grid.images(), images), (grid.maps(), maps));
+            grid.multiply::<POINTS, Spread, M, EvaluateTransposed>(from, to, &matrices, scratch, put);
+        },
+    )
 }
 
 fn image_gradient_by<const R: usize, const M: usize>(
@@ -227,25 +249,15 @@ where
 {
     let grid = TileGrid::<M>::new(shape);
     let matrices = PointMatrices::backward::<R>(weight, shape);
-    let (image_len, maps_len) = (shape.image_len(), shape.maps_len());
-    let mut of_images = vec![0.0; shape.batch * image_len];
     let per_task = grid.images_per_task();
-    let tasks = of_images.par_chunks_mut(per_task * image_len).zip(of_maps.par_chunks(per_task * maps_len));
+    let mut of_images = vec![0.0; shape.batch * shape.image_len()];
+    let tasks = of_images
+        .par_chunks_mut(per_task * shape.image_len())
+        .zip(of_maps.par_chunks(per_task * shape.maps_len()));
     tasks.for_each_init(Scratch::default, |scratch, (of_images, of_maps)| {
-        for rows in grid.pieces(of_maps.len() / maps_len) {
-            let (left, products) = (grid.of_maps(rows.len()), grid.of_images(rows.len()));
-            scratch.left.resize(left.len(), 0.0);
-            scratch.products.resize(products.len(), 0.0);
-            grid.load_maps(of_maps, rows.clone(), &mut scratch.band, &mut scratch.left);
-            scratch.multiply(left, products, shape.channels_in, &matrices);
-            for (index, row) in rows.enumerate() {
-                let (band, tile_row) = grid.image_row(row, products, index);
-                scratch.band.resize(band.len(), 0.0);
-                tile_row.unload::<POINTS, SpreadTransposed>(&mut scratch.band, &scratch.products);
-                let of_image = &mut of_images[row / grid.rows * image_len..][..image_len];
-                band.unload(&scratch.band, of_image, shape.image_size(), |_, target, value| *target += value);
-            }
-        }
+        let (from, to) = ((grid.maps(), of_maps), (grid.images(), of_images));
+        let put = |_: usize, target: &mut f32, value: f32| *target += value;
+        grid.multiply::<M, Evaluate, POINTS, SpreadTransposed>(from, to, &matrices, scratch, put);
     });
     of_images
 }
@@ -264,25 +276,23 @@ where
     let mut of_values = vec![0.0; POINTS * POINTS * point_len];
     for pieces in grid.pieces(shape.batch).chunks(PIECES_IN_A_SUM) {
         let load = |rows: &Range<usize>| {
-            let (image_tiles, map_tiles) = (grid.of_images(rows.len()), grid.of_maps(rows.len()));
-            let (mut band, mut left, mut right) =
-                (Vec::new(), vec![0.0; map_tiles.len()], vec![0.0; image_tiles.len()]);
-            grid.load_images(images, rows.clone(), &mut band, &mut right);
-            grid.load_maps(of_maps, rows.clone(), &mut band, &mut left);
-            ((left, map_tiles), (right, image_tiles))
+            let (mut band, mut of_images, mut gradients) = (Vec::new(), Vec::new(), Vec::new());
+            grid.load::<POINTS, Spread>(grid.images(), images, rows.clone(), &mut band, &mut of_images);
+            grid.load::<M, Evaluate>(grid.maps(), of_maps, rows.clone(), &mut band, &mut gradients);
+            (rows.len(), of_images, gradients)
         };
         let loaded: Vec<_> = pieces.par_iter().map(load).collect();
         let points = of_values.par_chunks_mut(point_len).enumerate();
         points.for_each_init(Vec::new, |panels, (point, of_values)| {
-            for ((left, map_tiles), (right, image_tiles)) in &loaded {
-                let tiles = map_tiles.tiles;
-                panels.resize(panels_len(tiles, shape.channels_in), 0.0);
-                let right = Matrix::rows(&right[point * image_tiles.point_len()..], channels_in);
-                pack(right, tiles, shape.channels_in, panels);
-                let left = Matrix::rows(&left[point * map_tiles.point_len()..], map_tiles.channels);
-                let sizes = [shape.channels_out, shape.channels_in, tiles];
-                let right = Panels::packed(panels, tiles);
-                multiply(sizes, left.transposed(), right, of_values, channels_in, true);
+            for (num_rows, of_images, gradients) in &loaded {
+                let (images, maps) =
+                    (grid.tiles(grid.images(), *num_rows), grid.tiles(grid.maps(), *num_rows));
+                panels.resize(panels_len(images.tiles, shape.channels_in), 0.0);
+                let right = Matrix::rows(&of_images[point * images.point_len()..], images.channels);
+                pack(right, images.tiles, shape.channels_in, panels);
+                let left = Matrix::rows(&gradients[point * maps.point_len()..], maps.channels).transposed();
+                let sizes = [shape.channels_out, shape.channels_in, maps.tiles];
+                multiply(sizes, left, Panels::packed(panels, maps.tiles), of_values, channels_in, true);
             }
         });
     }

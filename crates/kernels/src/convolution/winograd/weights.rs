@@ -57,11 +57,6 @@ impl PointMatrices {
         Self { values, inner }
     }
 
-    /// Rows of the matrices.
-    pub(super) fn inner(&self) -> usize {
-        self.inner
-    }
-
     /// The matrix of a pair of points.
     pub(super) fn panels(&self, point: usize) -> Panels<'_> {
         let point_step = self.inner * panel_width() + LINE;
