@@ -1,13 +1,11 @@
 //! Images per second of a training step and of feature extraction, without data loading.
 //!
 //! `cargo bench --bench training_step`; criterion prints elements (images) per second.
-use burn::nn::loss::CrossEntropyLossConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, SgdConfig};
+use burn::module::Module;
 use burn::tensor::{Distribution, Int, Tensor, TensorData};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deepcluster::models::{Architecture, Backbone, ConvNetConfig, DropoutMasks, Head};
-use deepcluster::trainer::parse_device;
+use deepcluster::trainer::{Sgd, parse_device, training_step};
 
 fn networks(criterion: &mut Criterion) {
     for (architecture, image_size, batch) in
@@ -16,28 +14,32 @@ fn networks(criterion: &mut Criterion) {
         let device = parse_device("auto").expect("a device").autodiff();
         let config = ConvNetConfig::new(architecture, image_size, true, 1.0).expect("a valid size");
         let mut network = config.init(1, &device).expect("a valid configuration");
-        let head = Head::new(network.feature_dim(), 100, 2, &device);
-        let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
-        let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
+        let mut head = Head::new(network.feature_dim(), 100, 2, &device);
+        let (mut network_sgd, mut head_sgd) = (Sgd::new(1e-4, 0.9, 1e-5), Sgd::new(1e-4, 0.0, 1e-5));
         let shape = [batch, 3, image_size, image_size];
         let images = Tensor::<4>::random(shape, Distribution::Default, &device);
         let labels: Vec<i64> = (0..batch as i64).map(|index| index % 100).collect();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch]), &device);
-        let loss_function = CrossEntropyLossConfig::new().init(&device);
 
         let mut group = criterion.benchmark_group(format!("{architecture}_{image_size}px_batch{batch}"));
         group.sample_size(10).throughput(Throughput::Elements(batch as u64));
         group.bench_function("training_step", |bencher| {
             bencher.iter(|| {
-                let features = network.forward_features(images.clone(), &DropoutMasks::from_seed(1));
-                let logits = head.forward(network.head_input(features));
-                let loss = loss_function.forward(logits, targets.clone());
-                let gradients = GradientsParams::from_grads(loss.backward(), &network);
-                network = optimizer.step(1e-4, network.clone(), gradients);
-                device.sync().expect("a working device");
+                let dropout = DropoutMasks::from_seed(1);
+                let (images, targets) = (images.clone(), targets.clone());
+                training_step(
+                    &mut network,
+                    &mut head,
+                    images,
+                    targets,
+                    &dropout,
+                    &mut network_sgd,
+                    &mut head_sgd,
+                )
+                .expect("a working device")
             });
         });
-        let inference = burn::module::Module::valid(&network);
+        let inference = network.valid();
         let inputs = images.clone().without_autodiff();
         group.bench_function("features", |bencher| {
             bencher.iter(|| {
