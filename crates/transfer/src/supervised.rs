@@ -115,13 +115,13 @@ mod tests {
         settings.model.width = 0.25;
         settings.model.dropout = 0.0;
         settings.training.batch_size = 16;
-        settings.training.learning_rate = 0.02;
+        settings.training.learning_rate = 0.01;
         let device = Device::flex();
         let train = |epochs, state: Option<&Path>| {
             let num_classes = data.class_names.len();
             train_with_labels(&settings, &device, &data.train, num_classes, epochs, state, &mut ()).unwrap()
         };
-        let network = train(25, None);
+        let network = train(40, None);
         let accuracy = |network: &ConvNet| {
             let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
             let layers = ["fc7".to_string()];
@@ -133,7 +133,7 @@ mod tests {
         assert!(after > before + 0.05, "{before} {after}");
         let state = path("state.safetensors");
         train(2, Some(&state));
-        let resumed = train(25, Some(&state));
+        let resumed = train(40, Some(&state));
         assert_eq!(export_weights(resumed.network()).unwrap(), export_weights(network.network()).unwrap());
     }
 }
