@@ -7,7 +7,7 @@
 //! reached the image data. Embedded colour profiles are ignored, as by Pillow.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Cursor, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::DataError;
 use crate::header::ImageHeader;
+use crate::jpeg::decode_jpeg;
 use crate::rgb_image::RgbImage8;
 
 /// Most pixels an image may have unless set otherwise, 178,956,970: the bound at which Pillow refuses a file.
@@ -36,12 +37,31 @@ const ALLOCATION_BYTES_PER_PIXEL: u64 = 24;
 /// - [`DataError::TooManyPixels`]: the image is larger than `max_pixels`.
 /// - [`DataError::Decode`]: not a readable format, damaged, or its decoder panicked.
 pub fn decode_image(path: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
+    Ok(decode_upper_rows(path, max_pixels, &|_, height| height)?.image)
+}
+
+/// An image from its first row on.
+#[derive(Debug)]
+pub(crate) struct UpperRows {
+    /// All rows that were asked for, and others below them or not.
+    pub(crate) image: RgbImage8,
+    /// Rows of the whole image.
+    pub(crate) full_height: u32,
+}
+
+/// As [`decode_image`], but of a file that allows it no more than the upper rows whose number `rows_needed` gives for
+/// a width and height; their pixels are those of the whole image.
+pub(crate) fn decode_upper_rows(
+    path: &Path,
+    max_pixels: u64,
+    rows_needed: &dyn Fn(u32, u32) -> u32,
+) -> Result<UpperRows, DataError> {
     let metadata = fs::metadata(path).map_err(|source| DataError::io("open", path, source))?;
     if !metadata.is_file() {
         return Err(DataError::Decode { path: path.into(), reason: "it is not a regular file".into() });
     }
     let file = File::open(path).map_err(|source| DataError::io("open", path, source))?;
-    decode_stream(BufReader::new(file), metadata.len(), path, max_pixels)
+    decode_stream(BufReader::new(file), metadata.len(), path, max_pixels, rows_needed)
 }
 
 /// Decodes an image file held in memory; `name` only appears in errors.
@@ -49,7 +69,8 @@ pub fn decode_image(path: &Path, max_pixels: u64) -> Result<RgbImage8, DataError
 /// # Errors
 /// Those of [`decode_image`], except [`DataError::Io`].
 pub fn decode_image_bytes(bytes: &[u8], name: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
-    decode_stream(Cursor::new(bytes), bytes.len() as u64, name, max_pixels)
+    let all_rows = |_, height| height;
+    Ok(decode_stream(Cursor::new(bytes), bytes.len() as u64, name, max_pixels, &all_rows)?.image)
 }
 
 /// Runs a decoder, turning a panic inside it into an error.
@@ -69,7 +90,8 @@ fn decode_stream(
     num_file_bytes: u64,
     path: &Path,
     max_pixels: u64,
-) -> Result<RgbImage8, DataError> {
+    rows_needed: &dyn Fn(u32, u32) -> u32,
+) -> Result<UpperRows, DataError> {
     let broken = |reason| DataError::Decode { path: path.into(), reason };
     let header = ImageHeader::read(&mut reader).map_err(broken)?;
     let max_bytes = BASE_ALLOCATION_BYTES.saturating_add(ALLOCATION_BYTES_PER_PIXEL * header.num_pixels());
@@ -81,13 +103,19 @@ fn decode_stream(
     if header.format == ImageFormat::Jpeg && num_file_bytes > max_bytes {
         return Err(broken(format!("{num_file_bytes} bytes are too many for its size in pixels")));
     }
-    let image = catch_decoder_panic(|| {
+    let rows = catch_decoder_panic(|| {
         reader.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-        decode_pixels(reader, header.format, max_bytes)
+        if header.format == ImageFormat::Jpeg {
+            let mut bytes = Vec::with_capacity(num_file_bytes as usize);
+            reader.take(max_bytes).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+            return decode_jpeg(bytes, max_bytes, rows_needed);
+        }
+        let image = decode_pixels(reader, header.format, max_bytes)?;
+        Ok(UpperRows { full_height: image.height, image })
     });
-    let image = image.map_err(broken)?;
-    image.validate()?;
-    Ok(image)
+    let rows = rows.map_err(broken)?;
+    rows.image.validate()?;
+    Ok(rows)
 }
 
 fn decode_pixels(
@@ -104,22 +132,20 @@ fn decode_pixels(
     decoder.set_limits(limits).map_err(|error| error.to_string())?;
     // Damaged metadata is no reason to refuse the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
-    let mut image = to_rgb8(image)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     if orientation != Orientation::NoTransforms {
         image.apply_orientation(orientation);
     }
-    let (width, height) = (image.width(), image.height());
-    Ok(RgbImage8 { width, height, pixels: image.into_bytes() })
+    to_rgb_image(image)
 }
 
-/// Converts any pixel type to [`DynamicImage::ImageRgb8`]; see the module's documentation for the rules.
-fn to_rgb8(image: DynamicImage) -> Result<DynamicImage, String> {
+/// Converts any pixel type; see the module's documentation for the rules.
+pub(crate) fn to_rgb_image(image: DynamicImage) -> Result<RgbImage8, String> {
     use DynamicImage as Image;
     let (width, height) = (image.width(), image.height());
     let from_u8 = |value: u8| value;
     let pixels = match image {
-        Image::ImageRgb8(_) => return Ok(image),
+        Image::ImageRgb8(rgb) => rgb.into_raw(),
         Image::ImageLuma8(grey) => collect_rgb::<_, 1>(&grey, from_u8),
         Image::ImageLumaA8(grey) => collect_rgb::<_, 2>(&grey, from_u8),
         Image::ImageRgba8(rgba) => collect_rgb::<_, 4>(&rgba, from_u8),
@@ -131,9 +157,7 @@ fn to_rgb8(image: DynamicImage) -> Result<DynamicImage, String> {
         Image::ImageRgba32F(rgba) => collect_rgb::<_, 4>(&rgba, from_f32),
         other => return Err(format!("pixels of type {:?} are not supported", other.color())),
     };
-    image::RgbImage::from_raw(width, height, pixels)
-        .map(Image::ImageRgb8)
-        .ok_or_else(|| "the decoder returned too few pixels".into())
+    Ok(RgbImage8 { width, height, pixels })
 }
 
 /// Takes grey (1 or 2 channels, the second alpha) or colour (3 or 4, the fourth alpha) to RGB.

@@ -67,37 +67,57 @@ pub fn resize_crop(
     height: u32,
 ) -> Result<RgbImage8, DataError> {
     let mut resampler = Resampler::default();
-    resampler.resize_crop(image, crop, width, height)?;
-    Ok(RgbImage8 { width, height, pixels: resampler.pixels })
+    let pixels = resampler.resize_crop(image, crop, width, height)?;
+    Ok(RgbImage8 { width, height, pixels })
 }
 
 /// A region of the image as it would be after resizing; only this region is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResizedRegion {
-    /// Size the whole image would be resized to.
+    /// Size of the whole image.
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Size it would be resized to.
     pub(crate) resized_width: u32,
     pub(crate) resized_height: u32,
     /// The part of it that is wanted.
     pub(crate) region: CropBox,
 }
 
+impl ResizedRegion {
+    /// Rows of the image, from the first one, that the region depends on.
+    pub(crate) fn rows_needed(&self) -> u32 {
+        let (top, height) =
+            source_range(self.region.top, self.region.height, self.height, self.resized_height);
+        // The triangle reaches one pixel of the smaller image beyond the last row, rounded up and one to spare.
+        let support = (height / f64::from(self.region.height)).max(1.0);
+        ((top + height + support).ceil() as u32).saturating_add(1).min(self.height)
+    }
+}
+
+/// Start and length in an image of `size` pixels of what becomes `length` pixels from `start` on once it is resized.
+fn source_range(start: u32, length: u32, size: u32, resized: u32) -> (f64, f64) {
+    let scale = f64::from(size) / f64::from(resized);
+    let start = f64::from(start) * scale;
+    // Rounding must not push the range over the edge.
+    (start, (f64::from(length) * scale).min(f64::from(size) - start))
+}
+
 /// Resizes one image after another in buffers that are kept.
 #[derive(Default)]
 pub(crate) struct Resampler {
     resizer: Resizer,
-    /// The latest result, `[height, width, 3]`.
-    pixels: Vec<u8>,
 }
 
 impl Resampler {
-    /// As the free function; the result is valid until the next call.
+    /// As the free function; `[height, width, 3]`.
     pub(crate) fn resize_crop(
         &mut self,
         image: &RgbImage8,
         crop: CropBox,
         width: u32,
         height: u32,
-    ) -> Result<&[u8], DataError> {
+    ) -> Result<Vec<u8>, DataError> {
         image.validate()?;
         crop.check_within(image)?;
         let failed = resize_failure(width, height);
@@ -107,21 +127,16 @@ impl Resampler {
         self.resample(&source, width, height, &bilinear())
     }
 
-    /// Resizes to `resized_width x resized_height` and returns `region` of that, computing no other part.
+    /// The region that is wanted of `image`, which may lack rows that are not needed; no other part is computed.
     pub(crate) fn resize_region(
         &mut self,
         image: &RgbImage8,
         wanted: &ResizedRegion,
-    ) -> Result<&[u8], DataError> {
+    ) -> Result<Vec<u8>, DataError> {
         image.validate()?;
-        let ResizedRegion { resized_width, resized_height, region } = *wanted;
-        let horizontal_scale = f64::from(image.width) / f64::from(resized_width);
-        let vertical_scale = f64::from(image.height) / f64::from(resized_height);
-        let left = f64::from(region.left) * horizontal_scale;
-        let top = f64::from(region.top) * vertical_scale;
-        // Rounding must not push the box over the edge.
-        let width = (f64::from(region.width) * horizontal_scale).min(f64::from(image.width) - left);
-        let height = (f64::from(region.height) * vertical_scale).min(f64::from(image.height) - top);
+        let ResizedRegion { width, height, resized_width, resized_height, region } = *wanted;
+        let (left, width) = source_range(region.left, region.width, width, resized_width);
+        let (top, height) = source_range(region.top, region.height, height, resized_height);
         let options = bilinear().crop(left, top, width, height);
         let source = view(image)?;
         self.resample(&source, region.width, region.height, &options)
@@ -133,17 +148,17 @@ impl Resampler {
         width: u32,
         height: u32,
         options: &ResizeOptions,
-    ) -> Result<&[u8], DataError> {
+    ) -> Result<Vec<u8>, DataError> {
         let failed = resize_failure(width, height);
         let num_bytes =
             (width as usize).checked_mul(height as usize).and_then(|pixels| pixels.checked_mul(3));
         let num_bytes =
             num_bytes.filter(|&bytes| bytes > 0).ok_or_else(|| failed("the target is empty".into()))?;
-        self.pixels.resize(num_bytes, 0);
-        let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut self.pixels)
+        let mut pixels = vec![0; num_bytes];
+        let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels)
             .map_err(|error| failed(error.to_string()))?;
         self.resizer.resize_typed(source, &mut target, options).map_err(|error| failed(error.to_string()))?;
-        Ok(&self.pixels)
+        Ok(pixels)
     }
 }
 
@@ -198,7 +213,7 @@ mod tests {
         let image = grey(30, 20, &values);
         let whole = resize(&image, 15, 10).unwrap();
         let region = CropBox { left: 4, top: 3, width: 6, height: 5 };
-        let wanted = ResizedRegion { resized_width: 15, resized_height: 10, region };
+        let wanted = ResizedRegion { width: 30, height: 20, resized_width: 15, resized_height: 10, region };
         let mut resampler = Resampler::default();
         let part = resampler.resize_region(&image, &wanted).unwrap();
         for (row, part_row) in part.chunks_exact(6 * 3).enumerate() {

@@ -1,31 +1,14 @@
 //! From a decoded image to the pixels a network sees.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use crate::error::DataError;
-use crate::random_crop::random_crop_box;
-use crate::resize::{CropBox, Resampler, ResizedRegion};
+use crate::loader::Square;
+use crate::normalize::{Normalization, append_normalized};
+use crate::part::Part;
+use crate::resize::Resampler;
 use crate::rgb_image::RgbImage8;
 
 /// Longest side of a crop and of the size an image is resized to, in pixels.
 const MAX_SIDE: u32 = 16_384;
-
-/// Statistics that pixels are normalised with, one for each of red, green and blue, for values in 0..=1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Normalization {
-    /// Subtracted from each value.
-    pub mean: [f32; 3],
-    /// What the difference is divided by; greater than 0.
-    pub std: [f32; 3],
-}
-
-impl Default for Normalization {
-    /// The statistics of ImageNet, as in the original code.
-    fn default() -> Self {
-        Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
-    }
-}
 
 /// How an image becomes a square of normalised pixels, `[3, size, size]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -99,28 +82,25 @@ impl Transform {
     pub fn validate(&self) -> Result<(), DataError> {
         let size = self.size();
         check("size", size, (1..=MAX_SIDE).contains(&size), "1 to 16384")?;
-        let normalization = match *self {
-            Self::Center { resize, normalization, .. } | Self::OneOfTen { resize, normalization, .. } => {
+        match *self {
+            Self::Center { resize, .. } | Self::OneOfTen { resize, .. } => {
                 check("resize", resize, (size..=MAX_SIDE).contains(&resize), "size to 16384")?;
-                normalization
             }
-            Self::RandomPlace { resize, flip_probability, normalization, .. } => {
+            Self::RandomPlace { resize, flip_probability, .. } => {
                 check("resize", resize, (size..=MAX_SIDE).contains(&resize), "size to 16384")?;
                 let sound = (0.0..=1.0).contains(&flip_probability);
                 check("flip_probability", flip_probability, sound, "0 to 1")?;
-                normalization
             }
-            Self::RandomCrop { scale, ratio, flip_probability, normalization, .. } => {
+            Self::RandomCrop { scale, ratio, flip_probability, .. } => {
                 let sound = scale.0 > 0.0 && scale.0 <= scale.1 && scale.1 <= 1.0;
                 check("scale", format_range(scale), sound, "0 < least <= greatest <= 1")?;
                 let sound = ratio.0 > 0.0 && ratio.0 <= ratio.1 && ratio.1.is_finite();
                 check("ratio", format_range(ratio), sound, "0 < least <= greatest")?;
                 let sound = (0.0..=1.0).contains(&flip_probability);
                 check("flip_probability", flip_probability, sound, "0 to 1")?;
-                normalization
             }
-        };
-        let Normalization { mean, std } = normalization;
+        }
+        let Normalization { mean, std } = self.normalization();
         let sound = mean.iter().all(|value| value.is_finite());
         check("normalization.mean", format!("{mean:?}"), sound, "finite numbers")?;
         let sound = std.iter().all(|value| value.is_normal() && *value > 0.0);
@@ -136,106 +116,25 @@ impl Transform {
     /// - [`DataError::OutputLength`]: `out` does not have `3 * size * size` values.
     pub fn apply(&self, image: &RgbImage8, augmentation_seed: u64, out: &mut [f32]) -> Result<(), DataError> {
         self.validate()?;
-        self.apply_with(&mut Resampler::default(), image, augmentation_seed, out)
-    }
-
-    /// As [`Transform::apply`] in buffers that are kept, for a transform that is known to be valid.
-    pub(crate) fn apply_with(
-        &self,
-        resampler: &mut Resampler,
-        image: &RgbImage8,
-        augmentation_seed: u64,
-        out: &mut [f32],
-    ) -> Result<(), DataError> {
         image.validate()?;
         if out.len() != self.num_values() {
             return Err(DataError::OutputLength { expected: self.num_values(), actual: out.len() });
         }
-        match *self {
-            Self::Center { resize, size, normalization } => {
-                let wanted = central_region(image.width, image.height, resize, size);
-                let pixels = resampler.resize_region(image, &wanted)?;
-                write_normalized(pixels, size, false, normalization, out);
-            }
-            Self::RandomCrop { size, scale, ratio, flip_probability, normalization } => {
-                let mut generator = ChaCha8Rng::seed_from_u64(augmentation_seed);
-                let crop = random_crop_box(image.width, image.height, scale, ratio, &mut generator);
-                let flip = generator.random::<f32>() < flip_probability;
-                let pixels = resampler.resize_crop(image, crop, size, size)?;
-                write_normalized(pixels, size, flip, normalization, out);
-            }
-            Self::RandomPlace { resize, size, flip_probability, normalization } => {
-                let mut generator = ChaCha8Rng::seed_from_u64(augmentation_seed);
-                let mut place = central_region(image.width, image.height, resize, resize);
-                let room = resize - size;
-                place.region.left += generator.random_range(0..=room);
-                place.region.top += generator.random_range(0..=room);
-                (place.region.width, place.region.height) = (size, size);
-                let flip = generator.random::<f32>() < flip_probability;
-                let pixels = resampler.resize_region(image, &place)?;
-                write_normalized(pixels, size, flip, normalization, out);
-            }
-            Self::OneOfTen { resize, size, normalization } => {
-                let number = augmentation_seed % 10;
-                let mut place = central_region(image.width, image.height, resize, size);
-                let (right, bottom) = (place.resized_width - size, place.resized_height - size);
-                let corner = match number % 5 {
-                    0 => Some((0, 0)),
-                    1 => Some((right, 0)),
-                    2 => Some((0, bottom)),
-                    3 => Some((right, bottom)),
-                    _ => None,
-                };
-                if let Some((left, top)) = corner {
-                    (place.region.left, place.region.top) = (left, top);
-                }
-                let pixels = resampler.resize_region(image, &place)?;
-                write_normalized(pixels, size, number >= 5, normalization, out);
-            }
-        }
+        let part = Part::choose(self, image.width, image.height, augmentation_seed);
+        let Square { pixels, flip } = part.cut_out(&mut Resampler::default(), image)?;
+        let mut values = Vec::with_capacity(out.len());
+        append_normalized(&pixels, self.size(), flip, self.normalization(), &mut values);
+        out.copy_from_slice(&values);
         Ok(())
     }
-}
 
-/// The central square of side `size` once the shorter side is resized to `resize`, with the rounding of torchvision.
-fn central_region(width: u32, height: u32, resize: u32, size: u32) -> ResizedRegion {
-    let (short, long) = (width.min(height), width.max(height));
-    let resized_long = u64::from(resize) * u64::from(long) / u64::from(short);
-    // Only an image of one pixel by millions gets to the bound; it is squeezed to it.
-    let resized_long = u32::try_from(resized_long).unwrap_or(u32::MAX);
-    let (resized_width, resized_height) =
-        if width <= height { (resize, resized_long) } else { (resized_long, resize) };
-    let start = |side: u32| (f64::from(side - size) / 2.0).round_ties_even() as u32;
-    let (left, top) = (start(resized_width), start(resized_height));
-    ResizedRegion { resized_width, resized_height, region: CropBox { left, top, width: size, height: size } }
-}
-
-/// Takes `[height, width, 3]` bytes to `[3, height, width]` normalised values.
-pub(crate) fn write_normalized(
-    pixels: &[u8],
-    width: u32,
-    flip: bool,
-    normalization: Normalization,
-    out: &mut [f32],
-) {
-    let side = width as usize;
-    let Normalization { mean, std } = normalization;
-    let num_pixels = out.len() / 3;
-    for (channel, plane) in out.chunks_exact_mut(num_pixels).enumerate() {
-        // (value / 255 - mean) / std
-        let factor = 1.0 / (255.0 * std[channel]);
-        let offset = -mean[channel] / std[channel];
-        for (row, source) in plane.chunks_exact_mut(side).zip(pixels.chunks_exact(side * 3)) {
-            let (source, _) = source.as_chunks::<3>();
-            if flip {
-                for (target, pixel) in row.iter_mut().zip(source.iter().rev()) {
-                    *target = f32::from(pixel[channel]) * factor + offset;
-                }
-            } else {
-                for (target, pixel) in row.iter_mut().zip(source) {
-                    *target = f32::from(pixel[channel]) * factor + offset;
-                }
-            }
+    /// How values are normalised.
+    pub(crate) fn normalization(&self) -> Normalization {
+        match *self {
+            Self::Center { normalization, .. }
+            | Self::RandomCrop { normalization, .. }
+            | Self::RandomPlace { normalization, .. }
+            | Self::OneOfTen { normalization, .. } => normalization,
         }
     }
 }
@@ -272,21 +171,6 @@ mod tests {
     fn gradient(width: u32, height: u32) -> RgbImage8 {
         let pixel = |index: u32| [(index % width) as u8, (index / width) as u8, 7];
         RgbImage8 { width, height, pixels: (0..width * height).flat_map(pixel).collect() }
-    }
-
-    #[test]
-    fn the_central_region_follows_torchvision() {
-        let region = |width, height, resize, size| {
-            let ResizedRegion { resized_width, resized_height, region } =
-                central_region(width, height, resize, size);
-            (resized_width, resized_height, region.left, region.top)
-        };
-        // int(256 * 500 / 375) = 341; (341 - 224) / 2 = 58.5, rounded to even 58; (256 - 224) / 2 = 16
-        assert_eq!(region(500, 375, 256, 224), (341, 256, 58, 16));
-        assert_eq!(region(375, 500, 256, 224), (256, 341, 16, 58));
-        // (227 - 224) / 2 = 1.5, rounded to even 2
-        assert_eq!(region(227, 224, 224, 224), (227, 224, 2, 0));
-        assert_eq!(region(1, 5000, 256, 224), (256, 1_280_000, 16, 639_888));
     }
 
     /// Column and row of the first pixel of a crop of [`gradient`], whose red and green tell them.

@@ -1,9 +1,10 @@
 //! Whole images of any size, and masks beside them.
 
 use crate::error::DataError;
+use crate::normalize::{Normalization, append_normalized};
 use crate::resize::resize;
 use crate::rgb_image::RgbImage8;
-use crate::transform::{Normalization, write_normalized};
+
 use crate::voc::LabelMap;
 
 /// A whole image as a network sees it.
@@ -35,8 +36,8 @@ pub fn normalized_image(
         Some(resize(image, width, height)?)
     };
     let pixels = resized.as_ref().map_or(&image.pixels, |image| &image.pixels);
-    let mut values = vec![0.0; pixels.len()];
-    write_normalized(pixels, width, mirror, normalization, &mut values);
+    let mut values = Vec::with_capacity(pixels.len());
+    append_normalized(pixels, width, mirror, normalization, &mut values);
     Ok(NormalizedImage { width, height, values })
 }
 

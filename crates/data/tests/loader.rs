@@ -11,6 +11,7 @@ use deepcluster_data::{
     Batches, DEFAULT_MAX_PIXELS, ImageBatch, ImageFolder, Loader, LoaderConfig, Normalization, Sample,
     SyntheticConfig, Transform, decode_image, write_synthetic_folder,
 };
+use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
 const SIZE: u32 = 20;
@@ -93,6 +94,43 @@ fn workers_cache_and_prefetch_change_no_pixel() {
                     assert!(batches == reference, "{config:?}, pass {pass}");
                 }
             }
+        }
+    }
+}
+
+/// Photographs are decoded down to the crop only, unless they are kept.
+#[test]
+fn rows_that_are_not_decoded_change_no_pixel() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..8_u32 {
+        let (width, height) = (60 + 13 * number, 131 - 11 * number);
+        let pixel = |x, y| [(x * 3 + number) as u8, (y * 5) as u8, (x * y % 251) as u8];
+        let image = RgbImage::from_fn(width, height, |x, y| Rgb(pixel(x, y)));
+        image.save(folder.path().join(format!("{number}.jpg"))).unwrap();
+    }
+    let images = Arc::new(ImageFolder::open(folder.path()).unwrap());
+    let sample = |number: usize| Sample { image_index: number % 8, augmentation_seed: number as u64 };
+    let plan: Vec<Vec<Sample>> = vec![(0..80).map(sample).collect()];
+    let (normalization, flip_probability) = (Normalization::default(), 0.5);
+    let transforms = [
+        random_crop(),
+        Transform::Center { resize: 26, size: 18, normalization },
+        Transform::Center { resize: 300, size: 224, normalization },
+        Transform::RandomPlace { resize: 40, size: 24, flip_probability, normalization },
+        Transform::OneOfTen { resize: 40, size: 24, normalization },
+    ];
+    for transform in transforms {
+        let [in_part, whole] = [0, 1 << 30].map(|cache_bytes| {
+            let config = LoaderConfig { cache_bytes, ..workers(2) };
+            start(&images, config, transform, plan.clone()).next().unwrap()
+        });
+        assert_eq!(in_part.image_indices.len(), 80);
+        assert!(in_part == whole, "{transform:?}");
+        for (pixels, sample) in in_part.pixels.chunks_exact(transform.num_values()).zip(&plan[0]) {
+            let image = decode_image(&images.path(sample.image_index), DEFAULT_MAX_PIXELS).unwrap();
+            let mut expected = vec![0.0; pixels.len()];
+            transform.apply(&image, sample.augmentation_seed, &mut expected).unwrap();
+            assert!(pixels == expected, "{transform:?}, {sample:?}");
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::normalize::append_normalized;
+use crate::transform::Transform;
+
 /// One image of a batch to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
@@ -24,58 +27,52 @@ pub struct ImageBatch {
     pub failures: Vec<(usize, String)>,
 }
 
+/// The part of an image that is shown, as bytes: a quarter of the memory of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Square {
+    /// `[size, size, 3]`
+    pub(crate) pixels: Vec<u8>,
+    /// Whether left and right change places.
+    pub(crate) flip: bool,
+}
+
 /// A batch in work. Threads fill its slots in any order.
 #[derive(Debug)]
 pub(crate) struct BatchBuffer {
     pub(crate) samples: Vec<Sample>,
-    slots: Mutex<Slots>,
-}
-
-#[derive(Debug)]
-struct Slots {
-    /// `[samples.len(), num_values]`
-    pixels: Vec<f32>,
-    /// Why a slot stays empty.
-    failures: Vec<Option<String>>,
+    /// For each of the samples what was read, or why there is nothing.
+    slots: Mutex<Vec<Option<Result<Square, String>>>>,
 }
 
 impl BatchBuffer {
-    /// Slots of `num_values` for each of `samples`.
-    pub(crate) fn new(samples: Vec<Sample>, num_values: usize) -> Self {
-        let slots = Slots {
-            pixels: vec![0.0; samples.len().saturating_mul(num_values)],
-            failures: vec![None; samples.len()],
-        };
-        Self { samples, slots: Mutex::new(slots) }
+    pub(crate) fn new(samples: Vec<Sample>) -> Self {
+        let slots = Mutex::new(samples.iter().map(|_| None).collect());
+        Self { samples, slots }
     }
 
-    /// Fills one slot; `values` has the length of a slot.
-    pub(crate) fn fill(&self, slot: usize, values: Result<&[f32], String>) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        match values {
-            Ok(values) => slots.pixels[slot * values.len()..][..values.len()].copy_from_slice(values),
-            Err(reason) => slots.failures[slot] = Some(reason),
-        }
+    /// Fills one slot.
+    pub(crate) fn fill(&self, slot: usize, outcome: Result<Square, String>) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot] = Some(outcome);
     }
 
-    /// Moves the images that were read together.
-    pub(crate) fn into_batch(self, size: u32, num_values: usize) -> ImageBatch {
-        let Slots { mut pixels, failures: reasons } =
-            self.slots.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut image_indices = Vec::with_capacity(reasons.len());
+    /// The values of the images that were read.
+    pub(crate) fn into_batch(self, transform: &Transform) -> ImageBatch {
+        let slots = self.slots.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let size = transform.size();
+        let num_bytes = slots.iter().flatten().flatten().map(|square| square.pixels.len()).sum();
+        let mut pixels = Vec::with_capacity(num_bytes);
+        let mut image_indices = Vec::with_capacity(slots.len());
         let mut failures = Vec::new();
-        for (slot, (sample, reason)) in self.samples.iter().zip(reasons).enumerate() {
-            if let Some(reason) = reason {
-                failures.push((sample.image_index, reason));
-                continue;
+        for (sample, outcome) in self.samples.iter().zip(slots) {
+            match outcome {
+                Some(Ok(Square { pixels: bytes, flip })) => {
+                    append_normalized(&bytes, size, flip, transform.normalization(), &mut pixels);
+                    image_indices.push(sample.image_index);
+                }
+                Some(Err(reason)) => failures.push((sample.image_index, reason)),
+                None => failures.push((sample.image_index, "it was not read".into())),
             }
-            if image_indices.len() < slot {
-                let source = slot * num_values;
-                pixels.copy_within(source..source + num_values, image_indices.len() * num_values);
-            }
-            image_indices.push(sample.image_index);
         }
-        pixels.truncate(image_indices.len() * num_values);
         ImageBatch { pixels, size, image_indices, failures }
     }
 }
@@ -83,17 +80,21 @@ impl BatchBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalize::Normalization;
 
     #[test]
-    fn images_move_up_over_failed_ones() {
+    fn images_come_in_the_order_of_the_plan_without_those_that_failed() {
         let samples = [7, 8, 9, 5].map(|image_index| Sample { image_index, augmentation_seed: 0 });
-        let buffer = BatchBuffer::new(samples.to_vec(), 2);
-        buffer.fill(3, Ok(&[3.0, 3.5]));
+        let normalization = Normalization { mean: [0.0; 3], std: [1.0 / 255.0; 3] };
+        let transform = Transform::Center { resize: 1, size: 1, normalization };
+        let buffer = BatchBuffer::new(samples.to_vec());
+        let square = |pixels: [u8; 3]| Ok(Square { pixels: pixels.to_vec(), flip: false });
+        buffer.fill(3, square([30, 31, 32]));
         buffer.fill(0, Err("empty".into()));
-        buffer.fill(1, Ok(&[1.0, 1.5]));
+        buffer.fill(1, square([10, 11, 12]));
         buffer.fill(2, Err("broken".into()));
-        let batch = buffer.into_batch(1, 2);
-        assert_eq!(batch.pixels, [1.0, 1.5, 3.0, 3.5]);
+        let batch = buffer.into_batch(&transform);
+        assert_eq!(batch.pixels, [10.0, 11.0, 12.0, 30.0, 31.0, 32.0]);
         assert_eq!(batch.image_indices, [8, 5]);
         assert_eq!(batch.failures, [(7, "empty".into()), (9, "broken".into())]);
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crate::loader::batch::{ImageBatch, Sample};
-use crate::loader::image_reader::{ImageReader, Scratch};
+use crate::loader::image_reader::ImageReader;
 use crate::loader::work_queue::{Task, WorkQueue};
+use crate::resize::Resampler;
 
 /// The batches of a plan, in its order; made by [`Loader::batches`](crate::Loader::batches).
 ///
@@ -26,14 +27,14 @@ impl Batches {
         max_batches: usize,
     ) -> Self {
         let num_images: usize = plan.iter().map(Vec::len).sum();
-        let queue = Arc::new(WorkQueue::new(plan, reader.num_values(), max_batches));
+        let queue = Arc::new(WorkQueue::new(plan, max_batches));
         let mut batches = Self { queue, reader: Arc::new(reader), workers: Vec::new() };
         for _ in 0..num_workers.min(num_images) {
             let (queue, reader) = (batches.queue.clone(), batches.reader.clone());
             let work = move || {
-                let mut scratch = Scratch::default();
+                let mut resampler = Resampler::default();
                 while let Some(task) = queue.next_task() {
-                    perform(task, &queue, &reader, &mut scratch);
+                    perform(task, &queue, &reader, &mut resampler);
                 }
             };
             match thread::Builder::new().name("image-reader".into()).spawn(work) {
@@ -49,9 +50,9 @@ impl Batches {
 
     /// For want of threads the caller reads the images of the next batch itself.
     fn work_without_threads(&self) {
-        let mut scratch = Scratch::default();
+        let mut resampler = Resampler::default();
         while let Some(task) = self.queue.try_next_task() {
-            perform(task, &self.queue, &self.reader, &mut scratch);
+            perform(task, &self.queue, &self.reader, &mut resampler);
         }
     }
 }
@@ -68,7 +69,7 @@ impl Iterator for Batches {
             }
             None => return None,
         };
-        Some(buffer.into_batch(self.reader.size(), self.reader.num_values()))
+        Some(buffer.into_batch(self.reader.transform()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -92,8 +93,8 @@ impl Drop for Batches {
     }
 }
 
-fn perform(task: Task, queue: &WorkQueue, reader: &ImageReader, scratch: &mut Scratch) {
-    let values = reader.read(task.buffer.samples[task.slot], scratch);
-    task.buffer.fill(task.slot, values);
+fn perform(task: Task, queue: &WorkQueue, reader: &ImageReader, resampler: &mut Resampler) {
+    let outcome = reader.read(task.buffer.samples[task.slot], resampler);
+    task.buffer.fill(task.slot, outcome);
     queue.finish(task);
 }

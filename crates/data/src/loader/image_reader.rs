@@ -3,16 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::decode::decode_image;
+use crate::decode::{UpperRows, decode_upper_rows};
 use crate::error::DataError;
 use crate::image_folder::ImageFolder;
-use crate::loader::batch::Sample;
+use crate::loader::batch::{Sample, Square};
 use crate::loader::cache::ImageCache;
+use crate::part::Part;
 use crate::resize::Resampler;
-use crate::rgb_image::RgbImage8;
 use crate::transform::Transform;
 
-/// Reads and transforms single images; shared by the threads of one pass.
+/// Reads single images and cuts out what the transform shows of them; shared by the threads of one pass.
 #[derive(Debug)]
 pub(crate) struct ImageReader {
     images: Arc<ImageFolder>,
@@ -21,14 +21,6 @@ pub(crate) struct ImageReader {
     transform: Transform,
     /// Why no image can be transformed.
     transform_error: Option<String>,
-}
-
-/// What a thread keeps from one image to the next.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    resampler: Resampler,
-    /// The latest image, `[3, size, size]`.
-    values: Vec<f32>,
 }
 
 impl ImageReader {
@@ -42,59 +34,53 @@ impl ImageReader {
         Self { images, cache, max_pixels, transform, transform_error }
     }
 
-    /// Side of the images in pixels.
-    pub(crate) fn size(&self) -> u32 {
-        self.transform.size()
+    pub(crate) fn transform(&self) -> &Transform {
+        &self.transform
     }
 
-    /// Values of one image; 0 if none can be made.
-    pub(crate) fn num_values(&self) -> usize {
-        if self.transform_error.is_some() { 0 } else { self.transform.num_values() }
-    }
-
-    /// Reads one image; a panic on the way counts as a failure of this image. The result is valid until the next
-    /// call.
-    pub(crate) fn read<'a>(&self, sample: Sample, scratch: &'a mut Scratch) -> Result<&'a [f32], String> {
+    /// Reads one image; a panic on the way counts as a failure of this image.
+    pub(crate) fn read(&self, sample: Sample, resampler: &mut Resampler) -> Result<Square, String> {
         if let Some(reason) = &self.transform_error {
             return Err(reason.clone());
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.try_read(sample, scratch)));
-        match outcome {
-            Ok(Ok(())) => Ok(&scratch.values),
-            Ok(Err(error)) => Err(error.reason()),
+        match catch_unwind(AssertUnwindSafe(|| self.try_read(sample, resampler))) {
+            Ok(outcome) => outcome.map_err(|error| error.reason()),
             Err(_) => {
-                *scratch = Scratch::default();
+                *resampler = Resampler::default();
                 Err("reading it failed unexpectedly".into())
             }
         }
     }
 
-    fn try_read(&self, sample: Sample, scratch: &mut Scratch) -> Result<(), DataError> {
-        let image = self.decoded(sample.image_index)?;
-        scratch.values.resize(self.num_values(), 0.0);
-        let Scratch { resampler, values } = scratch;
-        self.transform.apply_with(resampler, &image, sample.augmentation_seed, values)
-    }
-
-    fn decoded(&self, image_index: usize) -> Result<Arc<RgbImage8>, DataError> {
+    fn try_read(&self, sample: Sample, resampler: &mut Resampler) -> Result<Square, DataError> {
+        let Sample { image_index, augmentation_seed } = sample;
+        let part = |width, height| Part::choose(&self.transform, width, height, augmentation_seed);
         if let Some(image) = self.cache.get(image_index) {
-            return Ok(image);
+            return part(image.width, image.height).cut_out(resampler, &image);
         }
         let num_images = self.images.len();
         if image_index >= num_images {
             return Err(DataError::NoSuchImage { image_index, num_images });
         }
-        let image = Arc::new(decode_image(&self.images.path(image_index), self.max_pixels)?);
-        self.cache.offer(image_index, &image);
-        Ok(image)
+        // What is kept must be whole; of all others no more is decoded than is shown.
+        let rows_needed = |width, height| {
+            if self.cache.has_room(width, height) { height } else { part(width, height).rows_needed() }
+        };
+        let UpperRows { image, full_height } =
+            decode_upper_rows(&self.images.path(image_index), self.max_pixels, &rows_needed)?;
+        let square = part(image.width, full_height).cut_out(resampler, &image)?;
+        if image.height == full_height {
+            self.cache.offer(image_index, image);
+        }
+        Ok(square)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalize::Normalization;
     use crate::synthetic::{SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
-    use crate::transform::Normalization;
 
     #[test]
     fn a_panic_becomes_a_failure_and_the_next_image_is_read() {
@@ -110,9 +96,9 @@ mod tests {
             ImageReader { images: images.clone(), cache, max_pixels: 256, transform, transform_error: None }
         };
         let sample = Sample { image_index: 0, augmentation_seed: 0 };
-        let mut scratch = Scratch::default();
-        let reason = reader(u32::MAX).read(sample, &mut scratch).unwrap_err();
+        let mut resampler = Resampler::default();
+        let reason = reader(1 << 31).read(sample, &mut resampler).unwrap_err();
         assert_eq!(reason, "reading it failed unexpectedly");
-        assert_eq!(reader(16).read(sample, &mut scratch).unwrap().len(), 768);
+        assert_eq!(reader(16).read(sample, &mut resampler).unwrap().pixels.len(), 768);
     }
 }

@@ -9,6 +9,7 @@ mod work_queue;
 use std::sync::Arc;
 use std::thread;
 
+pub(crate) use batch::Square;
 pub use batch::{ImageBatch, Sample};
 pub use batches::Batches;
 

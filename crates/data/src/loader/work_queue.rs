@@ -13,8 +13,6 @@ pub(crate) struct WorkQueue {
     work_changed: Condvar,
     /// Signalled when the batch that is next may be finished.
     batch_finished: Condvar,
-    /// Values of one image.
-    num_values: usize,
     max_batches: usize,
 }
 
@@ -46,13 +44,12 @@ pub(crate) struct Task {
 }
 
 impl WorkQueue {
-    pub(crate) fn new(plan: Vec<Vec<Sample>>, num_values: usize, max_batches: usize) -> Self {
+    pub(crate) fn new(plan: Vec<Vec<Sample>>, max_batches: usize) -> Self {
         let state = State { plan: plan.into(), begun: VecDeque::new(), num_taken: 0, stopped: false };
         Self {
             state: Mutex::new(state),
             work_changed: Condvar::new(),
             batch_finished: Condvar::new(),
-            num_values,
             max_batches,
         }
     }
@@ -142,7 +139,7 @@ impl WorkQueue {
             if samples.is_empty() {
                 self.batch_finished.notify_all();
             }
-            let buffer = Arc::new(BatchBuffer::new(samples, self.num_values));
+            let buffer = Arc::new(BatchBuffer::new(samples));
             state.begun.push_back(Begun { buffer, next_slot: 0, num_filled: 0 });
         }
     }
@@ -169,7 +166,7 @@ mod tests {
 
     #[test]
     fn no_batch_is_begun_beyond_the_bound() {
-        let queue = WorkQueue::new(plan(&[1, 2, 1]), 1, 2);
+        let queue = WorkQueue::new(plan(&[1, 2, 1]), 2);
         let mut tasks: Vec<Task> = std::iter::from_fn(|| queue.try_next_task()).collect();
         let begun: Vec<(usize, usize)> = tasks.iter().map(|task| (task.batch_number, task.slot)).collect();
         assert_eq!(begun, [(0, 0), (1, 0), (1, 1)]);
@@ -191,7 +188,7 @@ mod tests {
 
     #[test]
     fn batches_without_samples_are_finished_at_once() {
-        let queue = WorkQueue::new(plan(&[0, 0, 1]), 1, 4);
+        let queue = WorkQueue::new(plan(&[0, 0, 1]), 4);
         assert_eq!(queue.try_next_task().unwrap().batch_number, 2);
         assert!(queue.take_batch(true).is_some() && queue.take_batch(true).is_some());
         assert!(queue.take_batch(false).is_none());
@@ -199,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_stopped_queue_hands_out_nothing() {
-        let queue = WorkQueue::new(plan(&[3]), 1, 4);
+        let queue = WorkQueue::new(plan(&[3]), 4);
         queue.stop();
         assert!(queue.next_task().is_none());
     }
