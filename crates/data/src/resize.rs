@@ -223,6 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_are_not_needed_may_be_missing() {
+        let values: Vec<u8> = (0..30 * 90).map(|index| (index * 37 % 251) as u8).collect();
+        let image = grey(30, 90, &values);
+        for resized_height in [9, 20, 45, 90, 300] {
+            for top in 0..resized_height - 5 {
+                let region = CropBox { left: 0, top, width: 10, height: 5 };
+                let wanted =
+                    ResizedRegion { width: 30, height: 90, resized_width: 10, resized_height, region };
+                let rows = wanted.rows_needed();
+                let upper = grey(30, rows, &values[..30 * rows as usize]);
+                let mut resampler = Resampler::default();
+                let expected = resampler.resize_region(&image, &wanted).unwrap();
+                let found = resampler.resize_region(&upper, &wanted).unwrap();
+                assert_eq!(found, expected, "{resized_height} rows, from {top} on");
+            }
+        }
+    }
+
+    #[test]
     fn impossible_requests_are_errors() {
         let image = grey(2, 2, &[0; 4]);
         assert!(matches!(resize(&image, 0, 3), Err(DataError::Resize { .. })));
