@@ -7,7 +7,7 @@
 //! - [`sgd_step`]: a step of stochastic gradient descent in one pass;
 //! - [`sobel`]: the fixed filter before the first convolution.
 //!
-//! [`keep_freed_memory`] is for programs.
+//! [`keep_freed_memory`] is for programs, [`release_freed_memory`] for what runs long in several phases.
 //!
 //! Each operation is a backend extension with a default that works on every backend; backends with a kernel of their own
 //! override it.
@@ -32,7 +32,7 @@ mod test_tensors;
 
 pub use batch_norm_relu::{BatchNormRelu, batch_norm_relu};
 pub use convolution::{conv2d, conv2d_relu_pool};
-pub use freed_memory::keep_freed_memory;
+pub use freed_memory::{keep_freed_memory, release_freed_memory};
 pub use linear::linear;
 pub use pooling::Pooling;
 pub use roi_pooling::{MapRegion, roi_max_pool};

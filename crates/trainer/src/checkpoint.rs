@@ -9,6 +9,7 @@ use burn::tensor::TensorData;
 use deepcluster_clustering::Assignments;
 use deepcluster_models::NamedWeights;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use crate::error::TrainerError;
 use crate::files::write_atomic;
@@ -83,36 +84,18 @@ impl<W: Write> Write for CheckedWriter<W> {
 }
 
 impl Checkpoint {
-    /// Saves the checkpoint under `folder`: all files in a temporary folder, then one rename.
+    /// Saves the checkpoint under `folder`; see [`CheckpointWriter`].
     pub(crate) fn save(&self, folder: &Path) -> Result<PathBuf, TrainerError> {
-        fs::create_dir_all(folder).map_err(TrainerError::io("create", folder))?;
-        let target = folder.join(format!("epoch-{:05}-step-{:07}", self.progress.epoch, self.progress.step));
-        let temporary = tempfile::Builder::new()
-            .prefix(".writing-")
-            .tempdir_in(folder)
-            .map_err(TrainerError::io("write", &target))?;
-        let mut files = BTreeMap::new();
-        let mut write = |name: &str, contents: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
-            write_atomic(&temporary.path().join(name), |writer| {
-                let mut checked = CheckedWriter { writer, bytes: 0, crc32: crc32fast::Hasher::new() };
-                contents(&mut checked)?;
-                files.insert(name.to_string(), checked.finish());
-                Ok(())
-            })
-        };
-        for (name, file) in self.tensor_files() {
-            write(name, &|writer| file.write_to(writer))?;
+        let mut writer = CheckpointWriter::begin(folder, &self.progress)?;
+        writer.network(&self.network)?;
+        writer.velocities(&self.velocities)?;
+        if let Some(head) = &self.head {
+            writer.head(head)?;
         }
-        let progress = to_json(&self.progress, &target)?;
-        write("progress.json", &|writer| writer.write_all(&progress))?;
-        let manifest = to_json(&Manifest { files }, &target)?;
-        write_atomic(&temporary.path().join("manifest.json"), |writer| writer.write_all(&manifest))?;
-        if target.exists() {
-            fs::remove_dir_all(&target).map_err(TrainerError::io("replace", &target))?;
+        if let Some(assignments) = &self.assignments {
+            writer.assignments(assignments)?;
         }
-        fs::rename(temporary.keep(), &target).map_err(TrainerError::io("write", &target))?;
-        prune(folder)?;
-        Ok(target)
+        writer.finish()
     }
 
     /// The newest readable checkpoint under `folder`, or `None` where there is none; `warn` is told of damaged ones.
@@ -188,22 +171,78 @@ impl Checkpoint {
         }
         Ok(())
     }
+}
 
-    fn tensor_files(&self) -> Vec<(&'static str, TensorFile<'_>)> {
-        let mut files = vec![
-            ("network.safetensors", named_tensors(&self.network)),
-            ("momentum.safetensors", named_tensors(&self.velocities)),
-        ];
-        if let Some(head) = &self.head {
-            files.push(("head.safetensors", named_tensors(head)));
+/// Writes a checkpoint part by part, so that no more than one of them need be copied from the device at a time: all
+/// files into a temporary folder, then one rename.
+pub(crate) struct CheckpointWriter {
+    folder: PathBuf,
+    target: PathBuf,
+    temporary: TempDir,
+    files: BTreeMap<String, FileCheck>,
+}
+
+impl CheckpointWriter {
+    pub(crate) fn begin(folder: &Path, progress: &Progress) -> Result<Self, TrainerError> {
+        fs::create_dir_all(folder).map_err(TrainerError::io("create", folder))?;
+        let target = folder.join(format!("epoch-{:05}-step-{:07}", progress.epoch, progress.step));
+        let temporary = tempfile::Builder::new()
+            .prefix(".writing-")
+            .tempdir_in(folder)
+            .map_err(TrainerError::io("write", &target))?;
+        let mut writer = Self { folder: folder.to_path_buf(), target, temporary, files: BTreeMap::new() };
+        let progress = to_json(progress, &writer.target)?;
+        writer.write("progress.json", |file| file.write_all(&progress))?;
+        Ok(writer)
+    }
+
+    pub(crate) fn network(&mut self, weights: &NamedWeights) -> Result<(), TrainerError> {
+        self.write("network.safetensors", |file| named_tensors(weights).write_to(file))
+    }
+
+    pub(crate) fn velocities(
+        &mut self,
+        velocities: &BTreeMap<String, TensorData>,
+    ) -> Result<(), TrainerError> {
+        self.write("momentum.safetensors", |file| named_tensors(velocities).write_to(file))
+    }
+
+    pub(crate) fn head(&mut self, weights: &NamedWeights) -> Result<(), TrainerError> {
+        self.write("head.safetensors", |file| named_tensors(weights).write_to(file))
+    }
+
+    pub(crate) fn assignments(&mut self, assignments: &Assignments) -> Result<(), TrainerError> {
+        let mut tensors = TensorFile::default();
+        tensors.arrays.insert("assignments".to_string(), Array::from_u32(assignments.labels()));
+        tensors.metadata.insert("num_clusters".to_string(), assignments.num_clusters().to_string());
+        self.write("assignments.safetensors", |file| tensors.write_to(file))
+    }
+
+    /// Moves the checkpoint to its place and removes old ones.
+    pub(crate) fn finish(self) -> Result<PathBuf, TrainerError> {
+        let Self { folder, target, temporary, files } = self;
+        let manifest = to_json(&Manifest { files }, &target)?;
+        write_atomic(&temporary.path().join("manifest.json"), |writer| writer.write_all(&manifest))?;
+        if target.exists() {
+            fs::remove_dir_all(&target).map_err(TrainerError::io("replace", &target))?;
         }
-        if let Some(assignments) = &self.assignments {
-            let mut file = TensorFile::default();
-            file.arrays.insert("assignments".to_string(), Array::from_u32(assignments.labels()));
-            file.metadata.insert("num_clusters".to_string(), assignments.num_clusters().to_string());
-            files.push(("assignments.safetensors", file));
-        }
-        files
+        fs::rename(temporary.keep(), &target).map_err(TrainerError::io("write", &target))?;
+        prune(&folder)?;
+        Ok(target)
+    }
+
+    fn write(
+        &mut self,
+        name: &str,
+        contents: impl Fn(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), TrainerError> {
+        let files = &mut self.files;
+        write_atomic(&self.temporary.path().join(name), |writer| {
+            let mut checked = CheckedWriter { writer, bytes: 0, crc32: crc32fast::Hasher::new() };
+            contents(&mut checked)?;
+            files.insert(name.to_string(), checked.finish());
+            Ok(())
+        })
     }
 }
 

@@ -40,6 +40,14 @@ impl Sgd {
         map_weights(module, &mut Step { sgd: self, gradients })
     }
 
+    /// As [`step`](Self::step) for a module that stays where it is, and whose weights nothing else holds: the new ones
+    /// take their memory. Weights that are held by a clone would be copied first.
+    pub fn step_in_place<M: Module>(&mut self, module: &mut M, gradients: GradientsParams) {
+        let hollow = map_weights(module.clone(), &mut Hollow);
+        let whole = std::mem::replace(module, hollow);
+        *module = self.step(whole, gradients);
+    }
+
     /// The velocities on the host, flat, by the names of their weights.
     ///
     /// # Errors
@@ -83,6 +91,16 @@ impl WeightMap for Step<'_> {
         }
         let weights = Tensor::from_inner(weights).set_require_grad(true);
         Param::from_mapped_value(id, weights, mapper)
+    }
+}
+
+/// Takes the place of a module while its weights are changed.
+struct Hollow;
+
+impl WeightMap for Hollow {
+    fn map<const D: usize>(&mut self, _name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, Tensor::zeros([1; D], &tensor.device()), mapper)
     }
 }
 

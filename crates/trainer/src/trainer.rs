@@ -11,10 +11,11 @@ use deepcluster_clustering::{
 };
 use deepcluster_data::{ImageFolder, Loader, LoaderConfig};
 use deepcluster_evaluation::knn_accuracy;
+use deepcluster_kernels::release_freed_memory;
 use deepcluster_models::{Backbone, ConvNet, Head, ModelError, export_weights, import_weights};
 use ndarray::Array2;
 
-use crate::checkpoint::{Checkpoint, Progress};
+use crate::checkpoint::{Checkpoint, CheckpointWriter, Progress};
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
 use crate::features::{ExtractedFeatures, Layer, extract};
@@ -228,7 +229,10 @@ impl<B: Backbone> Trainer<B> {
         if self.progress.step == 0 {
             self.cluster_epoch(observer)?;
         }
+        // Whitening, training and features need blocks of different sizes: what one phase leaves does not serve the next.
+        release_freed_memory();
         self.train_epoch(observer)?;
+        release_freed_memory();
         let (metrics, timings) = self.close_epoch();
         self.report_epoch(&metrics, timings, observer)?;
         self.save_checkpoint(observer)?;
@@ -454,14 +458,16 @@ impl<B: Backbone> Trainer<B> {
     }
 
     pub(crate) fn save_checkpoint(&self, observer: &mut dyn TrainObserver) -> Result<(), TrainerError> {
-        let checkpoint = Checkpoint {
-            progress: self.progress.clone(),
-            network: export_weights(&self.network)?,
-            velocities: self.optimizer.export()?,
-            head: self.head.as_ref().map(export_weights).transpose()?,
-            assignments: self.assignments.clone(),
-        };
-        let path = checkpoint.save(&self.run.file("checkpoints"))?;
+        let mut writer = CheckpointWriter::begin(&self.run.file("checkpoints"), &self.progress)?;
+        writer.network(&export_weights(&self.network)?)?;
+        writer.velocities(&self.optimizer.export()?)?;
+        if let Some(head) = &self.head {
+            writer.head(&export_weights(head)?)?;
+        }
+        if let Some(assignments) = &self.assignments {
+            writer.assignments(assignments)?;
+        }
+        let path = writer.finish()?;
         observer.event(&TrainEvent::CheckpointSaved(path));
         Ok(())
     }

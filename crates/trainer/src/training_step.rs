@@ -35,8 +35,8 @@ pub fn training_step<B: Backbone>(
         let mut gradients = loss.backward();
         let of_network = GradientsParams::from_module(&mut gradients, network);
         let of_head = GradientsParams::from_module(&mut gradients, head);
-        *network = network_sgd.step(network.clone(), of_network);
-        *head = head_sgd.step(head.clone(), of_head);
+        network_sgd.step_in_place(network, of_network);
+        head_sgd.step_in_place(head, of_head);
     }
     Ok(f64::from(value))
 }

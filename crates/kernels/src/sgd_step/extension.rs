@@ -78,9 +78,9 @@ mod flex {
                 let kept = Self::float_mul_scalar(velocity, factors.momentum.into());
                 return of_burn::<Self>(weights, Self::float_add(gradient, kept), factors);
             }
-            let [weights, mut gradient, mut velocity] = [weights, gradient, velocity].map(packed);
-            host::step(values(&weights), values_mut(&mut gradient), values_mut(&mut velocity), factors);
-            (gradient, velocity)
+            let [mut weights, gradient, mut velocity] = [weights, gradient, velocity].map(packed);
+            host::step(values_mut(&mut weights), values(&gradient), values_mut(&mut velocity), factors);
+            (weights, velocity)
         }
 
         fn first_sgd_step(

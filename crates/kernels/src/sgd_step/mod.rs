@@ -23,7 +23,7 @@ pub struct SgdFactors {
 /// New weights and velocities: `v = momentum * v + gradient + weight_decay * w` and `w = w - learning_rate * v`, all tensors of
 /// one shape and without autodiff. Without velocities they begin at 0.
 ///
-/// On the CPU in `f32` the results take the memory of the gradient and the velocity, where nothing else holds it.
+/// On the CPU in `f32` the results take the memory of the weights and velocities, where nothing else holds it.
 ///
 /// # Panics
 /// Where the shapes differ.
@@ -79,7 +79,7 @@ mod tests {
             }
             let expected = weights.clone() - update.clone() * rate;
             // Another owner of a tensor keeps its values.
-            let kept = (gradient.clone(), velocity.clone());
+            let kept = (weights.clone(), velocity.clone());
             let before = kept.clone();
             let (weights, velocity) = sgd_step(weights, gradient, velocity, factors);
             let values = |tensor: Tensor<2>| -> Vec<f32> { TensorData::try_to_vec(&tensor.into_data()).unwrap() };
