@@ -163,10 +163,35 @@ pub(crate) fn print_json(value: &Value) {
 
 /// An error with its causes on standard error.
 pub(crate) fn print_error(error: &anyhow::Error) {
-    print_line(&format!("error: {error:#}"));
+    print_line(&format!("error: {}", with_causes(error)));
+}
+
+/// The message, and after it those of its causes that it does not repeat.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
 }
 
 /// A line on standard error, which nobody may be reading.
 fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || std::io::Error::other("no space left");
+        let told = anyhow::Error::new(cause()).context("cannot write a.csv: no space left");
+        assert_eq!(with_causes(&told), "cannot write a.csv: no space left");
+        let untold = anyhow::Error::new(cause()).context("cannot write a.csv");
+        assert_eq!(with_causes(&untold), "cannot write a.csv: no space left");
+    }
 }

@@ -64,7 +64,7 @@ pub use decode::{DEFAULT_MAX_PIXELS, decode_image, decode_image_bytes};
 pub use error::DataError;
 pub use image_folder::{ImageFolder, SkippedFile};
 pub use labels::{LabelSource, Labels};
-pub use loader::{Batches, ImageBatch, Loader, LoaderConfig, Sample};
+pub use loader::{Batches, DiskCacheConfig, ImageBatch, Loader, LoaderConfig, Sample};
 pub use normalize::Normalization;
 pub use resize::{CropBox, resize, resize_crop};
 pub use rgb_image::RgbImage8;

@@ -56,6 +56,14 @@ pub fn resize(image: &RgbImage8, width: u32, height: u32) -> Result<RgbImage8, D
     resize_crop(image, CropBox::whole(image), width, height)
 }
 
+/// The whole image with its shorter side of `side` pixels, at least 1, and the longer one in proportion, rounded down.
+pub(crate) fn shrink(image: &RgbImage8, side: u32) -> Result<RgbImage8, DataError> {
+    let short = u64::from(image.width.min(image.height).max(1));
+    let scaled =
+        |length: u32| u32::try_from(u64::from(length) * u64::from(side) / short).unwrap_or(u32::MAX).max(1);
+    resize(image, scaled(image.width), scaled(image.height))
+}
+
 /// Cuts out `crop` and resizes it, as `img.crop(box).resize(size)` in Pillow: pixels outside the box do not count.
 ///
 /// # Errors
@@ -239,6 +247,17 @@ mod tests {
                 assert_eq!(found, expected, "{resized_height} rows, from {top} on");
             }
         }
+    }
+
+    #[test]
+    fn shrinking_keeps_the_proportions() {
+        let size = |width, height, side| {
+            let image = shrink(&grey(width, height, &vec![9; (width * height) as usize]), side).unwrap();
+            (image.width, image.height)
+        };
+        // 60 * 15 / 40 = 22.5
+        assert_eq!((size(60, 40, 15), size(40, 60, 15)), ((22, 15), (15, 22)));
+        assert_eq!(size(1000, 2, 1), (500, 1));
     }
 
     #[test]

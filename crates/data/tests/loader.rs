@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use deepcluster_data::{
-    Batches, DEFAULT_MAX_PIXELS, ImageBatch, ImageFolder, Loader, LoaderConfig, Normalization, Sample,
-    SyntheticConfig, Transform, decode_image, write_synthetic_folder,
+    Batches, DEFAULT_MAX_PIXELS, DiskCacheConfig, ImageBatch, ImageFolder, Loader, LoaderConfig,
+    Normalization, Sample, SyntheticConfig, Transform, decode_image, resize, write_synthetic_folder,
 };
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -88,7 +88,7 @@ fn workers_cache_and_prefetch_change_no_pixel() {
         for cache_bytes in [0, 24_000, 1 << 30] {
             for prefetch_batches in [1, 3] {
                 let config = LoaderConfig { num_workers, cache_bytes, prefetch_batches, ..workers(1) };
-                let loader = Loader::new(images.clone(), config).unwrap();
+                let loader = Loader::new(images.clone(), config.clone()).unwrap();
                 for pass in 0..2 {
                     let batches: Vec<ImageBatch> = loader.batches(random_crop(), plan()).collect();
                     assert!(batches == reference, "{config:?}, pass {pass}");
@@ -96,6 +96,60 @@ fn workers_cache_and_prefetch_change_no_pixel() {
             }
         }
     }
+}
+
+#[test]
+fn a_cache_on_disk_changes_no_pixel_and_outlives_the_loader() {
+    let (_folder, images) = drawings();
+    let kept = tempfile::tempdir().unwrap();
+    let reference: Vec<ImageBatch> = start(&images, workers(1), random_crop(), plan()).collect();
+    for max_bytes in [0, 40_000, 1 << 30] {
+        for cache_bytes in [0, 24_000] {
+            for pass in 0..2 {
+                let disk_cache = Some(DiskCacheConfig { folder: kept.path().join("images"), max_bytes });
+                let config = LoaderConfig { disk_cache, cache_bytes, ..workers(2) };
+                let batches: Vec<ImageBatch> = start(&images, config, random_crop(), plan()).collect();
+                assert!(batches == reference, "{max_bytes} bytes, pass {pass}");
+                let files = fs::read_dir(kept.path().join("images")).unwrap().flatten();
+                let num_bytes: u64 = files.map(|file| file.metadata().unwrap().len()).sum();
+                assert!(num_bytes <= max_bytes, "{num_bytes} of {max_bytes} bytes");
+                assert_eq!(num_bytes > 0, max_bytes > 0);
+            }
+        }
+    }
+    // All of them lie there now; an image that has changed since is read anew.
+    fs::write(images.path(0), "no image").unwrap();
+    let disk_cache = Some(DiskCacheConfig { folder: kept.path().join("images"), max_bytes: 1 << 30 });
+    let config = LoaderConfig { disk_cache, cache_bytes: 0, ..workers(2) };
+    let failures: usize =
+        start(&images, config, random_crop(), plan()).map(|batch| batch.failures.len()).sum();
+    assert_eq!(failures, 2);
+}
+
+#[test]
+fn shrunk_images_are_those_of_a_resized_folder() {
+    let (_folder, images) = drawings();
+    let kept = tempfile::tempdir().unwrap();
+    let disk_cache = Some(DiskCacheConfig { folder: kept.path().into(), max_bytes: 1 << 30 });
+    let plain = LoaderConfig { shrink_to: Some(14), cache_bytes: 0, ..workers(2) };
+    let transform = Transform::Center { resize: 14, size: 12, normalization: Normalization::default() };
+    for config in [plain.clone(), LoaderConfig { disk_cache, ..plain.clone() }] {
+        for _ in 0..2 {
+            for batch in start(&images, config.clone(), transform, plan()) {
+                let pixels = batch.pixels.chunks_exact(transform.num_values());
+                for (pixels, &index) in pixels.zip(&batch.image_indices) {
+                    let image = decode_image(&images.path(index), DEFAULT_MAX_PIXELS).unwrap();
+                    let mut expected = vec![0.0; pixels.len()];
+                    transform.apply(&resize(&image, 14, 14).unwrap(), 0, &mut expected).unwrap();
+                    assert!(pixels == expected);
+                }
+            }
+        }
+    }
+    // Smaller ones stay as they are.
+    let config = LoaderConfig { shrink_to: Some(28), ..plain };
+    let large = start(&images, config, random_crop(), plan());
+    assert!(large.eq(start(&images, workers(2), random_crop(), plan())));
 }
 
 /// Photographs are decoded down to the crop only, unless they are kept.

@@ -1,5 +1,7 @@
 //! The settings of a run.
 
+use std::path::PathBuf;
+
 use deepcluster_clustering::{
     ClusteringConfig, Initialization, KMeansConfig, KMeansVariant, LinCohenPicConfig, PicConfig,
     WhiteningConfig,
@@ -55,6 +57,13 @@ pub struct DataConfig {
     pub prefetch_batches: usize,
     /// Memory for decoded images in MiB, so that small data sets are decoded once; 0 keeps none.
     pub cache_mib: u64,
+    /// Folder where training keeps decoded images for further epochs and runs, for sets that memory does not hold.
+    pub disk_cache: Option<PathBuf>,
+    /// Most MiB of all files in `disk_cache` together.
+    pub disk_cache_mib: u64,
+    /// Images whose shorter side is longer than this, in pixels, are first resized to it: more of them fit into the
+    /// caches, and what they show changes a little. At least `resize`.
+    pub shrink_to: Option<usize>,
     /// Images with more pixels than this are skipped as decompression bombs.
     pub max_pixels: u64,
 }
@@ -192,6 +201,9 @@ impl Default for DataConfig {
             num_workers: 0,
             prefetch_batches: 4,
             cache_mib: 1024,
+            disk_cache: None,
+            disk_cache_mib: 10_240,
+            shrink_to: None,
             max_pixels: 178_956_970,
         }
     }
@@ -267,6 +279,11 @@ impl TrainConfig {
         check("data.num_workers", data.num_workers, data.num_workers <= 1024, "0 to 1024")?;
         let prefetch = data.prefetch_batches;
         check("data.prefetch_batches", prefetch, (1..=1024).contains(&prefetch), "1 to 1024")?;
+        if let Some(side) = data.shrink_to {
+            let resize = self.resize() as usize;
+            let allowed = format!("resize ({resize}) to 16384");
+            check("data.shrink_to", side, (resize..=16_384).contains(&side), &allowed)?;
+        }
         check("data.max_pixels", data.max_pixels, data.max_pixels > 0, "at least 1")?;
         let k = clustering.num_clusters.unwrap_or(2);
         check("clustering.num_clusters", k, (2..=u32::MAX as usize).contains(&k), "at least 2")?;
@@ -405,7 +422,7 @@ mod tests {
     #[test]
     fn every_field_out_of_range_is_named() {
         type Change = fn(&mut TrainConfig);
-        let changes: [(&str, Change); 17] = [
+        let changes: [(&str, Change); 18] = [
             ("data.image_size", |c| c.data.image_size = 31),
             ("data.resize", |c| c.data.resize = Some(100)),
             ("data.crop_scale_min", |c| c.data.crop_scale_min = 0.0),
@@ -414,6 +431,7 @@ mod tests {
             ("data.crop_ratio_max", |c| c.data.crop_ratio_max = 1e9),
             ("data.flip_probability", |c| c.data.flip_probability = 2.0),
             ("data.prefetch_batches", |c| c.data.prefetch_batches = 0),
+            ("data.shrink_to", |c| c.data.shrink_to = Some(255)),
             ("data.max_pixels", |c| c.data.max_pixels = 0),
             ("clustering.num_clusters", |c| c.clustering.num_clusters = Some(1)),
             ("clustering.pca_dim", |c| c.clustering.pca_dim = 0),

@@ -8,8 +8,14 @@ use crate::config::TrainConfig;
 use crate::error::TrainerError;
 
 /// Keys without a default value, which the serialised defaults do not show.
-const OPTIONAL_KEYS: [&str; 4] =
-    ["data.resize", "model.architecture", "clustering.num_clusters", "clustering.max_samples_per_cluster"];
+const OPTIONAL_KEYS: [&str; 6] = [
+    "data.resize",
+    "data.disk_cache",
+    "data.shrink_to",
+    "model.architecture",
+    "clustering.num_clusters",
+    "clustering.max_samples_per_cluster",
+];
 
 impl TrainConfig {
     /// Reads a TOML file; keys it leaves out keep their defaults.

@@ -94,13 +94,17 @@ impl WeightMap for Step<'_> {
     }
 }
 
-/// Takes the place of a module while its weights are changed.
+/// Takes the place of a module while its weights are changed. What has no gradient stays: a batch norm shares its running
+/// statistics with its clones.
 struct Hollow;
 
 impl WeightMap for Hollow {
     fn map<const D: usize>(&mut self, _name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !param.is_require_grad() {
+            return param;
+        }
         let (id, tensor, mapper) = param.consume();
-        Param::from_mapped_value(id, Tensor::zeros([1; D], &tensor.device()), mapper)
+        Param::from_mapped_value(id, Tensor::empty([1; D], &tensor.device()), mapper)
     }
 }
 

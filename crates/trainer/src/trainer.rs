@@ -9,7 +9,7 @@ use burn::tensor::{Device, TensorData};
 use deepcluster_clustering::{
     Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, IterationStats,
 };
-use deepcluster_data::{ImageFolder, Loader, LoaderConfig};
+use deepcluster_data::{DiskCacheConfig, ImageFolder, Loader, LoaderConfig};
 use deepcluster_evaluation::knn_accuracy;
 use deepcluster_kernels::release_freed_memory;
 use deepcluster_models::{Backbone, ConvNet, Head, ModelError, export_weights, import_weights};
@@ -168,7 +168,7 @@ impl<B: Backbone> Trainer<B> {
         let optimizer = Sgd::new(training.learning_rate, training.momentum, training.weight_decay);
         let tensorboard = if training.tensorboard { Tensorboard::Unopened } else { Tensorboard::Off };
         let images = Arc::new(images);
-        let loader = Loader::new(images.clone(), config.loader_config())?;
+        let loader = Loader::new(images.clone(), config.training_loader_config())?;
         Ok(Self {
             config,
             device,
@@ -381,7 +381,7 @@ impl<B: Backbone> Trainer<B> {
         self.run.write_images(&images)?;
         if !failures.is_empty() {
             self.images = Arc::new(images);
-            self.loader = Loader::new(self.images.clone(), self.config.loader_config())?;
+            self.loader = Loader::new(self.images.clone(), self.config.training_loader_config())?;
         }
         Ok(())
     }
@@ -493,13 +493,15 @@ impl<B: Backbone> Trainer<B> {
 }
 
 /// Settings a resumed run may change, because no result depends on them. The number of epochs may grow.
-const CHANGEABLE: [&str; 6] = [
+const CHANGEABLE: [&str; 8] = [
     "training.epochs",
     "training.checkpoint_steps",
     "training.tensorboard",
     "data.num_workers",
     "data.prefetch_batches",
     "data.cache_mib",
+    "data.disk_cache",
+    "data.disk_cache_mib",
 ];
 
 fn refuse_changes(run: &RunDirectory, saved: &TrainConfig, asked: &TrainConfig) -> Result<(), TrainerError> {
@@ -539,12 +541,23 @@ impl TrainConfig {
         deepcluster_data::ScanConfig { labels: self.data.labels.clone() }
     }
 
-    /// How images are loaded.
+    /// How images are loaded in training, which comes back to each in every epoch.
+    fn training_loader_config(&self) -> LoaderConfig {
+        let disk_cache = self.data.disk_cache.as_ref().map(|folder| DiskCacheConfig {
+            folder: folder.clone(),
+            max_bytes: self.data.disk_cache_mib.saturating_mul(1 << 20),
+        });
+        LoaderConfig { disk_cache, ..self.loader_config() }
+    }
+
+    /// How images are loaded once the network has been trained.
     pub fn loader_config(&self) -> LoaderConfig {
         LoaderConfig {
             num_workers: self.data.num_workers,
             prefetch_batches: self.data.prefetch_batches,
             cache_bytes: self.data.cache_mib.saturating_mul(1 << 20),
+            disk_cache: None,
+            shrink_to: self.data.shrink_to.map(|side| side as u32),
             max_pixels: self.data.max_pixels,
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::Instant;
 
 use image::{GrayImage, Rgb, RgbImage};
 use predicates::prelude::*;
@@ -162,11 +162,14 @@ fn a_task_stopped_by_ctrl_c_goes_on() {
         spawn(&arguments)
     };
     let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
+    let start = Instant::now();
     assert!(borrowed(&arguments(&whole)).wait().unwrap().success());
+    let duration = start.elapsed();
     let mut num_stops = 0;
     loop {
         let mut child = borrowed(&arguments(&stopped));
-        sleep(Duration::from_millis(600));
+        // A third of the whole, and more each time, lest the start take all of it.
+        sleep(duration / 3 + duration / 10 * num_stops);
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         let status = child.wait().unwrap();
         if status.success() {

@@ -6,18 +6,28 @@ use std::sync::Arc;
 use crate::decode::{UpperRows, decode_upper_rows};
 use crate::error::DataError;
 use crate::image_folder::ImageFolder;
+use crate::loader::LoaderConfig;
 use crate::loader::batch::{Sample, Square};
 use crate::loader::cache::ImageCache;
+use crate::loader::disk_cache::{CacheKey, DiskCache};
 use crate::part::Part;
-use crate::resize::Resampler;
+use crate::resize::{Resampler, shrink};
 use crate::transform::Transform;
+
+/// Where decoded images are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Caches {
+    pub(crate) memory: Arc<ImageCache>,
+    pub(crate) disk: Option<Arc<DiskCache>>,
+}
 
 /// Reads single images and cuts out what the transform shows of them; shared by the threads of one pass.
 #[derive(Debug)]
 pub(crate) struct ImageReader {
     images: Arc<ImageFolder>,
-    cache: Arc<ImageCache>,
+    caches: Caches,
     max_pixels: u64,
+    shrink_to: Option<u32>,
     transform: Transform,
     /// Why no image can be transformed.
     transform_error: Option<String>,
@@ -26,12 +36,13 @@ pub(crate) struct ImageReader {
 impl ImageReader {
     pub(crate) fn new(
         images: Arc<ImageFolder>,
-        cache: Arc<ImageCache>,
-        max_pixels: u64,
+        caches: Caches,
+        config: &LoaderConfig,
         transform: Transform,
     ) -> Self {
         let transform_error = transform.validate().err().map(|error| error.to_string());
-        Self { images, cache, max_pixels, transform, transform_error }
+        let LoaderConfig { max_pixels, shrink_to, .. } = *config;
+        Self { images, caches, max_pixels, shrink_to, transform, transform_error }
     }
 
     pub(crate) fn transform(&self) -> &Transform {
@@ -55,22 +66,45 @@ impl ImageReader {
     fn try_read(&self, sample: Sample, resampler: &mut Resampler) -> Result<Square, DataError> {
         let Sample { image_index, augmentation_seed } = sample;
         let part = |width, height| Part::choose(&self.transform, width, height, augmentation_seed);
-        if let Some(image) = self.cache.get(image_index) {
+        let Caches { memory, disk } = &self.caches;
+        if let Some(image) = memory.get(image_index) {
             return part(image.width, image.height).cut_out(resampler, &image);
         }
         let num_images = self.images.len();
         if image_index >= num_images {
             return Err(DataError::NoSuchImage { image_index, num_images });
         }
-        // What is kept must be whole; of all others no more is decoded than is shown.
+        let path = self.images.path(image_index);
+        let disk = disk.as_ref().and_then(|disk| Some((disk, CacheKey::new(&path, self.shrink_to)?)));
+        let kept = disk.as_ref().and_then(|(disk, key)| disk.get(key));
+        if let Some(image) = kept {
+            let square = part(image.width, image.height).cut_out(resampler, &image)?;
+            memory.offer(image_index, image);
+            return Ok(square);
+        }
+        // What is kept or shrunk must be whole; of all others no more is decoded than is shown.
         let rows_needed = |width, height| {
-            if self.cache.has_room(width, height) { height } else { part(width, height).rows_needed() }
+            let is_kept = memory.has_room(width, height)
+                || disk.as_ref().is_some_and(|(disk, _)| disk.has_room(width, height));
+            if is_kept || self.shrink_to.is_some_and(|side| width.min(height) > side) {
+                height
+            } else {
+                part(width, height).rows_needed()
+            }
         };
-        let UpperRows { image, full_height } =
-            decode_upper_rows(&self.images.path(image_index), self.max_pixels, &rows_needed)?;
+        let UpperRows { image, full_height } = decode_upper_rows(&path, self.max_pixels, &rows_needed)?;
+        let is_whole = image.height == full_height;
+        let image = match self.shrink_to {
+            Some(side) if image.width.min(full_height) > side => shrink(&image, side)?,
+            _ => image,
+        };
+        let full_height = if is_whole { image.height } else { full_height };
         let square = part(image.width, full_height).cut_out(resampler, &image)?;
-        if image.height == full_height {
-            self.cache.offer(image_index, image);
+        if is_whole {
+            if let Some((disk, key)) = disk {
+                disk.offer(&key, &image);
+            }
+            memory.offer(image_index, image);
         }
         Ok(square)
     }
@@ -91,9 +125,13 @@ mod tests {
         let images = Arc::new(ImageFolder::from_paths("".into(), vec![path], None));
         let reader = |size| {
             let transform = Transform::Center { resize: size, size, normalization: Normalization::default() };
-            let cache = Arc::new(ImageCache::new(0));
-            // A size that validation would have refused asks for more memory than there can be.
-            ImageReader { images: images.clone(), cache, max_pixels: 256, transform, transform_error: None }
+            let caches = Caches { memory: Arc::new(ImageCache::new(0)), disk: None };
+            let config = LoaderConfig { max_pixels: 256, ..LoaderConfig::default() };
+            // A size that validation refuses asks for more memory than there can be.
+            ImageReader {
+                transform_error: None,
+                ..ImageReader::new(images.clone(), caches, &config, transform)
+            }
         };
         let sample = Sample { image_index: 0, augmentation_seed: 0 };
         let mut resampler = Resampler::default();

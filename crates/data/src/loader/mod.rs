@@ -3,6 +3,7 @@
 mod batch;
 mod batches;
 mod cache;
+mod disk_cache;
 mod image_reader;
 mod work_queue;
 
@@ -12,35 +13,50 @@ use std::thread;
 pub(crate) use batch::Square;
 pub use batch::{ImageBatch, Sample};
 pub use batches::Batches;
+pub use disk_cache::DiskCacheConfig;
 
 use crate::decode::DEFAULT_MAX_PIXELS;
 use crate::error::DataError;
 use crate::image_folder::ImageFolder;
 use crate::transform::Transform;
 use cache::ImageCache;
-use image_reader::ImageReader;
+use disk_cache::DiskCache;
+use image_reader::{Caches, ImageReader};
 
 /// Most threads a loader may start.
 const MAX_WORKERS: usize = 1024;
 
-/// How much a loader may use of the machine. None of this changes a pixel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much a loader may use of the machine. Nothing but `shrink_to` changes a pixel.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoaderConfig {
     /// Number of threads that read images; 0 is one for each core.
     pub num_workers: usize,
     /// Most batches that are finished or in work before the caller takes them, at least 1. Each holds
     /// `12 * size * size` bytes for every image.
     pub prefetch_batches: usize,
-    /// Most bytes of decoded images that are kept for further passes; 0 keeps none.
+    /// Most bytes of decoded images that are kept in memory for further passes; 0 keeps none.
     pub cache_bytes: u64,
+    /// Where decoded images are kept on disk for further passes and runs, if anywhere.
+    pub disk_cache: Option<DiskCacheConfig>,
+    /// Images whose shorter side is longer than this, in pixels, are first resized to it, so that more of them fit into the
+    /// caches and reading them takes less; at least 1.
+    pub shrink_to: Option<u32>,
     /// Most pixels an image may have, at least 1; see [`decode_image`](crate::decode_image).
     pub max_pixels: u64,
 }
 
 impl Default for LoaderConfig {
-    /// One thread for each core, 4 batches ahead, a cache of 1 GiB, [`DEFAULT_MAX_PIXELS`].
+    /// One thread for each core, 4 batches ahead, 1 GiB of memory and nothing on disk for images of full size,
+    /// [`DEFAULT_MAX_PIXELS`].
     fn default() -> Self {
-        Self { num_workers: 0, prefetch_batches: 4, cache_bytes: 1 << 30, max_pixels: DEFAULT_MAX_PIXELS }
+        Self {
+            num_workers: 0,
+            prefetch_batches: 4,
+            cache_bytes: 1 << 30,
+            disk_cache: None,
+            shrink_to: None,
+            max_pixels: DEFAULT_MAX_PIXELS,
+        }
     }
 }
 
@@ -57,6 +73,9 @@ impl LoaderConfig {
         if prefetch_batches == 0 {
             return Err(DataError::invalid_config("prefetch_batches", prefetch_batches, "at least 1"));
         }
+        if let Some(side) = self.shrink_to.filter(|&side| side == 0) {
+            return Err(DataError::invalid_config("shrink_to", side, "at least 1"));
+        }
         if max_pixels == 0 {
             return Err(DataError::invalid_config("max_pixels", max_pixels, "at least 1"));
         }
@@ -66,12 +85,12 @@ impl LoaderConfig {
 
 /// Reads batches of the images of a folder.
 ///
-/// Decoded images are kept for further passes until `cache_bytes` are used up, and stay: when whole passes are
-/// repeated, an image that replaced another would be replaced itself before it is needed again.
+/// Decoded images are kept for further passes until the bounds are reached, and stay: when whole passes are repeated, an
+/// image that replaced another would be replaced itself before it is needed again.
 #[derive(Debug)]
 pub struct Loader {
     images: Arc<ImageFolder>,
-    cache: Arc<ImageCache>,
+    caches: Caches,
     config: LoaderConfig,
 }
 
@@ -79,10 +98,14 @@ impl Loader {
     /// A loader for `images` with an empty cache.
     ///
     /// # Errors
-    /// Those of [`LoaderConfig::validate`].
+    /// Those of [`LoaderConfig::validate`], and [`DataError::Io`] where the folder of the disk cache cannot be used.
     pub fn new(images: Arc<ImageFolder>, config: LoaderConfig) -> Result<Self, DataError> {
         config.validate()?;
-        Ok(Self { images, cache: Arc::new(ImageCache::new(config.cache_bytes)), config })
+        let caches = Caches {
+            memory: Arc::new(ImageCache::new(config.cache_bytes)),
+            disk: config.disk_cache.as_ref().map(DiskCache::open).transpose()?.map(Arc::new),
+        };
+        Ok(Self { images, caches, config })
     }
 
     /// Starts reading the batches of `plan`, each a list of samples, and gives them in that order.
@@ -94,8 +117,7 @@ impl Loader {
             0 => thread::available_parallelism().map_or(1, usize::from),
             number => number,
         };
-        let reader =
-            ImageReader::new(self.images.clone(), self.cache.clone(), self.config.max_pixels, transform);
+        let reader = ImageReader::new(self.images.clone(), self.caches.clone(), &self.config, transform);
         Batches::start(reader, plan, num_workers, self.config.prefetch_batches)
     }
 }
@@ -108,9 +130,10 @@ mod tests {
     fn every_field_out_of_range_is_named() {
         let good = LoaderConfig::default();
         let cases = [
-            ("num_workers", LoaderConfig { num_workers: 1025, ..good }),
-            ("prefetch_batches", LoaderConfig { prefetch_batches: 0, ..good }),
-            ("max_pixels", LoaderConfig { max_pixels: 0, ..good }),
+            ("num_workers", LoaderConfig { num_workers: 1025, ..good.clone() }),
+            ("prefetch_batches", LoaderConfig { prefetch_batches: 0, ..good.clone() }),
+            ("shrink_to", LoaderConfig { shrink_to: Some(0), ..good.clone() }),
+            ("max_pixels", LoaderConfig { max_pixels: 0, ..good.clone() }),
         ];
         good.validate().unwrap();
         for (name, config) in cases {
