@@ -1,10 +1,10 @@
 //! Images of a batch among the threads, and the epilogue.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::shape::{ConvShape, Epilogue};
-use crate::pooling::pool_plane;
+use crate::pooling::{Pooling, pool_plane};
 
 /// Lets `convolve` fill the maps of `images_per_task` images at a time, all of their values, and pools them where the epilogue
 /// says so: maps that are pooled exist for the images of a thread only.
@@ -33,8 +33,27 @@ pub(super) fn convolve_tasks<Scratch>(
         let planes = maps.chunks_exact(shape.map_size().len());
         let pooled = output.chunks_exact_mut(output_len / shape.channels_out);
         for (plane, pooled) in planes.zip(pooled) {
-            arch.dispatch(|| pool_plane(plane, pooled, width, pooling, |value| value, row));
+            arch.dispatch(Pool { plane, pooled, width, pooling, row });
         }
     });
     output
+}
+
+/// [`pool_plane`] for the vectors of the processor.
+struct Pool<'a> {
+    plane: &'a [f32],
+    pooled: &'a mut [f32],
+    width: usize,
+    pooling: Pooling,
+    row: &'a mut Vec<f32>,
+}
+
+impl NullaryFnOnce for Pool<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { plane, pooled, width, pooling, row } = self;
+        pool_plane(plane, pooled, width, pooling, |value| value, row);
+    }
 }
