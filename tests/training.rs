@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepcluster::Error;
+use deepcluster::clustering::{NmiNorm, nmi};
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
 use deepcluster::models::Backbone;
 use deepcluster::prelude::*;
@@ -109,6 +110,48 @@ fn a_loaded_model_gives_the_clusters_of_the_run() {
     let csv = fs::read_to_string(out.join("assignments.csv")).unwrap();
     let clusters = csv.lines().skip(1).map(|line| line.rsplit(',').nth(1).unwrap().parse::<u32>().unwrap());
     assert!(clusters.eq(direct.clusters));
+}
+
+#[test]
+fn caches_change_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = draw_images(folder.path(), 96);
+    let run = |name: &str, settings: &[&str]| {
+        let mut config = tiny_config();
+        settings.iter().for_each(|setting| config.set(setting).unwrap());
+        let out = folder.path().join(name);
+        Trainer::new(config, images.clone(), &out, &cpu()).unwrap().run(&mut ()).unwrap();
+        // The model holds the settings too.
+        ["metrics.jsonl", "assignments.csv", "features.safetensors"]
+            .map(|file| fs::read(out.join(file)).unwrap())
+    };
+    let cache = folder.path().join("cache");
+    let disk_cache = format!("data.disk_cache={}", cache.display());
+    let plain = run("plain", &[]);
+    assert!(plain == run("no-cache", &["data.cache_mib=0"]));
+    // The second run finds the images of the first.
+    for name in ["disk", "disk-again"] {
+        assert!(plain == run(name, &["data.cache_mib=0", &disk_cache]), "{name}");
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 96);
+    }
+}
+
+#[test]
+fn features_kept_as_halves_give_nearly_the_same_clusters() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = draw_images(folder.path(), 240);
+    let clusters = |feature_type: &str| {
+        let mut config = tiny_config();
+        config.training.epochs = 0;
+        config.set(&format!("training.feature_type={feature_type}")).unwrap();
+        let out = folder.path().join(feature_type);
+        Trainer::new(config, images.clone(), &out, &cpu()).unwrap().run(&mut ()).unwrap();
+        let csv = fs::read_to_string(out.join("assignments.csv")).unwrap();
+        let cluster = |line: &str| line.rsplit(',').nth(1).unwrap().parse().unwrap();
+        csv.lines().skip(1).map(cluster).collect::<Vec<u32>>()
+    };
+    let agreement = nmi(&clusters("f32"), &clusters("f16"), NmiNorm::Arithmetic).unwrap();
+    assert!(agreement > 0.9, "{agreement}");
 }
 
 #[test]

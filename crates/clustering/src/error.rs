@@ -92,6 +92,16 @@ pub enum ClusteringError {
         /// The first such row, counted from 0.
         row: usize,
     },
+    /// A value that half precision cannot hold.
+    #[error(
+        "row {row} of the features holds {value}, beyond the 65,504 of half precision: keep the features as f32"
+    )]
+    BeyondF16 {
+        /// The first such row, counted from 0.
+        row: usize,
+        /// The value.
+        value: f32,
+    },
     /// A label that names no cluster.
     #[error("label {label} of sample {row} is not below num_clusters, which is {num_clusters}")]
     LabelOutOfRange {

@@ -50,6 +50,7 @@ mod model;
 mod pic;
 mod row_check;
 mod scan;
+mod stored_features;
 mod symmetric_eigen;
 mod whitening;
 
@@ -70,4 +71,5 @@ pub use metrics::{
 };
 pub use model::ClusterModel;
 pub use pic::{LinCohenPic, LinCohenPicConfig, Pic, PicConfig};
+pub use stored_features::StoredFeatures;
 pub use whitening::{Whitening, WhiteningConfig};

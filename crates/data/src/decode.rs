@@ -49,6 +49,17 @@ pub(crate) struct UpperRows {
     pub(crate) full_height: u32,
 }
 
+impl UpperRows {
+    /// All rows of an image.
+    pub(crate) fn whole(image: RgbImage8) -> Self {
+        Self { full_height: image.height, image }
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.image.height == self.full_height
+    }
+}
+
 /// As [`decode_image`], but of a file that allows it no more than the upper rows whose number `rows_needed` gives for
 /// a width and height; their pixels are those of the whole image.
 pub(crate) fn decode_upper_rows(
@@ -110,8 +121,7 @@ fn decode_stream(
             reader.take(max_bytes).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
             return decode_jpeg(bytes, max_bytes, rows_needed);
         }
-        let image = decode_pixels(reader, header.format, max_bytes)?;
-        Ok(UpperRows { full_height: image.height, image })
+        decode_pixels(reader, header.format, max_bytes).map(UpperRows::whole)
     });
     let rows = rows.map_err(broken)?;
     rows.image.validate()?;

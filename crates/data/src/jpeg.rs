@@ -44,8 +44,7 @@ pub(crate) fn decode_jpeg(
     if orientation != Orientation::NoTransforms {
         image.apply_orientation(orientation);
     }
-    let image = to_rgb_image(image)?;
-    Ok(UpperRows { full_height: image.height, image })
+    to_rgb_image(image).map(UpperRows::whole)
 }
 
 /// Grey or colour, as stored.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use deepcluster_clustering::{
-    ClusteringConfig, Initialization, KMeansConfig, KMeansVariant, LinCohenPicConfig, PicConfig,
+    ClusteringConfig, FeatureType, Initialization, KMeansConfig, KMeansVariant, LinCohenPicConfig, PicConfig,
     WhiteningConfig,
 };
 use deepcluster_data::{LabelSource, Normalization, Transform};
@@ -166,6 +166,8 @@ pub struct TrainingConfig {
     pub sampling: Sampling,
     /// Images per batch of the feature pass, at least 1. Changes results by rounding only.
     pub feature_batch_size: usize,
+    /// How the features of all images are kept until they are whitened: `"f32"`, or `"f16"` in half the memory.
+    pub feature_type: FeatureType,
     /// Steps between checkpoints within an epoch; 0 keeps only those at the end of epochs.
     pub checkpoint_steps: usize,
     /// Where labels exist: measure the nearest-neighbour accuracy of the first and last network with this many
@@ -248,6 +250,7 @@ impl Default for TrainingConfig {
             epochs_per_clustering: 1.0,
             sampling: Sampling::Uniform,
             feature_batch_size: 256,
+            feature_type: FeatureType::F32,
             checkpoint_steps: 0,
             knn_neighbors: 20,
             tensorboard: true,

@@ -1,5 +1,6 @@
 //! Features of every image of a folder.
 
+use deepcluster_clustering::StoredFeatures;
 use deepcluster_models::{Backbone, DropoutMasks};
 use ndarray::{Array2, ArrayView2};
 
@@ -50,6 +51,18 @@ pub(crate) fn extract<B: Backbone>(
     };
     let failures = extract_batches(network, pass, layer, observer, &mut collect)?;
     Ok(failures.map(|failures| matrix.finish(failures)))
+}
+
+/// Passes images through `network` and appends their features to `stored`; gives the images that could not be read and
+/// why, or `None` when `observer` asks to stop.
+pub(crate) fn extract_to<B: Backbone>(
+    stored: &mut StoredFeatures,
+    network: &B,
+    pass: ImagePass<'_>,
+    observer: &mut dyn TrainObserver,
+) -> Result<Option<Vec<(usize, String)>>, TrainerError> {
+    let mut collect = |batch: FeatureBatch<'_>| Ok(stored.append(batch.features)?);
+    extract_batches(network, pass, Layer::Features, observer, &mut collect)
 }
 
 /// Collects batches.

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use burn::tensor::{Device, TensorData};
 use deepcluster_clustering::{
-    Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, IterationStats,
+    Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, FeatureSource,
+    IterationStats, StoredFeatures,
 };
 use deepcluster_data::{DiskCacheConfig, ImageFolder, Loader, LoaderConfig};
 use deepcluster_evaluation::knn_accuracy;
@@ -18,7 +19,7 @@ use ndarray::Array2;
 use crate::checkpoint::{Checkpoint, CheckpointWriter, Progress};
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
-use crate::features::{ExtractedFeatures, Layer, extract};
+use crate::features::{Layer, extract, extract_to};
 use crate::health::{warnings_before_training, warnings_of_epoch};
 use crate::image_pass::ImagePass;
 use crate::metrics::{EpochMetrics, EpochTimings, clustering_metrics};
@@ -289,12 +290,12 @@ impl<B: Backbone> Trainer<B> {
         let epoch = self.progress.epoch;
         let start = Instant::now();
         let features = self.features(observer)?;
-        let num_images = features.nrows();
+        let num_images = features.num_rows();
         let features_seconds = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
-        let whitening = self.config.whitening_config().fit(features.view())?;
-        let whitened = whitening.transform(features.view())?;
+        let whitening = self.config.whitening_config().fit_source(&features)?;
+        let whitened = whitening.transform_to_matrix(&features)?;
         drop(features);
         let whitening_seconds = start.elapsed().as_secs_f64();
 
@@ -334,10 +335,12 @@ impl<B: Backbone> Trainer<B> {
     }
 
     /// Features of all images. The first pass of a run finds the images that cannot be read and drops them.
-    fn features(&mut self, observer: &mut dyn TrainObserver) -> Result<Array2<f32>, TrainerError> {
+    fn features(&mut self, observer: &mut dyn TrainObserver) -> Result<StoredFeatures, TrainerError> {
         let all: Vec<usize> = (0..self.images.len()).collect();
-        let extracted = self.extract(&all, Layer::Features, observer)?;
-        let ExtractedFeatures { features, failures, .. } = extracted;
+        let feature_type = self.config.training.feature_type;
+        let mut features = StoredFeatures::with_capacity(feature_type, all.len(), self.network.feature_dim());
+        let failures = extract_to(&mut features, &self.network.valid(), self.pass(&all), observer)?;
+        let failures = failures.ok_or(self.stopped())?;
         if !self.run.has_images() {
             self.settle_images(&failures, observer)?;
         } else if let Some((image_index, reason)) = failures.into_iter().next() {
@@ -412,7 +415,8 @@ impl<B: Backbone> Trainer<B> {
         };
         let every = self.images.len().div_ceil(MAX_KNN_IMAGES).max(1);
         let chosen: Vec<usize> = (0..self.images.len()).step_by(every).collect();
-        let extracted = self.extract(&chosen, Layer::Convolutions, observer)?;
+        let extracted = extract(&self.network.valid(), self.pass(&chosen), Layer::Convolutions, observer)?;
+        let extracted = extracted.ok_or(self.stopped())?;
         let labels: Vec<Option<u32>> =
             extracted.image_indices.iter().map(|&index| labels.of_image[index]).collect();
         if labels.iter().flatten().count() <= num_neighbors {
@@ -421,18 +425,17 @@ impl<B: Backbone> Trainer<B> {
         Ok(Some(knn_accuracy(extracted.features.view(), &labels, num_neighbors)?))
     }
 
-    fn extract(
-        &self,
-        image_indices: &[usize],
-        layer: Layer,
-        observer: &mut dyn TrainObserver,
-    ) -> Result<ExtractedFeatures, TrainerError> {
+    /// A pass over some images for their features.
+    fn pass<'a>(&'a self, image_indices: &[usize]) -> ImagePass<'a> {
         let mut pass = ImagePass::for_features(&self.config, &self.loader, image_indices, &self.device);
         pass.epoch = (self.progress.epoch, self.config.training.epochs);
-        let extracted = extract(&self.network.valid(), pass, layer, observer)?;
-        // Nothing has changed since the checkpoint at the end of the epoch before.
+        pass
+    }
+
+    /// A stop between two steps: nothing has changed since the checkpoint at the end of the epoch before.
+    fn stopped(&self) -> TrainerError {
         let Progress { epoch, step, .. } = self.progress;
-        extracted.ok_or(TrainerError::Stopped { epoch, step })
+        TrainerError::Stopped { epoch, step }
     }
 
     /// Finishes the numbers of the epoch and moves to the next.

@@ -9,8 +9,11 @@ pub use open::FeatureFile;
 pub use problem::FeatureFileProblem;
 pub use writer::NpyWriter;
 
-/// The type of the numbers of a feature file; both are little-endian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// The type of the numbers of features that are kept; in files both are little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FeatureType {
     /// 32-bit floating point, `<f4` in `.npy`.
     F32,

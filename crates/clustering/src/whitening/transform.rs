@@ -25,10 +25,18 @@ impl Whitening {
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: the features cannot be whitened.
     pub fn transform(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f32>, ClusteringError> {
-        self.check(&features)?;
-        let mut rows = Array2::zeros((features.nrows(), self.num_components()));
+        self.transform_to_matrix(&features)
+    }
+
+    /// As [`transform`](Self::transform), for rows from any source.
+    ///
+    /// # Errors
+    /// Those of [`transform`](Self::transform).
+    pub fn transform_to_matrix(&self, source: &dyn FeatureSource) -> Result<Array2<f32>, ClusteringError> {
+        self.check(source)?;
+        let mut rows = Array2::zeros((source.num_rows(), self.num_components()));
         if let Some(rows) = rows.as_slice_mut() {
-            self.transform_rows(&features, &Projection::new(self), 0, rows)?;
+            self.transform_rows(source, &Projection::new(self), 0, rows)?;
         }
         Ok(rows)
     }

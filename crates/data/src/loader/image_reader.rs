@@ -1,9 +1,10 @@
 //! From one sample to its pixels.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::decode::{UpperRows, decode_upper_rows};
+use crate::decode::{UpperRows, decode_image, decode_upper_rows};
 use crate::error::DataError;
 use crate::image_folder::ImageFolder;
 use crate::loader::LoaderConfig;
@@ -82,31 +83,32 @@ impl ImageReader {
             memory.offer(image_index, image);
             return Ok(square);
         }
-        // What is kept or shrunk must be whole; of all others no more is decoded than is shown.
+        // What is kept must be whole; of all others no more is decoded than is shown.
+        let is_kept = |width, height| {
+            memory.has_room(width, height)
+                || disk.as_ref().is_some_and(|(disk, _)| disk.has_room(width, height))
+        };
         let rows_needed = |width, height| {
-            let is_kept = memory.has_room(width, height)
-                || disk.as_ref().is_some_and(|(disk, _)| disk.has_room(width, height));
-            if is_kept || self.shrink_to.is_some_and(|side| width.min(height) > side) {
-                height
-            } else {
-                part(width, height).rows_needed()
-            }
+            if is_kept(width, height) { height } else { part(width, height).rows_needed() }
         };
-        let UpperRows { image, full_height } = decode_upper_rows(&path, self.max_pixels, &rows_needed)?;
-        let is_whole = image.height == full_height;
-        let image = match self.shrink_to {
-            Some(side) if image.width.min(full_height) > side => shrink(&image, side)?,
-            _ => image,
-        };
-        let full_height = if is_whole { image.height } else { full_height };
-        let square = part(image.width, full_height).cut_out(resampler, &image)?;
-        if is_whole {
+        let rows = self.decode(&path, &rows_needed)?;
+        let square = part(rows.image.width, rows.full_height).cut_out(resampler, &rows.image)?;
+        if rows.is_whole() {
             if let Some((disk, key)) = disk {
-                disk.offer(&key, &image);
+                disk.offer(&key, &rows.image);
             }
-            memory.offer(image_index, image);
+            memory.offer(image_index, rows.image);
         }
         Ok(square)
+    }
+
+    /// The rows that are needed, or the whole image where it is to be shrunk first.
+    fn decode(&self, path: &Path, rows_needed: &dyn Fn(u32, u32) -> u32) -> Result<UpperRows, DataError> {
+        let Some(side) = self.shrink_to else {
+            return decode_upper_rows(path, self.max_pixels, rows_needed);
+        };
+        let image = decode_image(path, self.max_pixels)?;
+        Ok(UpperRows::whole(if image.width.min(image.height) > side { shrink(&image, side)? } else { image }))
     }
 }
 
