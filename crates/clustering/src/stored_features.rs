@@ -4,6 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use ndarray::ArrayView2;
 
+use crate::feature_file::beyond_f16;
 use crate::{ClusteringError, FeatureSource, FeatureType};
 
 /// Rows of features that are appended batch by batch and kept as the type that was chosen.
@@ -50,9 +51,8 @@ impl StoredFeatures {
         match &mut self.values {
             Values::F32(values) => values.extend(rows),
             Values::F16(values) => {
-                let too_large = |value: f32| value.is_finite() && f16::from_f32(value).is_infinite();
                 for (row, index) in rows.outer_iter().zip(first..) {
-                    if let Some(&value) = row.iter().find(|value| too_large(**value)) {
+                    if let Some(value) = beyond_f16(row) {
                         return Err(ClusteringError::BeyondF16 { row: index, value });
                     }
                 }

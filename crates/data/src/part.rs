@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::DataError;
 use crate::loader::Square;
 use crate::random_crop::random_crop_box;
-use crate::resize::{CropBox, Resampler, ResizedRegion};
+use crate::resize::{CropBox, Resampler, ResizedRegion, with_shorter_side};
 use crate::rgb_image::RgbImage8;
 use crate::transform::Transform;
 
@@ -88,12 +88,7 @@ impl Part {
 
 /// The central square of side `size` once the shorter side is resized to `resize`, with the rounding of torchvision.
 fn central_region(width: u32, height: u32, resize: u32, size: u32) -> ResizedRegion {
-    let (short, long) = (width.min(height), width.max(height));
-    let resized_long = u64::from(resize) * u64::from(long) / u64::from(short);
-    // Only an image of one pixel by millions gets to the bound; it is squeezed to it.
-    let resized_long = u32::try_from(resized_long).unwrap_or(u32::MAX);
-    let (resized_width, resized_height) =
-        if width <= height { (resize, resized_long) } else { (resized_long, resize) };
+    let (resized_width, resized_height) = with_shorter_side(width, height, resize);
     let start = |side: u32| (f64::from(side - size) / 2.0).round_ties_even() as u32;
     let (left, top) = (start(resized_width), start(resized_height));
     ResizedRegion {

@@ -58,10 +58,17 @@ pub fn resize(image: &RgbImage8, width: u32, height: u32) -> Result<RgbImage8, D
 
 /// The whole image with its shorter side of `side` pixels, at least 1, and the longer one in proportion, rounded down.
 pub(crate) fn shrink(image: &RgbImage8, side: u32) -> Result<RgbImage8, DataError> {
-    let short = u64::from(image.width.min(image.height).max(1));
-    let scaled =
-        |length: u32| u32::try_from(u64::from(length) * u64::from(side) / short).unwrap_or(u32::MAX).max(1);
-    resize(image, scaled(image.width), scaled(image.height))
+    let (width, height) = with_shorter_side(image.width, image.height, side);
+    resize(image, width, height)
+}
+
+/// The size of an image of `width x height` once its shorter side is `side`, with the rounding of torchvision.
+pub(crate) fn with_shorter_side(width: u32, height: u32, side: u32) -> (u32, u32) {
+    let (short, long) = (width.min(height).max(1), width.max(height));
+    let long = u64::from(side) * u64::from(long) / u64::from(short);
+    // Only an image of one pixel by millions gets to the bound; it is squeezed to it.
+    let long = u32::try_from(long).unwrap_or(u32::MAX);
+    if width <= height { (side, long) } else { (long, side) }
 }
 
 /// Cuts out `crop` and resizes it, as `img.crop(box).resize(size)` in Pillow: pixels outside the box do not count.

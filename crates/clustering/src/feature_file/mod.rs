@@ -9,6 +9,7 @@ pub use open::FeatureFile;
 pub use problem::FeatureFileProblem;
 pub use writer::NpyWriter;
 
+use half::f16;
 use serde::{Deserialize, Serialize};
 
 /// The type of the numbers of features that are kept; in files both are little-endian.
@@ -19,6 +20,11 @@ pub enum FeatureType {
     F32,
     /// IEEE 754 half precision, `<f2` in `.npy`: half the size, 11 significant bits, magnitudes up to 65,504.
     F16,
+}
+
+/// The first value of a row that is finite and that halves cannot hold.
+pub(crate) fn beyond_f16<'a>(row: impl IntoIterator<Item = &'a f32>) -> Option<f32> {
+    row.into_iter().copied().find(|value| value.is_finite() && f16::from_f32(*value).is_infinite())
 }
 
 impl FeatureType {

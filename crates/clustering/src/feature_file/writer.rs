@@ -8,7 +8,7 @@ use half::f16;
 use tempfile::NamedTempFile;
 
 use super::npy::Header;
-use super::{FeatureFileProblem, FeatureType};
+use super::{FeatureFileProblem, FeatureType, beyond_f16};
 use crate::ClusteringError;
 
 /// Writes rows to a `.npy` file as they come.
@@ -65,8 +65,7 @@ impl NpyWriter {
             let bytes: Vec<u8> = match self.feature_type {
                 FeatureType::F32 => row.iter().flat_map(|value| value.to_le_bytes()).collect(),
                 FeatureType::F16 => {
-                    let too_large = |value: &&f32| value.is_finite() && f16::from_f32(**value).is_infinite();
-                    if let Some(&value) = row.iter().find(too_large) {
+                    if let Some(value) = beyond_f16(row) {
                         let problem = FeatureFileProblem::BeyondF16 { row: self.num_rows, value };
                         return Err(ClusteringError::FeatureFile { path: self.path.clone(), problem });
                     }
