@@ -3,7 +3,9 @@
 //! - [`batch_norm_relu`]: batch normalisation, ReLU and max-pooling in one;
 //! - [`conv2d`] and [`conv2d_relu_pool`]: convolution, with its gradients;
 //! - [`linear`]: fully connected layer, with its gradients;
+//! - [`nearest_rows`]: the rows of a matrix that are nearest to those of another;
 //! - [`roi_max_pool`]: max-pooling of regions to squares of one size (Girshick, *Fast R-CNN*, ICCV 2015, section 2.1);
+//! - [`segment_sums`]: sums of rows that belong together;
 //! - [`sgd_step`]: a step of stochastic gradient descent in one pass;
 //! - [`sobel`]: the fixed filter before the first convolution.
 //!
@@ -22,9 +24,12 @@ mod convolution;
 mod freed_memory;
 #[cfg(feature = "flex")]
 mod host;
+mod host_data;
 mod linear;
+mod nearest_rows;
 mod pooling;
 mod roi_pooling;
+mod segment_sums;
 mod sgd_step;
 mod sobel;
 #[cfg(all(test, feature = "flex"))]
@@ -34,7 +39,9 @@ pub use batch_norm_relu::{BatchNormRelu, batch_norm_relu};
 pub use convolution::{conv2d, conv2d_relu_pool};
 pub use freed_memory::{keep_freed_memory, release_freed_memory};
 pub use linear::linear;
+pub use nearest_rows::{MAX_NEAREST_ROWS, nearest_rows};
 pub use pooling::Pooling;
 pub use roi_pooling::{MapRegion, roi_max_pool};
+pub use segment_sums::segment_sums;
 pub use sgd_step::{SgdFactors, sgd_step};
 pub use sobel::{SOBEL_KERNELS, sobel};

@@ -7,9 +7,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata, backend_extension};
-use burn::tensor::{DType, TensorData, read_sync};
+use burn::tensor::TensorData;
 
 use super::{MapRegion, host};
+use crate::host_data::{read_floats, read_ints};
 
 /// Region pooling; the default computes on the host, wherever the tensors lie.
 #[backend_extension(
@@ -27,7 +28,7 @@ pub(super) trait RoiPoolOps: Backend {
         side: usize,
     ) -> (FloatTensor<Self>, IntTensor<Self>) {
         let (device, dtype, shape) = (maps.device(), maps.dtype(), map_shape::<Self>(&maps));
-        let maps = host_values(read_sync(Self::float_into_data(maps)));
+        let maps = read_floats::<Self>(maps);
         let (maxima, places) = host::max_pool(&maps, shape, &regions, side);
         let shape = [regions.len(), shape[1], side, side];
         let maxima = TensorData::new(maxima, shape).convert_dtype(dtype);
@@ -44,11 +45,8 @@ pub(super) trait RoiPoolOps: Backend {
         shape: [usize; 4],
     ) -> FloatTensor<Self> {
         let (device, dtype) = (of_maxima.device(), of_maxima.dtype());
-        let of_maxima = host_values(read_sync(Self::float_into_data(of_maxima)));
-        let places = read_sync(Self::int_into_data(places)).expect("a device in use can be read");
-        let places = places.convert_dtype(DType::I32);
-        let places = places.as_slice::<i32>().expect("they have just become 32-bit integers");
-        let gradient = host::max_pool_gradient(&of_maxima, places, shape, &regions, side);
+        let (of_maxima, places) = (read_floats::<Self>(of_maxima), read_ints::<Self>(places));
+        let gradient = host::max_pool_gradient(&of_maxima, &places, shape, &regions, side);
         Self::float_from_data(TensorData::new(gradient, shape).convert_dtype(dtype), &device)
     }
 }
@@ -95,9 +93,4 @@ impl<B: RoiPoolOps, C: CheckpointStrategy> RoiPoolOps for Autodiff<B, C> {
 fn map_shape<B: Backend>(maps: &FloatTensor<B>) -> [usize; 4] {
     let shape = maps.shape();
     [shape[0], shape[1], shape[2], shape[3]]
-}
-
-fn host_values<E: std::fmt::Debug>(data: Result<TensorData, E>) -> Vec<f32> {
-    let data = data.expect("a device in use can be read").convert_dtype(DType::F32);
-    data.try_to_vec().expect("they have just become 32-bit numbers")
 }
