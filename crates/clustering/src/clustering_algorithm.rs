@@ -6,7 +6,7 @@ use std::time::Duration;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use crate::{Assignments, ClusteringError, KMeansConfig, LinCohenPicConfig, PicConfig};
+use crate::{Assignments, ClusteringError, DeviceRows, KMeansConfig, LinCohenPicConfig, PicConfig};
 
 /// Groups the rows of a feature matrix.
 pub trait ClusteringAlgorithm: Send + Sync {
@@ -29,6 +29,21 @@ pub trait ClusteringAlgorithm: Send + Sync {
         seed: u64,
         observer: &mut dyn ClusteringObserver,
     ) -> Result<Clustering, ClusteringError>;
+
+    /// As [`cluster`](Self::cluster), for rows on a device, with the same labels and centroids. What an algorithm has no way to
+    /// do there it does on the host.
+    ///
+    /// # Errors
+    /// Those of [`cluster`](Self::cluster), and
+    /// - [`ClusteringError::Device`]: the device failed.
+    fn cluster_on_device(
+        &self,
+        rows: &dyn DeviceRows,
+        seed: u64,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        self.cluster(rows.to_host()?.view(), seed, observer)
+    }
 }
 
 /// Hears of the progress of a clustering and may stop it; `()` ignores everything.

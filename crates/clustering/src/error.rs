@@ -18,6 +18,14 @@ pub enum ClusteringError {
         /// The values allowed.
         allowed: &'static str,
     },
+    /// A device failed.
+    #[error("the device failed while {during}: {reason}")]
+    Device {
+        /// What it was used for.
+        during: &'static str,
+        /// What it says.
+        reason: String,
+    },
     /// A sample weight that is negative, not finite, or 0 like all others.
     #[error("the weight of sample {row} is {value}; weights are finite, at least 0, and not all 0")]
     InvalidWeight {

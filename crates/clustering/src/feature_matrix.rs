@@ -11,7 +11,7 @@ use crate::{ClusteringError, FeatureSource};
 const LANES: usize = 8;
 
 /// Sums of squares up to this keep every squared distance, at most four times as large, finite in `f32`.
-const LARGEST_SQUARED_NORM: f64 = f32::MAX as f64 / 16.0;
+pub(crate) const LARGEST_SQUARED_NORM: f64 = f32::MAX as f64 / 16.0;
 
 /// Rows of a matrix, checked once and laid out row after row (copied only if the view is not so already).
 pub(crate) struct FeatureMatrix<'a> {

@@ -38,6 +38,7 @@
 
 mod assignments;
 mod clustering_algorithm;
+mod device_rows;
 mod error;
 mod feature_file;
 mod feature_matrix;
@@ -58,6 +59,7 @@ pub use assignments::Assignments;
 pub use clustering_algorithm::{
     Clustering, ClusteringAlgorithm, ClusteringConfig, ClusteringObserver, IterationStats,
 };
+pub use device_rows::{DeviceRows, Moments, ScoreLists, ScoredRows};
 pub use error::ClusteringError;
 pub use feature_file::{FeatureFile, FeatureFileProblem, FeatureType, NpyWriter};
 pub use feature_source::FeatureSource;

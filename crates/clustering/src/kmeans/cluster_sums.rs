@@ -28,6 +28,7 @@ pub(super) struct FixedPoint {
     /// A power of two for each column.
     scales: Vec<f64>,
     weight_scale: f64,
+    bits: u32,
 }
 
 /// Sums and sizes of all clusters.
@@ -62,7 +63,18 @@ impl FixedPoint {
                 .map(|&largest| scale(f64::from(largest) * f64::from(largest_weight)))
                 .collect(),
             weight_scale: scale(f64::from(largest_weight)),
+            bits: bits as u32,
         }
+    }
+
+    /// The binary logarithms of what the values of each column are multiplied with.
+    pub(super) fn exponents(&self) -> Vec<i32> {
+        self.scales.iter().map(|scale| scale.log2() as i32).collect()
+    }
+
+    /// Most bits of a value that was multiplied so.
+    pub(super) fn bits(&self) -> u32 {
+        self.bits
     }
 }
 
@@ -74,6 +86,17 @@ impl ClusterSums {
             sizes: vec![0; num_clusters],
             dim,
         }
+    }
+
+    /// Those of samples without weights, whose sums, `[num_clusters, dim]`, were added up elsewhere.
+    pub(super) fn from_sums(scale: &FixedPoint, sums: Vec<i64>, labels: &[u32], num_clusters: usize) -> Self {
+        let mut sizes = vec![0; num_clusters];
+        for &label in labels {
+            sizes[label as usize] += 1;
+        }
+        let weight = to_integer(scale.weight_scale);
+        let weights = sizes.iter().map(|size| size * weight).collect();
+        Self { dim: sums.len() / num_clusters.max(1), sums, weights, sizes }
     }
 
     /// Bytes of the sums of so many clusters.

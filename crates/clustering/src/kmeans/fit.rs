@@ -11,7 +11,8 @@ use super::samples::Samples;
 use super::{KMeans, KMeansConfig, KMeansVariant, mini_batch, two_level};
 use crate::feature_matrix::FeatureMatrix;
 use crate::{
-    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, FeatureSource,
+    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, DeviceRows,
+    FeatureSource,
 };
 
 /// Distance between the seeds of two redos; any odd number spreads them.
@@ -39,6 +40,15 @@ impl ClusteringAlgorithm for KMeans {
         observer: &mut dyn ClusteringObserver,
     ) -> Result<Clustering, ClusteringError> {
         self.fit(&features, None, KMeansStart::Seed(seed), observer)
+    }
+
+    fn cluster_on_device(
+        &self,
+        rows: &dyn DeviceRows,
+        seed: u64,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        self.fit_on_device(rows, KMeansStart::Seed(seed), observer)
     }
 }
 
@@ -81,7 +91,8 @@ impl KMeans {
         let fitted = self.fit_samples(&part, given, seed, begin, observer)?;
         let centroids = fitted.centroids.into_raw_vec_and_offset().0;
         let assigned = Assigned::to(&samples, &centroids, self.config.precision);
-        clustering(&samples, Iterated { centroids, assigned, iterations: fitted.iterations })
+        let iterated = Iterated { centroids, assigned, iterations: fitted.iterations };
+        clustering(samples.dim(), iterated, |assigned| assigned.inertia(&samples))
     }
 
     /// Clusters `features`, `[num_samples, feature_dim]`, from the given `initial_centroids`,
@@ -98,7 +109,11 @@ impl KMeans {
         self.fit(&features, None, KMeansStart::Centroids(initial_centroids), observer)
     }
 
-    fn checked(&self, centroids: ArrayView2<'_, f32>, dim: usize) -> Result<Vec<f32>, ClusteringError> {
+    pub(super) fn checked(
+        &self,
+        centroids: ArrayView2<'_, f32>,
+        dim: usize,
+    ) -> Result<Vec<f32>, ClusteringError> {
         for (what, actual, expected) in [
             ("the number of initial centroids", centroids.nrows(), self.config.num_clusters),
             ("the dimension of the initial centroids", centroids.ncols(), dim),
@@ -128,30 +143,41 @@ impl KMeans {
         observer: &mut dyn ClusteringObserver,
     ) -> Result<Clustering, ClusteringError> {
         let config = &self.config;
-        let num_redos = if given.is_some() { 1 } else { config.num_redos };
-        let mut best: Option<Clustering> = None;
-        for redo in 0..num_redos {
-            let seed = seed.wrapping_add((redo as u64).wrapping_mul(SEED_STEP));
-            let run = Run {
-                config,
-                samples,
-                first_iteration: redo * config.num_iterations,
-                total_iterations: num_redos.saturating_mul(config.num_iterations),
-                begin,
-            };
+        best_of_redos(config, given.is_some(), seed, begin, |place, seed| {
+            let run = Run { config, samples, place };
             let initial = |seed| given.clone().unwrap_or_else(|| initial_centroids(config, samples, seed));
             let iterated = match config.variant {
                 KMeansVariant::Lloyd => iterate(run, initial(seed), observer)?,
                 KMeansVariant::MiniBatch => mini_batch::iterate(run, initial(seed), seed, observer)?,
                 KMeansVariant::TwoLevel => two_level::fit(run, seed, observer)?,
             };
-            let clustering = clustering(samples, iterated)?;
-            if best.as_ref().is_none_or(|best| clustering.inertia < best.inertia) {
-                best = Some(clustering);
-            }
-        }
-        Ok(best.expect("num_redos was checked to be at least 1"))
+            clustering(samples.dim(), iterated, |assigned| assigned.inertia(samples))
+        })
     }
+}
+
+/// The clustering of lowest inertia among those that `fit` finds from different seeds; from given centroids there is one.
+pub(super) fn best_of_redos(
+    config: &KMeansConfig,
+    are_given: bool,
+    seed: u64,
+    begin: Instant,
+    mut fit: impl FnMut(RunPlace, u64) -> Result<Clustering, ClusteringError>,
+) -> Result<Clustering, ClusteringError> {
+    let num_redos = if are_given { 1 } else { config.num_redos };
+    let mut best: Option<Clustering> = None;
+    for redo in 0..num_redos {
+        let place = RunPlace {
+            first_iteration: redo * config.num_iterations,
+            total_iterations: num_redos.saturating_mul(config.num_iterations),
+            begin,
+        };
+        let clustering = fit(place, seed.wrapping_add((redo as u64).wrapping_mul(SEED_STEP)))?;
+        if best.as_ref().is_none_or(|best| clustering.inertia < best.inertia) {
+            best = Some(clustering);
+        }
+    }
+    Ok(best.expect("num_redos was checked to be at least 1"))
 }
 
 /// One run among those of all redos.
@@ -159,21 +185,27 @@ impl KMeans {
 pub(super) struct Run<'a> {
     pub(super) config: &'a KMeansConfig,
     pub(super) samples: &'a Samples<'a>,
+    pub(super) place: RunPlace,
+}
+
+/// Where a run stands among those of all redos.
+#[derive(Clone, Copy)]
+pub(super) struct RunPlace {
     pub(super) first_iteration: usize,
     /// Most iterations of all runs.
     pub(super) total_iterations: usize,
     pub(super) begin: Instant,
 }
 
-impl Run<'_> {
-    /// The numbers of its iterations.
-    pub(super) fn iterations(&self) -> Range<usize> {
-        self.first_iteration..self.first_iteration + self.config.num_iterations
+impl RunPlace {
+    /// The numbers of the iterations of the run.
+    pub(super) fn iterations(&self, config: &KMeansConfig) -> Range<usize> {
+        self.first_iteration..self.first_iteration + config.num_iterations
     }
 }
 
 /// The samples, in ascending order, that the centroids are learnt from if these are not all.
-fn subsample(config: &KMeansConfig, num_samples: usize, seed: u64) -> Option<Vec<usize>> {
+pub(super) fn subsample(config: &KMeansConfig, num_samples: usize, seed: u64) -> Option<Vec<usize>> {
     let num_chosen = config.max_samples_per_cluster?.saturating_mul(config.num_clusters);
     if num_chosen >= num_samples {
         return None;
@@ -183,13 +215,18 @@ fn subsample(config: &KMeansConfig, num_samples: usize, seed: u64) -> Option<Vec
     Some(chosen)
 }
 
-fn clustering(samples: &Samples<'_>, iterated: Iterated) -> Result<Clustering, ClusteringError> {
+/// The result of a run with samples of `dim` values.
+pub(super) fn clustering(
+    dim: usize,
+    iterated: Iterated,
+    inertia: impl FnOnce(&Assigned) -> f64,
+) -> Result<Clustering, ClusteringError> {
     let Iterated { centroids, assigned, iterations } = iterated;
-    let num_clusters = centroids.len() / samples.dim();
-    let inertia = assigned.inertia(samples);
+    let num_clusters = centroids.len() / dim;
+    let inertia = inertia(&assigned);
     Ok(Clustering {
         assignments: Assignments::new(assigned.labels, num_clusters)?,
-        centroids: Array2::from_shape_vec((num_clusters, samples.dim()), centroids)
+        centroids: Array2::from_shape_vec((num_clusters, dim), centroids)
             .expect("there are num_clusters rows of dim values"),
         inertia,
         squared_distances: assigned.squared_distances,

@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
+use super::KMeansConfig;
 use super::assign::{NO_LABEL, ScanPrecision, database, for_each_block};
 use super::cluster_sums::{Change, ClusterSums};
-use super::fit::Run;
+use super::fit::{Run, RunPlace};
 use super::samples::Samples;
 use super::split::split_clusters;
 use crate::clustering_algorithm::imbalance_factor;
@@ -55,39 +56,64 @@ impl Assigned {
     }
 }
 
+/// Assignment of the samples and sums of their clusters, wherever they lie.
+pub(super) trait LloydPass {
+    /// Assigns every sample to its nearest centroid and adds up the clusters.
+    fn run(&mut self, centroids: &[f32]) -> Result<(), ClusteringError>;
+
+    /// Writes the means of the last pass; that of an empty cluster stays. Gives the number of samples of each.
+    fn write_means(&self, centroids: &mut [f32]) -> Vec<usize>;
+
+    /// The weighted sum of the squared distances of the last pass.
+    fn inertia(&self) -> f64;
+
+    /// Assigns every sample to its nearest centroid, once more.
+    fn finish(self, centroids: &[f32]) -> Result<Assigned, ClusteringError>;
+}
+
 /// Iterates from `centroids`, `[num_clusters, dim]`.
 pub(super) fn iterate(
     run: Run<'_>,
-    mut centroids: Vec<f32>,
+    centroids: Vec<f32>,
     observer: &mut dyn ClusteringObserver,
 ) -> Result<Iterated, ClusteringError> {
-    let Run { config, samples, .. } = run;
-    let dim = samples.dim();
+    let dim = run.samples.dim();
+    let pass = FusedPass::new(run.samples, centroids.len() / dim, run.config.precision);
+    iterate_passes(run.place, run.config, dim, centroids, pass, observer)
+}
+
+/// Iterates from `centroids`, `[num_clusters, dim]`, with the passes of `pass`.
+pub(super) fn iterate_passes(
+    place: RunPlace,
+    config: &KMeansConfig,
+    dim: usize,
+    mut centroids: Vec<f32>,
+    mut pass: impl LloydPass,
+    observer: &mut dyn ClusteringObserver,
+) -> Result<Iterated, ClusteringError> {
     if config.spherical {
         normalize(&mut centroids, dim);
     }
-    let mut pass = FusedPass::new(samples, centroids.len() / dim);
     let mut iterations: Vec<IterationStats> = Vec::new();
     let mut previous_centroids = Vec::new();
-    for iteration in run.iterations() {
-        pass.run(&centroids, config.precision);
+    for iteration in place.iterations(config) {
+        pass.run(&centroids)?;
         previous_centroids.clone_from(&centroids);
-        let mut cluster_sizes = pass.sums.write_means(&samples.fixed_point, &mut centroids);
-        pass.write_light_means(&mut centroids);
+        let mut cluster_sizes = pass.write_means(&mut centroids);
         let imbalance_factor = imbalance_factor(&cluster_sizes);
         let num_empty = split_clusters(&mut centroids, &mut cluster_sizes, dim);
         if config.spherical {
             normalize(&mut centroids, dim);
         }
-        let inertia = pass.assigned.inertia(samples);
+        let inertia = pass.inertia();
         let previous_inertia = iterations.last().map(|stats| stats.inertia);
         let stats = IterationStats {
             iteration,
-            num_iterations: run.total_iterations,
+            num_iterations: place.total_iterations,
             inertia,
             num_empty,
             imbalance_factor,
-            elapsed: run.begin.elapsed(),
+            elapsed: place.begin.elapsed(),
         };
         tell(observer, &mut iterations, stats)?;
         // An iteration is a function of the centroids: if they did not move, all further ones would repeat it.
@@ -98,8 +124,7 @@ pub(super) fn iterate(
             break;
         }
     }
-    let mut assigned = pass.assigned;
-    assigned.update(samples, &centroids, config.precision);
+    let assigned = pass.finish(&centroids)?;
     Ok(Iterated { centroids, assigned, iterations })
 }
 
@@ -121,6 +146,7 @@ pub(super) fn tell(
 /// that move to another cluster change them.
 struct FusedPass<'a> {
     samples: &'a Samples<'a>,
+    precision: ScanPrecision,
     assigned: Assigned,
     sums: ClusterSums,
     /// What the threads have added to the sums in this pass.
@@ -128,22 +154,25 @@ struct FusedPass<'a> {
 }
 
 impl<'a> FusedPass<'a> {
-    fn new(samples: &'a Samples<'a>, num_clusters: usize) -> Self {
+    fn new(samples: &'a Samples<'a>, num_clusters: usize, precision: ScanPrecision) -> Self {
         let dim = samples.dim();
         let num_affordable = MAX_SUM_BYTES / ClusterSums::num_bytes(num_clusters, dim).max(1);
         let num_parts = rayon::current_num_threads().min(num_affordable).max(1);
         Self {
             samples,
+            precision,
             assigned: Assigned::none(samples.len()),
             sums: ClusterSums::zeros(num_clusters, dim),
             parts: (0..num_parts).map(|_| Mutex::new(ClusterSums::zeros(num_clusters, dim))).collect(),
         }
     }
+}
 
-    fn run(&mut self, centroids: &[f32], precision: ScanPrecision) {
+impl LloydPass for FusedPass<'_> {
+    fn run(&mut self, centroids: &[f32]) -> Result<(), ClusteringError> {
         let samples = self.samples;
         let dim = samples.dim();
-        let database = database(centroids, dim, precision);
+        let database = database(centroids, dim, self.precision);
         let parts = &self.parts;
         let Assigned { labels, squared_distances } = &mut self.assigned;
         for_each_block(samples.source, &database, labels, squared_distances, None, |block| {
@@ -171,6 +200,22 @@ impl<'a> FusedPass<'a> {
         for part in &mut self.parts {
             self.sums.take(part.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner));
         }
+        Ok(())
+    }
+
+    fn write_means(&self, centroids: &mut [f32]) -> Vec<usize> {
+        let sizes = self.sums.write_means(&self.samples.fixed_point, centroids);
+        self.write_light_means(centroids);
+        sizes
+    }
+
+    fn inertia(&self) -> f64 {
+        self.assigned.inertia(self.samples)
+    }
+
+    fn finish(mut self, centroids: &[f32]) -> Result<Assigned, ClusteringError> {
+        self.assigned.update(self.samples, centroids, self.precision);
+        Ok(self.assigned)
     }
 }
 

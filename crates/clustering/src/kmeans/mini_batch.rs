@@ -31,7 +31,7 @@ pub(super) fn iterate(
     generator.set_stream(1);
     let mut weights_seen = vec![0.0_f64; num_clusters];
     let mut iterations = Vec::new();
-    for iteration in run.iterations() {
+    for iteration in run.place.iterations(config) {
         let indices: Vec<usize> =
             (0..config.batch_size).map(|_| generator.random_range(0..samples.len())).collect();
         let rows = samples.gather(indices.iter().copied());
@@ -62,11 +62,11 @@ pub(super) fn iterate(
         }
         let stats = IterationStats {
             iteration,
-            num_iterations: run.total_iterations,
+            num_iterations: run.place.total_iterations,
             inertia: assigned.inertia(&batch),
             num_empty: 0,
             imbalance_factor: imbalance_factor(&cluster_sizes),
-            elapsed: run.begin.elapsed(),
+            elapsed: run.place.begin.elapsed(),
         };
         tell(observer, &mut iterations, stats)?;
     }

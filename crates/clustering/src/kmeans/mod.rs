@@ -8,6 +8,7 @@ mod fit;
 mod init;
 mod lloyd;
 mod mini_batch;
+mod on_device;
 mod samples;
 mod split;
 mod two_level;

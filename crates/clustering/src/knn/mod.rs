@@ -3,12 +3,14 @@
 //! The scan of the assignment step of k-means, with a list of the best instead of one: every candidate that integers
 //! and single precision do not rule out is measured again in `f64`, so the neighbours are the true ones.
 
+mod on_device;
 mod search;
 
 use ndarray::{Array2, ArrayView2};
 
 use crate::ClusteringError;
 use crate::feature_matrix::FeatureMatrix;
+pub(crate) use on_device::find_neighbors_on_device;
 pub(crate) use search::find_neighbors;
 
 /// The nearest database rows of each query, nearest first, made by [`nearest_neighbors`].

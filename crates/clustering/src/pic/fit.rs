@@ -8,8 +8,10 @@ use super::graph::Graph;
 use super::maxima::{clusters_of_maxima, join_singletons};
 use crate::feature_matrix::{FeatureMatrix, squared_distance};
 use crate::kmeans::cluster_means;
-use crate::knn::find_neighbors;
-use crate::{Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, Neighbors};
+use crate::knn::{find_neighbors, find_neighbors_on_device};
+use crate::{
+    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, DeviceRows, Neighbors,
+};
 
 impl Pic {
     /// Clusters a given neighbour graph: what [`cluster`](ClusteringAlgorithm::cluster) does once it has found the
@@ -48,6 +50,18 @@ impl ClusteringAlgorithm for Pic {
     ) -> Result<Clustering, ClusteringError> {
         let features = FeatureMatrix::new(features)?;
         let neighbors = find_neighbors(&features, &features, self.config.num_neighbors, true, observer)?;
+        describe(&features, self.cluster_graph(&neighbors)?)
+    }
+
+    fn cluster_on_device(
+        &self,
+        rows: &dyn DeviceRows,
+        _seed: u64,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        let host = rows.to_host()?;
+        let features = FeatureMatrix::new(host.view())?;
+        let neighbors = find_neighbors_on_device(rows, &features, self.config.num_neighbors, observer)?;
         describe(&features, self.cluster_graph(&neighbors)?)
     }
 }

@@ -8,10 +8,10 @@ use super::embedding::{embed, standardize};
 use super::fit::describe;
 use super::graph::Graph;
 use crate::feature_matrix::FeatureMatrix;
-use crate::knn::find_neighbors;
+use crate::knn::{find_neighbors, find_neighbors_on_device};
 use crate::{
-    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, FeatureSource,
-    KMeansConfig, Neighbors,
+    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, DeviceRows,
+    FeatureSource, KMeansConfig, Neighbors,
 };
 
 /// Settings of [`LinCohenPic`].
@@ -164,6 +164,19 @@ impl ClusteringAlgorithm for LinCohenPic {
         let features = FeatureMatrix::new(features)?;
         self.check_size(features.num_rows())?;
         let neighbors = find_neighbors(&features, &features, self.config.num_neighbors, true, observer)?;
+        describe(&features, self.cluster_observed(&neighbors, seed, observer)?)
+    }
+
+    fn cluster_on_device(
+        &self,
+        rows: &dyn DeviceRows,
+        seed: u64,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        self.check_size(rows.num_rows())?;
+        let host = rows.to_host()?;
+        let features = FeatureMatrix::new(host.view())?;
+        let neighbors = find_neighbors_on_device(rows, &features, self.config.num_neighbors, observer)?;
         describe(&features, self.cluster_observed(&neighbors, seed, observer)?)
     }
 }

@@ -143,7 +143,7 @@ impl Nearest {
     }
 
     /// Nearest first, the lowest index first among equals.
-    fn compare(&self, other: &Self) -> Ordering {
+    pub(crate) fn compare(&self, other: &Self) -> Ordering {
         self.squared_distance.total_cmp(&other.squared_distance).then(self.index.cmp(&other.index))
     }
 }

@@ -5,8 +5,9 @@ use ndarray::ArrayView2;
 use super::moments::{Centering, combine_rows, covariance, gram};
 use super::products::Number;
 use super::{Whitening, WhiteningConfig};
+use crate::device_rows::checked_norms;
 use crate::symmetric_eigen::{Eigenpairs, fix_sign, leading_eigenpairs};
-use crate::{ClusteringError, FeatureSource};
+use crate::{ClusteringError, DeviceRows, FeatureSource, Moments};
 
 /// Eigenvalues up to this part of the largest count as rounding error of the covariance.
 const RELATIVE_THRESHOLD: f64 = 1e-10;
@@ -21,6 +22,9 @@ const MOST_TERMS_IN_F64: f64 = 4e9;
 /// independent from piece to piece and add an error of `1e-10` to `1e-9` of that sum to the eigenvalues: less than a
 /// thousandth of the smallest.
 const SMALLEST_IN_F32: f64 = 2e-6;
+
+/// As [`SMALLEST_IN_F32`] for products that a device forms in single precision over thousands of rows.
+const SMALLEST_ON_A_DEVICE: f64 = 2e-5;
 
 impl WhiteningConfig {
     /// Fits the whitening to `features`, `[num_samples, feature_dim]`, as [`fit_source`](Self::fit_source) does.
@@ -48,9 +52,34 @@ impl WhiteningConfig {
     pub fn fit_source(&self, source: &dyn FeatureSource) -> Result<Whitening, ClusteringError> {
         self.validate()?;
         let centering = Centering::new(source)?;
-        let Eigenpairs { values, mut vectors } =
-            principal_directions(source, &centering, self.num_components)?;
-        let mean = centering.mean;
+        let pairs = principal_directions(source, &centering, self.num_components)?;
+        Ok(self.whitening(centering.mean, pairs))
+    }
+
+    /// As [`fit_source`](Self::fit_source), for rows on a device. The covariance is formed there in single precision if every
+    /// eigenvalue asked for is at least `2e-5` of the total variance; else on the host.
+    ///
+    /// # Errors
+    /// Those of [`fit_source`](Self::fit_source), and
+    /// - [`ClusteringError::Device`]: the device failed.
+    pub fn fit_on_device(&self, rows: &dyn DeviceRows) -> Result<Whitening, ClusteringError> {
+        self.validate()?;
+        checked_norms(rows)?;
+        let (num_rows, dim) = (rows.num_rows(), rows.feature_dim());
+        let count = self.num_components.min(num_rows).min(dim);
+        let Moments { mean, covariance } = rows.moments()?;
+        let pairs = leading_eigenpairs(&covariance, dim, count)?;
+        let trace: f64 = covariance.iter().step_by(dim + 1).sum();
+        if pairs.values[count - 1] >= SMALLEST_ON_A_DEVICE * trace {
+            return Ok(self.whitening(mean, pairs));
+        }
+        log::debug!("whitening forms the covariance on the host: a component has little of the variance");
+        self.fit_source(&rows.to_host()?.view())
+    }
+
+    /// The whitening by the leading eigenpairs of the covariance.
+    fn whitening(&self, mean: Vec<f64>, pairs: Eigenpairs) -> Whitening {
+        let Eigenpairs { values, mut vectors } = pairs;
         let largest_mean = mean.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         let rounding = ROUNDING_VARIANCE * largest_mean.powi(2);
         let threshold = values.first().map_or(0.0, |largest| (RELATIVE_THRESHOLD * largest).max(rounding));
@@ -69,7 +98,7 @@ impl WhiteningConfig {
         if rank == 0 {
             vectors = vec![0.0; mean.len()];
         }
-        Ok(Whitening { mean, components: vectors, normalize: self.normalize })
+        Whitening { mean, components: vectors, normalize: self.normalize }
     }
 }
 
