@@ -3,13 +3,14 @@
 //! - [`batch_norm_relu`]: batch normalisation, ReLU and max-pooling in one;
 //! - [`conv2d`] and [`conv2d_relu_pool`]: convolution, with its gradients;
 //! - [`linear`]: fully connected layer, with its gradients;
+//! - [`precise_matmul`]: a matrix product that keeps all digits of its factors;
 //! - [`nearest_rows`]: the rows of a matrix that are nearest to those of another;
 //! - [`roi_max_pool`]: max-pooling of regions to squares of one size (Girshick, *Fast R-CNN*, ICCV 2015, section 2.1);
 //! - [`segment_sums`]: sums of rows that belong together;
 //! - [`sgd_step`]: a step of stochastic gradient descent in one pass;
 //! - [`sobel`]: the fixed filter before the first convolution.
 //!
-//! [`keep_freed_memory`] is for programs, [`release_freed_memory`] for what runs long in several phases.
+//! [`device_limits`] tells what a device has room for. [`keep_freed_memory`] is for programs, [`release_freed_memory`] for what runs long in several phases.
 //!
 //! Each operation is a backend extension with a default that works on every backend; backends with a kernel of their own
 //! override it.
@@ -21,11 +22,13 @@
 
 mod batch_norm_relu;
 mod convolution;
+mod device_limits;
 mod freed_memory;
 #[cfg(feature = "flex")]
 mod host;
 mod host_data;
 mod linear;
+mod matrix_product;
 mod nearest_rows;
 mod pooling;
 mod roi_pooling;
@@ -37,8 +40,10 @@ mod test_tensors;
 
 pub use batch_norm_relu::{BatchNormRelu, batch_norm_relu};
 pub use convolution::{conv2d, conv2d_relu_pool};
+pub use device_limits::{DeviceLimits, device_limits};
 pub use freed_memory::{keep_freed_memory, release_freed_memory};
 pub use linear::linear;
+pub use matrix_product::precise_matmul;
 pub use nearest_rows::{MAX_NEAREST_ROWS, nearest_rows};
 pub use pooling::Pooling;
 pub use roi_pooling::{MapRegion, roi_max_pool};

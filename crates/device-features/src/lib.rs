@@ -1,0 +1,18 @@
+//! Features that stay on a GPU from the network to the clusters.
+//!
+//! [`DeviceFeatures`] takes the output of a network batch by batch, is whitened on the device, and is what
+//! [`cluster_on_device`](deepcluster_clustering::ClusteringAlgorithm::cluster_on_device) clusters. What has no room on the
+//! device waits on the host, and passes through the device whenever it is used.
+//!
+//! Labels and centroids are those of a clustering of the same whitened rows on the host, bit by bit; whitened rows agree to
+//! rounding.
+
+mod chunk;
+mod clustering_rows;
+mod features;
+mod moments;
+mod read;
+mod scores;
+mod sums;
+
+pub use features::{DeviceFeatures, Room};

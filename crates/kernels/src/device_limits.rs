@@ -1,0 +1,47 @@
+//! What a device has room for.
+
+use burn::tensor::Device;
+
+/// Limits of a device that is not the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceLimits {
+    /// Bytes of its memory, where it tells.
+    pub memory: Option<u64>,
+    /// Bytes that this program has taken of it.
+    pub memory_in_use: u64,
+    /// Most bytes of one tensor.
+    pub largest_tensor: u64,
+    /// Whether matrix products may round their `f32` factors to 11 bits (TF32), as the matrix units of NVIDIA do.
+    pub has_tf32: bool,
+}
+
+/// The limits of `device`; `None` for the host.
+pub fn device_limits(device: &Device) -> Option<DeviceLimits> {
+    limits_of_cube(device)
+}
+
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+fn limits_of_cube(device: &Device) -> Option<DeviceLimits> {
+    use burn::backend::DispatchDevice;
+    use cubecl::ir::{ElemType, FloatKind};
+
+    let device = device.clone().without_autodiff();
+    // With a single backend compiled in there is no other case.
+    #[allow(irrefutable_let_patterns, reason = "it depends on the features")]
+    let DispatchDevice::Cube(cube) = device.as_dispatch() else { return None };
+    let client = cube.client();
+    let properties = client.properties();
+    let tf32 = ElemType::Float(FloatKind::TF32);
+    let matmul = &properties.features.matmul;
+    Some(DeviceLimits {
+        memory: properties.memory.max_memory(),
+        memory_in_use: device.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved),
+        largest_tensor: properties.memory.max_page_size,
+        has_tf32: matmul.cmma.iter().chain(&matmul.mma).any(|config| config.a_type == tf32),
+    })
+}
+
+#[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")))]
+fn limits_of_cube(_device: &Device) -> Option<DeviceLimits> {
+    None
+}
