@@ -18,6 +18,14 @@ impl Default for Normalization {
     }
 }
 
+impl Normalization {
+    /// What bytes of red, green and blue are multiplied with, and what is added then: `(byte / 255 - mean) / std`.
+    pub fn of_bytes(&self) -> ([f32; 3], [f32; 3]) {
+        let Self { mean, std } = self;
+        (std.map(|std| 1.0 / (255.0 * std)), std::array::from_fn(|channel| -mean[channel] / std[channel]))
+    }
+}
+
 /// Appends `[height, width, 3]` bytes to `out` as `[3, height, width]` normalised values, mirrored if `flip` is set.
 pub(crate) fn append_normalized(
     pixels: &[u8],
@@ -26,19 +34,11 @@ pub(crate) fn append_normalized(
     normalization: Normalization,
     out: &mut Vec<f32>,
 ) {
-    let Normalization { mean, std } = normalization;
+    let (factors, offsets) = normalization.of_bytes();
     let (pixels, _) = pixels.as_chunks::<3>();
     let start = out.len();
     out.resize(start + pixels.len() * 3, 0.0);
-    let planes = Planes {
-        pixels,
-        width: width as usize,
-        flip,
-        // (value / 255 - mean) / std
-        factors: std.map(|std| 1.0 / (255.0 * std)),
-        offsets: std::array::from_fn(|channel| -mean[channel] / std[channel]),
-        out: &mut out[start..],
-    };
+    let planes = Planes { pixels, width: width as usize, flip, factors, offsets, out: &mut out[start..] };
     Arch::new().dispatch(planes);
 }
 

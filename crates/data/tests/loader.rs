@@ -68,7 +68,7 @@ fn batches_come_in_the_order_of_the_plan_with_the_pixels_of_the_transform() {
         let expected: Vec<usize> = samples.iter().map(|sample| sample.image_index).collect();
         assert_eq!(batch.image_indices, expected);
         assert_eq!((batch.size, batch.failures.len()), (SIZE, 0));
-        for (pixels, sample) in batch.pixels.chunks_exact(random_crop().num_values()).zip(samples) {
+        for (pixels, sample) in batch.pixels().chunks_exact(random_crop().num_values()).zip(samples) {
             let image = decode_image(&images.path(sample.image_index), DEFAULT_MAX_PIXELS).unwrap();
             let mut expected = vec![0.0; pixels.len()];
             random_crop().apply(&image, sample.augmentation_seed, &mut expected).unwrap();
@@ -136,7 +136,8 @@ fn shrunk_images_are_those_of_a_resized_folder() {
     for config in [plain.clone(), LoaderConfig { disk_cache, ..plain.clone() }] {
         for _ in 0..2 {
             for batch in start(&images, config.clone(), transform, plan()) {
-                let pixels = batch.pixels.chunks_exact(transform.num_values());
+                let pixels = batch.pixels();
+                let pixels = pixels.chunks_exact(transform.num_values());
                 for (pixels, &index) in pixels.zip(&batch.image_indices) {
                     let image = decode_image(&images.path(index), DEFAULT_MAX_PIXELS).unwrap();
                     let mut expected = vec![0.0; pixels.len()];
@@ -180,7 +181,7 @@ fn rows_that_are_not_decoded_change_no_pixel() {
         });
         assert_eq!(in_part.image_indices.len(), 80);
         assert!(in_part == whole, "{transform:?}");
-        for (pixels, sample) in in_part.pixels.chunks_exact(transform.num_values()).zip(&plan[0]) {
+        for (pixels, sample) in in_part.pixels().chunks_exact(transform.num_values()).zip(&plan[0]) {
             let image = decode_image(&images.path(sample.image_index), DEFAULT_MAX_PIXELS).unwrap();
             let mut expected = vec![0.0; pixels.len()];
             transform.apply(&image, sample.augmentation_seed, &mut expected).unwrap();
@@ -209,14 +210,14 @@ fn what_cannot_be_read_is_a_failure_of_that_image_alone() {
     let batches = start(&images, workers(2), random_crop(), vec![samples.to_vec(), samples[3..4].to_vec()]);
     let batches: Vec<ImageBatch> = batches.collect();
     assert_eq!(batches[0].image_indices, [0, 2, 4]);
-    assert_eq!(batches[0].pixels.len(), 3 * random_crop().num_values());
+    assert_eq!(batches[0].pixels().len(), 3 * random_crop().num_values());
     let failed: Vec<usize> = batches[0].failures.iter().map(|(index, _)| *index).collect();
     assert_eq!(failed, [1, 3, 999]);
     for (_, reason) in &batches[0].failures {
         assert!(!reason.is_empty() && !reason.contains(&*folder.path().to_string_lossy()), "{reason}");
     }
     assert!(batches[0].failures[2].1.contains("36 images"), "{}", batches[0].failures[2].1);
-    assert_eq!((batches[1].pixels.len(), batches[1].failures.len()), (0, 1));
+    assert_eq!((batches[1].pixels().len(), batches[1].failures.len()), (0, 1));
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn an_invalid_transform_fails_every_image_with_its_reason() {
         let batches: Vec<ImageBatch> = start(&images, workers(2), transform, plan()).collect();
         assert_eq!(batches.len(), plan().len());
         for batch in batches {
-            assert!(batch.pixels.is_empty() && batch.image_indices.is_empty());
+            assert!(batch.pixels().is_empty() && batch.image_indices.is_empty());
             assert!(batch.failures.iter().all(|(_, reason)| reason.contains("size")), "{:?}", batch.failures);
         }
     }

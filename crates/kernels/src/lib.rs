@@ -2,6 +2,7 @@
 //!
 //! - [`batch_norm_relu`]: batch normalisation, ReLU and max-pooling in one;
 //! - [`conv2d`] and [`conv2d_relu_pool`]: convolution, with its gradients;
+//! - [`image_values`]: what a network computes with, made of bytes on the device;
 //! - [`linear`]: fully connected layer, with its gradients;
 //! - [`precise_matmul`]: a matrix product that keeps all digits of its factors;
 //! - [`nearest_rows`]: the rows of a matrix that are nearest to those of another;
@@ -27,6 +28,7 @@ mod freed_memory;
 #[cfg(feature = "flex")]
 mod host;
 mod host_data;
+mod image_values;
 mod linear;
 mod matrix_product;
 mod nearest_rows;
@@ -42,6 +44,7 @@ pub use batch_norm_relu::{BatchNormRelu, batch_norm_relu};
 pub use convolution::{conv2d, conv2d_relu_pool};
 pub use device_limits::{DeviceLimits, device_limits};
 pub use freed_memory::{keep_freed_memory, release_freed_memory};
+pub use image_values::{ByteScale, ImageBytes, image_values};
 pub use linear::linear;
 pub use matrix_product::precise_matmul;
 pub use nearest_rows::{MAX_NEAREST_ROWS, nearest_rows};

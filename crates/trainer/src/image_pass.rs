@@ -68,7 +68,7 @@ impl<'a> ImagePass<'a> {
             done += batch.image_indices.len() + batch.failures.len();
             all_failures.append(&mut batch.failures);
             if !batch.image_indices.is_empty() {
-                each(images_tensor(&mut batch, self.device), &batch.image_indices)?;
+                each(images_tensor(&batch, self.device), &batch.image_indices)?;
             }
             observer.event(&TrainEvent::Progress { done, loss: None });
         }

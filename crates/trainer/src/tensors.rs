@@ -2,14 +2,22 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_data::ImageBatch;
+use deepcluster_kernels::{ByteScale, ImageBytes, device_limits, image_values};
 
 use crate::error::TrainerError;
 
-/// Takes the images of a batch to a device, `[batch, 3, size, size]`.
-pub fn images_tensor(batch: &mut ImageBatch, device: &Device) -> Tensor<4> {
+/// Takes the images of a batch to a device, `[batch, 3, size, size]`: as bytes where it is not the host.
+pub fn images_tensor(batch: &ImageBatch, device: &Device) -> Tensor<4> {
     let side = batch.size as usize;
-    let pixels = std::mem::take(&mut batch.pixels);
-    Tensor::from_data(TensorData::new(pixels, [batch.image_indices.len(), 3, side, side]), device)
+    if device_limits(device).is_none() {
+        return Tensor::from_data(
+            TensorData::new(batch.pixels(), [batch.image_indices.len(), 3, side, side]),
+            device,
+        );
+    }
+    let (factors, offsets) = batch.normalization().of_bytes();
+    let images = ImageBytes { bytes: &batch.bytes(), flips: &batch.flips(), size: side };
+    image_values(images, ByteScale { factors, offsets }, device)
 }
 
 /// The values of a tensor; `during` says what the device was used for.

@@ -32,12 +32,14 @@ impl<B: Backbone> Trainer<B> {
         };
         let batches = self.loader().batches(self.config.training_transform(), rest);
         for batch in batches {
-            if let Some((image_index, reason)) = batch.failures.into_iter().next() {
-                return Err(TrainerError::ImageVanished { path: self.images().path(image_index), reason });
+            if let Some((image_index, reason)) = batch.failures.first() {
+                return Err(TrainerError::ImageVanished {
+                    path: self.images().path(*image_index),
+                    reason: reason.clone(),
+                });
             }
-            let batch = ImageBatch { failures: Vec::new(), ..batch };
             done += batch.image_indices.len();
-            let loss = self.step(&mut head, batch)?;
+            let loss = self.step(&mut head, &batch)?;
             self.progress.loss_sum += loss;
             self.progress.step += 1;
             observer.event(&TrainEvent::Progress { done, loss: Some(loss) });
@@ -88,7 +90,7 @@ impl<B: Backbone> Trainer<B> {
     }
 
     /// One step of SGD on a batch; gives the loss.
-    fn step(&mut self, head: &mut Head, mut batch: ImageBatch) -> Result<f64, TrainerError> {
+    fn step(&mut self, head: &mut Head, batch: &ImageBatch) -> Result<f64, TrainerError> {
         let (epoch, step) = (self.progress.epoch, self.progress.step);
         let device = self.device.clone().autodiff();
         // For backbones with random layers of Burn, which draw from the device.
@@ -97,7 +99,7 @@ impl<B: Backbone> Trainer<B> {
         let targets: Vec<i64> = batch.image_indices.iter().map(|&index| i64::from(labels[index])).collect();
         let num_images = targets.len();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [num_images]), &device);
-        let images = images_tensor(&mut batch, &device);
+        let images = images_tensor(batch, &device);
 
         let dropout = DropoutMasks::from_seed(derive_seed(self.config.seed, SeedUse::Dropout, epoch, step));
         // The head's own optimiser: no momentum, since it lives for one epoch (the original does the same).

@@ -80,7 +80,7 @@ pub fn train_with_labels(
             batch.image_indices.iter().filter_map(|&image| folder.labels[image]).map(i64::from).collect();
         let targets = TensorData::new(labels, [batch.image_indices.len()]);
         let targets = Tensor::<1, Int>::from_data(targets, &tracking);
-        let images = images_tensor(&mut batch, &tracking);
+        let images = images_tensor(&batch, &tracking);
         let dropout = DropoutMasks::from_seed(settings.seed ^ step as u64);
         let scores = classifier.forward(classifier.network.forward_convolutions(images), &dropout);
         Ok(Some(CrossEntropyLossConfig::new().init(&tracking).forward(scores, targets)))

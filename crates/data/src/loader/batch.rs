@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::normalize::append_normalized;
+use crate::normalize::{Normalization, append_normalized};
 use crate::transform::Transform;
 
 /// One image of a batch to be read.
@@ -14,11 +14,11 @@ pub struct Sample {
     pub augmentation_seed: u64,
 }
 
-/// Images that were read together.
+/// Images that were read together. They stay bytes, a quarter of the memory of their values, until these are asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageBatch {
-    /// Normalised pixels, `[image_indices.len(), 3, size, size]`.
-    pub pixels: Vec<f32>,
+    squares: Vec<Square>,
+    normalization: Normalization,
     /// Side of the images in pixels.
     pub size: u32,
     /// Which image of the folder each one is, in the order of the plan, those that failed left out.
@@ -27,7 +27,35 @@ pub struct ImageBatch {
     pub failures: Vec<(usize, String)>,
 }
 
-/// The part of an image that is shown, as bytes: a quarter of the memory of its values.
+impl ImageBatch {
+    /// The normalised pixels, `[image_indices.len(), 3, size, size]`.
+    pub fn pixels(&self) -> Vec<f32> {
+        let num_values = self.squares.iter().map(|square| square.pixels.len()).sum();
+        let mut pixels = Vec::with_capacity(num_values);
+        for Square { pixels: bytes, flip } in &self.squares {
+            append_normalized(bytes, self.size, *flip, self.normalization, &mut pixels);
+        }
+        pixels
+    }
+
+    /// The bytes of the pixels, `[image_indices.len(), size, size, 3]`, as they are before normalisation and mirroring.
+    pub fn bytes(&self) -> Vec<u8> {
+        let squares: Vec<&[u8]> = self.squares.iter().map(|square| square.pixels.as_slice()).collect();
+        squares.concat()
+    }
+
+    /// Whether left and right of an image change places, `[image_indices.len()]`.
+    pub fn flips(&self) -> Vec<bool> {
+        self.squares.iter().map(|square| square.flip).collect()
+    }
+
+    /// How bytes become values.
+    pub fn normalization(&self) -> Normalization {
+        self.normalization
+    }
+}
+
+/// The part of an image that is shown, as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Square {
     /// `[size, size, 3]`
@@ -55,32 +83,30 @@ impl BatchBuffer {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot] = Some(outcome);
     }
 
-    /// The values of the images that were read.
+    /// The images that were read.
     pub(crate) fn into_batch(self, transform: &Transform) -> ImageBatch {
         let slots = self.slots.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let size = transform.size();
-        let num_bytes = slots.iter().flatten().flatten().map(|square| square.pixels.len()).sum();
-        let mut pixels = Vec::with_capacity(num_bytes);
+        let mut squares = Vec::with_capacity(slots.len());
         let mut image_indices = Vec::with_capacity(slots.len());
         let mut failures = Vec::new();
         for (sample, outcome) in self.samples.iter().zip(slots) {
             match outcome {
-                Some(Ok(Square { pixels: bytes, flip })) => {
-                    append_normalized(&bytes, size, flip, transform.normalization(), &mut pixels);
+                Some(Ok(square)) => {
+                    squares.push(square);
                     image_indices.push(sample.image_index);
                 }
                 Some(Err(reason)) => failures.push((sample.image_index, reason)),
                 None => failures.push((sample.image_index, "it was not read".into())),
             }
         }
-        ImageBatch { pixels, size, image_indices, failures }
+        let (size, normalization) = (transform.size(), transform.normalization());
+        ImageBatch { squares, normalization, size, image_indices, failures }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::normalize::Normalization;
 
     #[test]
     fn images_come_in_the_order_of_the_plan_without_those_that_failed() {
@@ -94,7 +120,7 @@ mod tests {
         buffer.fill(1, square([10, 11, 12]));
         buffer.fill(2, Err("broken".into()));
         let batch = buffer.into_batch(&transform);
-        assert_eq!(batch.pixels, [10.0, 11.0, 12.0, 30.0, 31.0, 32.0]);
+        assert_eq!(batch.pixels(), [10.0, 11.0, 12.0, 30.0, 31.0, 32.0]);
         assert_eq!(batch.image_indices, [8, 5]);
         assert_eq!(batch.failures, [(7, "empty".into()), (9, "broken".into())]);
     }

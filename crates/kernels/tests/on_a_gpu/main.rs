@@ -4,6 +4,7 @@
 
 #![cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
 
+mod image_values;
 mod nearest_rows;
 mod networks;
 mod segment_sums;

@@ -252,7 +252,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
             }
             let labels: Vec<u32> =
                 batch.image_indices.iter().filter_map(|&image| self.data.train.labels[image]).collect();
-            let losses = self.step(images_tensor(&mut batch, &self.device), &labels)?;
+            let losses = self.step(images_tensor(&batch, &self.device), &labels)?;
             sums.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss);
             num_steps += 1;
             let last = losses.last().copied();

@@ -112,7 +112,7 @@ pub fn classify_voc(
         if batch.image_indices.is_empty() {
             return Ok(None);
         }
-        let images = images_tensor(&mut batch, device);
+        let images = images_tensor(&batch, device);
         let pooled = trunk_maps(&classifier.network, frozen.as_ref(), images, |network, images| {
             network.forward_convolutions(images)
         });
