@@ -15,6 +15,7 @@ use crate::dropout::{Dropout, DropoutMasks};
 use crate::error::ModelError;
 use crate::head::linear;
 use crate::initialization::WeightInitializer;
+use crate::precision::Precision;
 
 /// A convolution with batch normalisation and ReLU, then max-pooling where the architecture has it.
 #[derive(Module, Debug)]
@@ -23,6 +24,8 @@ pub struct ConvBlock {
     pub(crate) norm: BatchNorm2d,
     pub(crate) pooling_size: usize,
     pub(crate) pooling_stride: usize,
+    #[module(skip)]
+    precision: Precision,
 }
 
 /// AlexNet or VGG-16, made by [`ConvNetConfig::init`].
@@ -35,6 +38,8 @@ pub struct ConvNet {
     pub(crate) dropout_fc7: Dropout,
     sobel: bool,
     image_size: usize,
+    #[module(skip)]
+    pub(crate) precision: Precision,
 }
 
 impl ConvNetConfig {
@@ -66,6 +71,7 @@ impl ConvNetConfig {
             dropout_fc7: Dropout::new(self.dropout),
             sobel: self.sobel,
             image_size: self.image_size,
+            precision: Precision::F32,
         })
     }
 }
@@ -93,6 +99,7 @@ impl ConvBlock {
             norm: BatchNorm2d::new(channels, device),
             pooling_size: pooling.map_or(0, |pooling| pooling.size),
             pooling_stride: pooling.map_or(0, |pooling| pooling.stride),
+            precision: Precision::F32,
         }
     }
 
@@ -115,13 +122,18 @@ impl ConvBlock {
         let channels = factor.dims()[0];
         let weight = self.convolution.weight.val() * factor.clone().reshape([channels, 1, 1, 1]);
         let bias = self.bias() * factor + shift;
-        conv2d_relu_pool(input, weight, bias, self.convolution.stride, self.padding(), pooling)
+        let (input, weight, bias) =
+            (self.precision.enter(input), self.precision.enter(weight), self.precision.enter(bias));
+        let stride = self.convolution.stride;
+        self.precision.leave(conv2d_relu_pool(input, weight, bias, stride, self.padding(), pooling))
     }
 
     /// The convolution alone.
     pub(crate) fn convolve(&self, input: Tensor<4>) -> Tensor<4> {
-        let weight = self.convolution.weight.val();
-        conv2d(input, weight, self.bias(), self.convolution.stride, self.padding())
+        let (weight, bias) = (self.convolution.weight.val(), self.bias());
+        let (input, weight, bias) =
+            (self.precision.enter(input), self.precision.enter(weight), self.precision.enter(bias));
+        self.precision.leave(conv2d(input, weight, bias, self.convolution.stride, self.padding()))
     }
 
     pub(crate) fn pool(&self, activation: Tensor<4>) -> Tensor<4> {
@@ -153,6 +165,13 @@ impl ConvBlock {
 }
 
 impl ConvNet {
+    /// The network with layers that compute with `precision`; its weights stay as they are.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self.blocks.iter_mut().for_each(|block| block.precision = precision);
+        self
+    }
+
     /// Whether the fixed Sobel filter stands before the first convolution.
     pub fn has_sobel(&self) -> bool {
         self.sobel

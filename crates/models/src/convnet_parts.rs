@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::convnet::ConvNet;
 use crate::dropout::DropoutMasks;
-use crate::head::{apply_linear, linear};
+use crate::head::linear;
 use crate::initialization::WeightInitializer;
 
 /// Where the cells of a map lie in the image: the centre of cell `i` is at pixel `first + i * stride`, pixel centres
@@ -49,8 +49,8 @@ impl ConvNet {
     /// of [`pooled_side`](Self::pooled_side).
     pub fn forward_fully_connected(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
         let flat: Tensor<2> = pooled.flatten(1, 3); // [batch, channels * side * side]
-        let hidden = relu(apply_linear(&self.fc6, self.dropout_fc6.forward(flat, dropout)));
-        apply_linear(&self.fc7, self.dropout_fc7.forward(hidden, dropout))
+        let hidden = relu(self.precision.linear(&self.fc6, self.dropout_fc6.forward(flat, dropout)));
+        self.precision.linear(&self.fc7, self.dropout_fc7.forward(hidden, dropout))
     }
 
     /// The fully connected layers as convolutions (Long, Shelhamer & Darrell, CVPR 2015, section 3.1): features before
@@ -67,7 +67,7 @@ impl ConvNet {
         let hidden = relu(conv2d(padded, kernel, bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1)));
         let hidden = self.dropout_fc7.forward(hidden, dropout);
         let cells = hidden.permute([0, 2, 3, 1]).reshape([batch * height * width, width_fc]);
-        let features = apply_linear(&self.fc7, cells);
+        let features = self.precision.linear(&self.fc7, cells);
         let feature_dim = features.dims()[1];
         features.reshape([batch, height, width, feature_dim]).permute([0, 3, 1, 2])
     }

@@ -5,6 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
 use crate::initialization::WeightInitializer;
+use crate::precision::Precision;
 
 /// The last linear layer, one output per cluster. It is drawn anew after every clustering, since the numbers of the
 /// clusters have no meaning across epochs (Caron et al., section 3.2).
@@ -36,19 +37,13 @@ impl Head {
 
     /// Scores of the clusters before the softmax, `[batch, num_clusters]`, for inputs `[batch, feature_dim]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        apply_linear(&self.linear, input)
+        Precision::F32.linear(&self.linear, input)
     }
 
     /// Number of clusters the head distinguishes.
     pub fn num_clusters(&self) -> usize {
         self.linear.weight.dims()[1]
     }
-}
-
-/// The layer on `[batch, inputs]`.
-pub(crate) fn apply_linear(layer: &Linear, input: Tensor<2>) -> Tensor<2> {
-    let bias = layer.bias.as_ref().expect("linear layers are made with biases").val();
-    deepcluster_kernels::linear(input, layer.weight.val(), bias)
 }
 
 pub(crate) fn linear(weight: Param<Tensor<2>>, bias: Param<Tensor<1>>) -> Linear {

@@ -17,6 +17,7 @@ mod dropout;
 mod error;
 mod head;
 mod initialization;
+mod precision;
 mod single_layer;
 
 mod weights;
@@ -30,5 +31,6 @@ pub use deepcluster_kernels::{SOBEL_KERNELS, sobel};
 pub use dropout::{Dropout, DropoutMasks};
 pub use error::ModelError;
 pub use head::Head;
+pub use precision::Precision;
 pub use single_layer::ReceptiveField;
-pub use weights::{NamedWeights, WeightMap, export_weights, import_weights, map_weights};
+pub use weights::{NamedWeights, WeightMap, export_weights, import_weights, map_weights, on_the_host};

@@ -100,12 +100,25 @@ impl ModuleVisitor for Exporter {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Ok(weights) = &mut self.weights else { return };
         match param.val().try_into_data() {
-            Ok(data) => {
-                weights.insert(self.path.join("."), data.convert_dtype(DType::F32));
-            }
+            Ok(data) => match on_the_host(data) {
+                Ok(data) => drop(weights.insert(self.path.join("."), data)),
+                Err(error) => self.weights = Err(error),
+            },
             Err(error) => self.weights = Err(ModelError::Device { source: Box::new(error) }),
         }
     }
+}
+
+/// The values, read now. The bytes that a GPU gives are read when they are first looked at, from memory that may have another
+/// use by then.
+///
+/// # Errors
+/// [`ModelError::Device`] when the device cannot be read.
+pub fn on_the_host(data: TensorData) -> Result<TensorData, ModelError> {
+    let shape = data.shape().clone();
+    let values = data.convert_dtype(DType::F32).try_into_vec::<f32>();
+    let values = values.map_err(|error| ModelError::Device { source: Box::new(error) })?;
+    Ok(TensorData::new(values, shape))
 }
 
 struct Importer {

@@ -7,7 +7,7 @@ use deepcluster_clustering::{
     WhiteningConfig,
 };
 use deepcluster_data::{LabelSource, Normalization, Transform};
-use deepcluster_models::{Architecture, ConvNetConfig};
+use deepcluster_models::{Architecture, ConvNetConfig, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
@@ -168,6 +168,8 @@ pub struct TrainingConfig {
     pub feature_batch_size: usize,
     /// How the features of all images are kept until they are whitened: `"f32"`, or `"f16"` in half the memory.
     pub feature_type: FeatureType,
+    /// What convolutions and fully connected layers compute with: `"f32"` or `"bf16"`.
+    pub precision: Precision,
     /// Steps between checkpoints within an epoch; 0 keeps only those at the end of epochs.
     pub checkpoint_steps: usize,
     /// Where labels exist: measure the nearest-neighbour accuracy of the first and last network with this many
@@ -251,6 +253,7 @@ impl Default for TrainingConfig {
             sampling: Sampling::Uniform,
             feature_batch_size: 256,
             feature_type: FeatureType::F32,
+            precision: Precision::F32,
             checkpoint_steps: 0,
             knn_neighbors: 20,
             tensorboard: true,

@@ -191,7 +191,23 @@ pub enum TrainerError {
         /// What is allowed.
         reason: &'static str,
     },
-    /// The device failed, for example out of memory.
+    /// The memory of the device does not hold what was asked for.
+    #[error(
+        "the device has not enough memory for {setting} = {asked}: {}",
+        match fits {
+            Some(fits) => format!("{fits} fit, so try --set {setting}={fits}"),
+            None => "not even one image fits".to_string(),
+        }
+    )]
+    OutOfMemory {
+        /// Dotted name of the setting.
+        setting: &'static str,
+        /// Its value, in images.
+        asked: usize,
+        /// The largest that was found to fit.
+        fits: Option<usize>,
+    },
+    /// The device failed.
     #[error("the device failed {during}: {source}")]
     Device {
         /// What was going on.

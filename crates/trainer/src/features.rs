@@ -1,9 +1,10 @@
 //! Features of every image of a folder.
 
-use deepcluster_clustering::StoredFeatures;
+use burn::tensor::Tensor;
 use deepcluster_models::{Backbone, DropoutMasks};
 use ndarray::{Array2, ArrayView2};
 
+use crate::epoch_features::EpochFeatures;
 use crate::error::TrainerError;
 use crate::image_pass::ImagePass;
 use crate::observer::TrainObserver;
@@ -56,13 +57,12 @@ pub(crate) fn extract<B: Backbone>(
 /// Passes images through `network` and appends their features to `stored`; gives the images that could not be read and
 /// why, or `None` when `observer` asks to stop.
 pub(crate) fn extract_to<B: Backbone>(
-    stored: &mut StoredFeatures,
+    stored: &mut EpochFeatures,
     network: &B,
     pass: ImagePass<'_>,
     observer: &mut dyn TrainObserver,
 ) -> Result<Option<Vec<(usize, String)>>, TrainerError> {
-    let mut collect = |batch: FeatureBatch<'_>| Ok(stored.append(batch.features)?);
-    extract_batches(network, pass, Layer::Features, observer, &mut collect)
+    extract_outputs(network, pass, Layer::Features, observer, &mut |features, _| stored.append(features))
 }
 
 /// Collects batches.
@@ -104,14 +104,27 @@ pub(crate) fn extract_batches<B: Backbone>(
     observer: &mut dyn TrainObserver,
     sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), TrainerError>,
 ) -> Result<Option<Vec<(usize, String)>>, TrainerError> {
+    extract_outputs(network, pass, layer, observer, &mut |output, image_indices| {
+        let shape = output.dims();
+        let values = host_values(output, "while computing features")?;
+        let features = ArrayView2::from_shape(shape, &values).expect("a tensor has the values of its shape");
+        sink(FeatureBatch { image_indices, features })
+    })
+}
+
+/// As [`extract_batches`], with the features as they are on the device.
+fn extract_outputs<B: Backbone>(
+    network: &B,
+    pass: ImagePass<'_>,
+    layer: Layer,
+    observer: &mut dyn TrainObserver,
+    sink: &mut dyn FnMut(Tensor<2>, &[usize]) -> Result<(), TrainerError>,
+) -> Result<Option<Vec<(usize, String)>>, TrainerError> {
     pass.run(observer, |images, image_indices| {
         let output = match layer {
             Layer::Features => network.forward_features(images, &DropoutMasks::off()),
             Layer::Convolutions => network.forward_convolutions(images).flatten(1, 3),
         };
-        let shape = (image_indices.len(), output.dims()[1]);
-        let values = host_values(output, "while computing features")?;
-        let features = ArrayView2::from_shape(shape, &values).expect("a tensor has the values of its shape");
-        sink(FeatureBatch { image_indices, features })
+        sink(output, image_indices)
     })
 }

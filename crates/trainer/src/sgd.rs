@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_kernels::{SgdFactors, sgd_step};
-use deepcluster_models::{WeightMap, map_weights};
+use deepcluster_models::{WeightMap, map_weights, on_the_host};
 
 use crate::error::TrainerError;
 
@@ -56,7 +56,7 @@ impl Sgd {
         let export = |(name, velocity): (&String, &Tensor<1>)| {
             let data = velocity.clone().try_into_data();
             let data = data.map_err(|error| TrainerError::device("while momentum was read", error))?;
-            Ok((name.clone(), data.convert_dtype(DType::F32)))
+            Ok((name.clone(), on_the_host(data)?))
         };
         self.velocities.iter().map(export).collect()
     }

@@ -1,19 +1,23 @@
 //! The training half of an epoch: the network learns to predict the clusters.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use burn::tensor::{Int, Tensor, TensorData};
+use deepcluster_clustering::Assignments;
 use deepcluster_data::{ImageBatch, Sample};
+use deepcluster_kernels::device_limits;
 use deepcluster_models::{Backbone, DropoutMasks, Head};
 
 use crate::error::TrainerError;
 use crate::observer::{Phase, TrainEvent, TrainObserver};
+use crate::out_of_memory::{explained, try_training};
 use crate::pseudo_labels::sample_images;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
-use crate::tensors::images_tensor;
+use crate::tensors::{host_values, images_tensor};
 use crate::trainer::Trainer;
-use crate::training_step::training_step;
+use crate::training_step::{queue_training_step, training_step};
 
 impl<B: Backbone> Trainer<B> {
     /// Trains on the pseudo-labels of the newest clustering, from the step the run is at to the end of the epoch.
@@ -30,6 +34,8 @@ impl<B: Backbone> Trainer<B> {
             Some(head) if self.progress.step > 0 => head,
             _ => self.new_head(),
         };
+        let mut losses = LossQueue { waiting: VecDeque::new(), last: None };
+        let num_waiting = if device_limits(&self.device).is_some() { MOST_WAITING } else { 0 };
         let batches = self.loader().batches(self.config.training_transform(), rest);
         for batch in batches {
             if let Some((image_index, reason)) = batch.failures.first() {
@@ -40,13 +46,15 @@ impl<B: Backbone> Trainer<B> {
             }
             done += batch.image_indices.len();
             let loss = self.step(&mut head, &batch)?;
-            self.progress.loss_sum += loss;
+            losses.push(self.progress.step, loss);
             self.progress.step += 1;
-            observer.event(&TrainEvent::Progress { done, loss: Some(loss) });
+            self.settle(&mut losses, num_waiting)?;
+            observer.event(&TrainEvent::Progress { done, loss: losses.last });
             if self.progress.step < num_steps {
                 let every = self.config.training.checkpoint_steps;
                 let stop = observer.should_stop();
                 if stop || (every > 0 && self.progress.step.is_multiple_of(every)) {
+                    self.settle(&mut losses, 0)?;
                     self.head = Some(head.clone());
                     self.save_checkpoint(observer)?;
                 }
@@ -56,6 +64,7 @@ impl<B: Backbone> Trainer<B> {
                 }
             }
         }
+        self.settle(&mut losses, 0)?;
         self.head = Some(head);
         let seconds = start.elapsed().as_secs_f64();
         self.progress.timings.training_seconds = seconds;
@@ -89,8 +98,33 @@ impl<B: Backbone> Trainer<B> {
         Head::new(self.network.feature_dim(), assignments.num_clusters(), seed, &device)
     }
 
+    /// Reads the losses of all steps but the last `num_waiting`.
+    fn settle(&mut self, losses: &mut LossQueue, num_waiting: usize) -> Result<(), TrainerError> {
+        let epoch = self.progress.epoch;
+        while losses.waiting.len() > num_waiting {
+            let Some((step, loss)) = losses.waiting.pop_front() else { break };
+            let loss = loss.read().map_err(|error| {
+                let (network, num_clusters) =
+                    (&self.network, self.assignments.as_ref().map_or(2, Assignments::num_clusters));
+                explained(
+                    error,
+                    "training.batch_size",
+                    self.config.training.batch_size,
+                    &self.device,
+                    |batch| try_training(network, num_clusters, batch, &self.device),
+                )
+            })?;
+            if !loss.is_finite() {
+                return Err(TrainerError::Diverged { epoch, step, loss });
+            }
+            self.progress.loss_sum += loss;
+            losses.last = Some(loss);
+        }
+        Ok(())
+    }
+
     /// One step of SGD on a batch; gives the loss.
-    fn step(&mut self, head: &mut Head, batch: &ImageBatch) -> Result<f64, TrainerError> {
+    fn step(&mut self, head: &mut Head, batch: &ImageBatch) -> Result<StepLoss, TrainerError> {
         let (epoch, step) = (self.progress.epoch, self.progress.step);
         let device = self.device.clone().autodiff();
         // For backbones with random layers of Burn, which draw from the device.
@@ -106,7 +140,44 @@ impl<B: Backbone> Trainer<B> {
         let training = &self.config.training;
         let mut head_sgd = Sgd::new(training.learning_rate, 0.0, training.weight_decay);
         let (network, sgd) = (&mut self.network, &mut self.optimizer);
-        let loss = training_step(network, head, images, targets, &dropout, sgd, &mut head_sgd)?;
-        if loss.is_finite() { Ok(loss) } else { Err(TrainerError::Diverged { epoch, step, loss }) }
+        if device_limits(&device).is_none() {
+            let loss = training_step(network, head, images, targets, &dropout, sgd, &mut head_sgd)?;
+            return Ok(StepLoss::Known(loss));
+        }
+        let loss = queue_training_step(network, head, images, targets, &dropout, sgd, &mut head_sgd);
+        Ok(StepLoss::Queued(loss))
+    }
+}
+
+/// Steps whose losses a GPU may owe: it works on one while the host prepares the next.
+const MOST_WAITING: usize = 2;
+
+/// The loss of a step.
+enum StepLoss {
+    Known(f64),
+    /// On a device that may still be computing it.
+    Queued(Tensor<1>),
+}
+
+impl StepLoss {
+    fn read(self) -> Result<f64, TrainerError> {
+        match self {
+            Self::Known(loss) => Ok(loss),
+            Self::Queued(loss) => Ok(f64::from(host_values(loss, "in a training step")?[0])),
+        }
+    }
+}
+
+/// Losses that have not been read, so that a GPU need not wait for the host after every step.
+struct LossQueue {
+    /// Number of the step in the epoch, and its loss.
+    waiting: VecDeque<(usize, StepLoss)>,
+    /// The last that was read.
+    last: Option<f64>,
+}
+
+impl LossQueue {
+    fn push(&mut self, step: usize, loss: StepLoss) {
+        self.waiting.push_back((step, loss));
     }
 }

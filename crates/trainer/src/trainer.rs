@@ -7,23 +7,23 @@ use std::time::Instant;
 
 use burn::tensor::{Device, TensorData};
 use deepcluster_clustering::{
-    Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, FeatureSource,
-    IterationStats, StoredFeatures,
+    Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, IterationStats,
 };
 use deepcluster_data::{DiskCacheConfig, ImageFolder, Loader, LoaderConfig};
 use deepcluster_evaluation::knn_accuracy;
 use deepcluster_kernels::release_freed_memory;
-use deepcluster_models::{Backbone, ConvNet, Head, ModelError, export_weights, import_weights};
-use ndarray::Array2;
+use deepcluster_models::{Backbone, ConvNet, Head, ModelError, Precision, export_weights, import_weights};
 
 use crate::checkpoint::{Checkpoint, CheckpointWriter, Progress};
 use crate::config::TrainConfig;
+use crate::epoch_features::{EpochFeatures, WhitenedFeatures};
 use crate::error::TrainerError;
 use crate::features::{Layer, extract, extract_to};
 use crate::health::{warnings_before_training, warnings_of_epoch};
 use crate::image_pass::ImagePass;
 use crate::metrics::{EpochMetrics, EpochTimings, clustering_metrics};
 use crate::observer::{Phase, TrainEvent, TrainObserver};
+use crate::out_of_memory::{explained, try_features};
 use crate::run_directory::RunDirectory;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
@@ -66,7 +66,7 @@ enum Tensorboard {
 /// What gives new images the clusters of an epoch, and the matrix it was made from.
 struct EpochClusters {
     model: ClusterModel,
-    whitened: Array2<f32>,
+    whitened: WhitenedFeatures,
 }
 
 impl Trainer<ConvNet> {
@@ -81,7 +81,10 @@ impl Trainer<ConvNet> {
         device: &Device,
     ) -> Result<Self, TrainerError> {
         let network = config.network()?;
-        Self::with_backbone(config, images, out, device, |seed, device| network.init(seed, device))
+        let precision = supported_precision(&config, device)?;
+        Self::with_backbone(config, images, out, device, |seed, device| {
+            Ok(network.init(seed, device)?.with_precision(precision))
+        })
     }
 
     /// Goes on with the run in the folder `out` from its newest checkpoint. `change` may alter the settings that do
@@ -95,8 +98,11 @@ impl Trainer<ConvNet> {
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
     ) -> Result<Self, TrainerError> {
-        let network = RunDirectory::open(out.as_ref())?.config()?.network()?;
-        Self::resume_with_backbone(out, device, change, |seed, device| network.init(seed, device))
+        let config = RunDirectory::open(out.as_ref())?.config()?;
+        let (network, precision) = (config.network()?, supported_precision(&config, device)?);
+        Self::resume_with_backbone(out, device, change, |seed, device| {
+            Ok(network.init(seed, device)?.with_precision(precision))
+        })
     }
 }
 
@@ -280,7 +286,7 @@ impl<B: Backbone> Trainer<B> {
         let (config, device) = (self.config.clone(), self.device.clone());
         let trained = TrainedNetwork { config, device, network: self.network.valid(), head };
         let model = TrainedModel::new(trained, clusters.model);
-        model.save(&self.run, &clusters.whitened)?;
+        model.save(&self.run, &clusters.whitened.into_matrix()?)?;
         self.report_epoch(&metrics, timings, observer)?;
         Ok(model)
     }
@@ -294,9 +300,7 @@ impl<B: Backbone> Trainer<B> {
         let features_seconds = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
-        let whitening = self.config.whitening_config().fit_source(&features)?;
-        let whitened = whitening.transform_to_matrix(&features)?;
-        drop(features);
+        let (whitening, whitened) = features.whiten(&self.config.whitening_config())?;
         let whitening_seconds = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
@@ -335,11 +339,18 @@ impl<B: Backbone> Trainer<B> {
     }
 
     /// Features of all images. The first pass of a run finds the images that cannot be read and drops them.
-    fn features(&mut self, observer: &mut dyn TrainObserver) -> Result<StoredFeatures, TrainerError> {
+    fn features(&mut self, observer: &mut dyn TrainObserver) -> Result<EpochFeatures, TrainerError> {
         let all: Vec<usize> = (0..self.images.len()).collect();
         let feature_type = self.config.training.feature_type;
-        let mut features = StoredFeatures::with_capacity(feature_type, all.len(), self.network.feature_dim());
-        let failures = extract_to(&mut features, &self.network.valid(), self.pass(&all), observer)?;
+        let feature_dim = self.network.feature_dim();
+        let mut features = EpochFeatures::new(&self.device, feature_type, all.len(), feature_dim);
+        let network = self.network.valid();
+        let failures = extract_to(&mut features, &network, self.pass(&all), observer).map_err(|error| {
+            let asked = self.config.training.feature_batch_size;
+            explained(error, "training.feature_batch_size", asked, &self.device, |batch| {
+                try_features(&network, batch, &self.device)
+            })
+        })?;
         let failures = failures.ok_or(self.stopped())?;
         if !self.run.has_images() {
             self.settle_images(&failures, observer)?;
@@ -391,15 +402,15 @@ impl<B: Backbone> Trainer<B> {
 
     fn cluster(
         &self,
-        whitened: &Array2<f32>,
+        whitened: &WhitenedFeatures,
         observer: &mut dyn TrainObserver,
     ) -> Result<Clustering, TrainerError> {
         let epoch = self.progress.epoch;
-        let num_clusters = self.config.num_clusters(whitened.nrows());
+        let num_clusters = self.config.num_clusters(whitened.num_rows());
         self.announce(observer, Phase::Clustering, self.config.clustering.num_iterations);
         let algorithm = self.config.clustering_config(num_clusters).init()?;
         let seed = derive_seed(self.config.seed, SeedUse::Clustering, epoch, 0);
-        let clustering = algorithm.cluster(whitened.view(), seed, &mut ForwardIterations { observer });
+        let clustering = whitened.cluster(algorithm.as_ref(), seed, &mut ForwardIterations { observer });
         clustering.map_err(|error| match error {
             ClusteringError::Cancelled => TrainerError::Stopped { epoch, step: 0 },
             error => error.into(),
@@ -493,6 +504,19 @@ impl<B: Backbone> Trainer<B> {
         self.progress = progress;
         Ok(())
     }
+}
+
+/// The precision that is asked for, where the device has it.
+fn supported_precision(config: &TrainConfig, device: &Device) -> Result<Precision, TrainerError> {
+    let precision = config.training.precision;
+    if precision.is_supported(device) {
+        return Ok(precision);
+    }
+    Err(TrainerError::InvalidConfig {
+        field: "training.precision".to_string(),
+        value: "bf16".to_string(),
+        allowed: "this device does not compute with bfloat16: f32".to_string(),
+    })
 }
 
 /// Settings a resumed run may change, because no result depends on them. The number of epochs may grow.

@@ -71,7 +71,7 @@ pub fn train_with_labels(
     let loader = Loader::new(folder.images.clone(), settings.loader_config())?;
     let mut batches = StepBatches::new(loader, crop, images, &sgd, settings.seed)?;
     let loss_of = |classifier: &Classifier, step: usize| {
-        let Some(mut batch) = batches.of_step(step) else { return Ok(None) };
+        let Some(batch) = batches.of_step(step) else { return Ok(None) };
         // Batch norm needs two images at least.
         if batch.image_indices.len() < 2 {
             return Ok(None);

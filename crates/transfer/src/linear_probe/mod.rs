@@ -242,7 +242,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         observer.event(&TrainEvent::PhaseStarted { phase: Phase::Training, epoch, num_epochs, total });
         let mut sums = vec![0.0; self.layers.len()];
         let (mut done, mut num_steps) = (0, 0);
-        for mut batch in self.train_loader.batches(self.train_transform, plan) {
+        for batch in self.train_loader.batches(self.train_transform, plan) {
             if observer.should_stop() {
                 return Err(TransferError::Stopped);
             }

@@ -108,7 +108,7 @@ pub fn classify_voc(
     let mut batches =
         StepBatches::new(loader, random_square(settings, config), all, &config.sgd, config.seed)?;
     let loss_of = |classifier: &Classifier, step: usize| {
-        let Some(mut batch) = batches.of_step(step) else { return Ok(None) };
+        let Some(batch) = batches.of_step(step) else { return Ok(None) };
         if batch.image_indices.is_empty() {
             return Ok(None);
         }

@@ -1,0 +1,76 @@
+//! What would have fitted where a device has run out of memory.
+
+use burn::tensor::{Device, Int, Tensor};
+use deepcluster_models::{Backbone, DropoutMasks, Head};
+
+use crate::error::TrainerError;
+use crate::sgd::Sgd;
+use crate::training_step::queue_training_step;
+
+/// Whether an error says that memory was lacking.
+pub(crate) fn is_out_of_memory(error: &TrainerError) -> bool {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    ["out of device memory", "out-of-memory", "can't allocate buffer", "out of memory"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+/// The error to report where `setting`, a number of images, was too large: `fits` tries a smaller number.
+pub(crate) fn explained(
+    error: TrainerError,
+    setting: &'static str,
+    asked: usize,
+    device: &Device,
+    fits: impl Fn(usize) -> Result<(), TrainerError>,
+) -> TrainerError {
+    if !is_out_of_memory(&error) {
+        return error;
+    }
+    let mut size = asked / 2;
+    while size >= 1 {
+        device.memory_cleanup();
+        if fits(size).is_ok() {
+            return TrainerError::OutOfMemory { setting, asked, fits: Some(size) };
+        }
+        size /= 2;
+    }
+    TrainerError::OutOfMemory { setting, asked, fits: None }
+}
+
+/// Tries a step of training with `batch` images.
+pub(crate) fn try_training<B: Backbone>(
+    network: &B,
+    num_clusters: usize,
+    batch: usize,
+    device: &Device,
+) -> Result<(), TrainerError> {
+    let device = device.clone().autodiff();
+    let images = Tensor::<4>::zeros([batch, 3, network.input_size(), network.input_size()], &device);
+    let targets = Tensor::<1, Int>::zeros([batch], &device);
+    let mut head = Head::new(network.feature_dim(), num_clusters, 0, &device);
+    let mut network = network.clone();
+    let mut sgd = [Sgd::new(0.1, 0.9, 0.0), Sgd::new(0.1, 0.0, 0.0)];
+    let [of_network, of_head] = &mut sgd;
+    let dropout = DropoutMasks::from_seed(0);
+    let loss = queue_training_step(&mut network, &mut head, images, targets, &dropout, of_network, of_head);
+    crate::tensors::host_values(loss, "in a training step")?;
+    // What the step has changed is read too: the loss alone does not wait for the gradients.
+    of_head.export().map(|_| ())?;
+    of_network.export().map(|_| ())
+}
+
+/// Tries to compute the features of `batch` images.
+pub(crate) fn try_features<B: Backbone>(
+    network: &B,
+    batch: usize,
+    device: &Device,
+) -> Result<(), TrainerError> {
+    let images = Tensor::<4>::zeros([batch, 3, network.input_size(), network.input_size()], device);
+    let features = network.forward_features(images, &DropoutMasks::off());
+    crate::tensors::host_values(features, "while computing features").map(|_| ())
+}
