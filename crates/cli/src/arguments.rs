@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use deepcluster::burn::tensor::Device;
 use deepcluster::interchange::ExportFormat;
-use deepcluster::trainer::{TrainerError, parse_device};
+use deepcluster::trainer::{TrainerError, parse_device, parse_devices};
 
 mod eval;
 mod pictures;
@@ -41,12 +41,17 @@ pub(crate) struct Output {
 /// Where to compute.
 #[derive(Debug, Args)]
 pub(crate) struct DeviceChoice {
-    /// Device: cpu, cuda:N, metal, vulkan, wgpu, or auto for the best of this build.
+    /// Device, one that `deepcluster devices` lists, or auto for the best. Training takes several: cuda:0,cuda:1.
     #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
     name: String,
 }
 
 impl DeviceChoice {
+    /// The devices of these names, separated by commas, which train together.
+    pub(crate) fn devices(&self) -> Result<Vec<Device>, TrainerError> {
+        parse_devices(&self.name)
+    }
+
     /// The device of this name.
     pub(crate) fn device(&self) -> Result<Device, TrainerError> {
         parse_device(&self.name)

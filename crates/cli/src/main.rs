@@ -30,7 +30,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     deepcluster::keep_freed_memory();
     let level = if arguments.output.quiet { log::LevelFilter::Error } else { log::LevelFilter::Warn };
-    env_logger::Builder::new().filter_level(level).format_timestamp(None).format_target(false).init();
+    // What the library behind GPUs has to say of its search for the fastest kernel is for its own developers.
+    let mut logger = env_logger::Builder::new();
+    for target in
+        ["cubecl", "cubecl_runtime", "cubecl_server", "cubek", "burn_cubecl", "wgpu_core", "wgpu_hal"]
+    {
+        logger.filter_module(target, level.min(log::LevelFilter::Error));
+    }
+    logger.filter(None, level).format_timestamp(None).format_target(false).init();
     let output = arguments.output;
     let result = match arguments.command {
         Command::Train(command) => commands::train::run(command, output),

@@ -13,12 +13,14 @@
 mod checkpoint;
 mod config;
 mod config_file;
+mod data_parallel;
 mod device;
 mod epoch_features;
 mod error;
 mod feature_files;
 mod features;
 mod files;
+mod gradient_exchange;
 mod health;
 mod image_pass;
 mod import;
@@ -45,6 +47,7 @@ pub use device::{DeviceInfo, available_devices, device_kinds, parse_device, pars
 pub use error::TrainerError;
 pub use feature_files::{FeatureLayer, WrittenFeatures};
 pub use features::ExtractedFeatures;
+pub use gradient_exchange::{GradientExchange, HostExchange};
 pub use image_pass::ImagePass;
 pub use metrics::{EpochMetrics, EpochTimings};
 pub use observer::{Phase, TrainEvent, TrainObserver};

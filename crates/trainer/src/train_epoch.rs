@@ -9,6 +9,7 @@ use deepcluster_data::{ImageBatch, Sample};
 use deepcluster_kernels::device_limits;
 use deepcluster_models::{Backbone, DropoutMasks, Head};
 
+use crate::data_parallel::{Replica, ReplicaMut, Shard, Workers, shard_sizes};
 use crate::error::TrainerError;
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::out_of_memory::{explained, try_training};
@@ -28,15 +29,44 @@ impl<B: Backbone> Trainer<B> {
         let total: usize = plan.iter().map(Vec::len).sum();
         self.announce(observer, Phase::Training, total);
         let rest: Vec<Vec<Sample>> = plan.into_iter().skip(self.progress.step).collect();
-        let mut done = total - rest.iter().map(Vec::len).sum::<usize>();
-        let first = done;
+        let num_left: usize = rest.iter().map(Vec::len).sum();
+        let span = Span { num_steps, num_done: total - num_left };
         let mut head = match self.head.take() {
             Some(head) if self.progress.step > 0 => head,
             _ => self.new_head(),
         };
+        if self.devices.len() == 1 {
+            self.train_batches(&mut head, rest, None, span, observer)?;
+        } else {
+            let replicas = self.replicas(&head)?;
+            let devices = self.devices.clone();
+            std::thread::scope(|scope| {
+                let workers = Workers::start(scope, &devices, replicas);
+                let outcome = self.train_batches(&mut head, rest, Some(&workers), span, observer);
+                // What went wrong on another device explains the step that waited for it.
+                workers.finish().and(outcome)
+            })?;
+        }
+        self.head = Some(head);
+        let seconds = start.elapsed().as_secs_f64();
+        self.progress.timings.training_seconds = seconds;
+        self.progress.timings.training_images_per_second = num_left as f64 / seconds;
+        Ok(())
+    }
+
+    /// The steps of an epoch that are left, on the first device and those of `workers`.
+    fn train_batches(
+        &mut self,
+        head: &mut Head,
+        plan: Vec<Vec<Sample>>,
+        workers: Option<&Workers<'_>>,
+        span: Span,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<(), TrainerError> {
+        let mut done = span.num_done;
         let mut losses = LossQueue { waiting: VecDeque::new(), last: None };
-        let num_waiting = if device_limits(&self.device).is_some() { MOST_WAITING } else { 0 };
-        let batches = self.loader().batches(self.config.training_transform(), rest);
+        let num_waiting = if device_limits(self.device()).is_some() { MOST_WAITING } else { 0 };
+        let batches = self.loader().batches(self.config.training_transform(), plan);
         for batch in batches {
             if let Some((image_index, reason)) = batch.failures.first() {
                 return Err(TrainerError::ImageVanished {
@@ -45,12 +75,15 @@ impl<B: Backbone> Trainer<B> {
                 });
             }
             done += batch.image_indices.len();
-            let loss = self.step(&mut head, &batch)?;
-            losses.push(self.progress.step, loss);
+            let loss = match workers {
+                None => self.step(head, &batch)?,
+                Some(workers) => self.parallel_step(head, batch, workers)?,
+            };
+            losses.waiting.push_back((self.progress.step, loss));
             self.progress.step += 1;
             self.settle(&mut losses, num_waiting)?;
             observer.event(&TrainEvent::Progress { done, loss: losses.last });
-            if self.progress.step < num_steps {
+            if self.progress.step < span.num_steps {
                 let every = self.config.training.checkpoint_steps;
                 let stop = observer.should_stop();
                 if stop || (every > 0 && self.progress.step.is_multiple_of(every)) {
@@ -64,12 +97,7 @@ impl<B: Backbone> Trainer<B> {
                 }
             }
         }
-        self.settle(&mut losses, 0)?;
-        self.head = Some(head);
-        let seconds = start.elapsed().as_secs_f64();
-        self.progress.timings.training_seconds = seconds;
-        self.progress.timings.training_images_per_second = (done - first) as f64 / seconds;
-        Ok(())
+        self.settle(&mut losses, 0)
     }
 
     /// The images of every step of the epoch, with the seeds of their crops.
@@ -94,7 +122,7 @@ impl<B: Backbone> Trainer<B> {
     fn new_head(&self) -> Head {
         let assignments = self.assignments.as_ref().expect("every epoch begins with its clustering");
         let seed = derive_seed(self.config.seed, SeedUse::Head, self.progress.epoch, 0);
-        let device = self.device.clone().autodiff();
+        let device = self.device().clone().autodiff();
         Head::new(self.network.feature_dim(), assignments.num_clusters(), seed, &device)
     }
 
@@ -103,17 +131,7 @@ impl<B: Backbone> Trainer<B> {
         let epoch = self.progress.epoch;
         while losses.waiting.len() > num_waiting {
             let Some((step, loss)) = losses.waiting.pop_front() else { break };
-            let loss = loss.read().map_err(|error| {
-                let (network, num_clusters) =
-                    (&self.network, self.assignments.as_ref().map_or(2, Assignments::num_clusters));
-                explained(
-                    error,
-                    "training.batch_size",
-                    self.config.training.batch_size,
-                    &self.device,
-                    |batch| try_training(network, num_clusters, batch, &self.device),
-                )
-            })?;
+            let loss = loss.read().map_err(|error| self.explain(error))?;
             if !loss.is_finite() {
                 return Err(TrainerError::Diverged { epoch, step, loss });
             }
@@ -123,22 +141,74 @@ impl<B: Backbone> Trainer<B> {
         Ok(())
     }
 
+    /// An error of a step; where memory was lacking, what would have fitted.
+    fn explain(&self, error: TrainerError) -> TrainerError {
+        let num_clusters = self.assignments.as_ref().map_or(2, Assignments::num_clusters);
+        let (num_devices, asked) = (self.devices.len(), self.config.training.batch_size);
+        explained(error, "training.batch_size", asked, self.device(), |batch| {
+            try_training(&self.network, num_clusters, batch.div_ceil(num_devices), self.device())
+        })
+    }
+
+    /// Copies of the network and its head for all devices but the first.
+    fn replicas(&self, head: &Head) -> Result<Vec<Replica<B>>, TrainerError> {
+        let head_sgd = self.head_sgd();
+        let copy = |device| Replica::copy_of(&self.network, head, [&self.optimizer, &head_sgd], device);
+        self.devices.iter().skip(1).map(copy).collect()
+    }
+
+    /// The head's own optimiser: no momentum, since it lives for one epoch (the original does the same).
+    fn head_sgd(&self) -> Sgd {
+        let training = &self.config.training;
+        Sgd::new(training.learning_rate, 0.0, training.weight_decay)
+    }
+
+    /// The clusters of the images of a batch.
+    fn targets(&self, batch: &ImageBatch) -> Vec<i64> {
+        let labels = self.assignments.as_ref().expect("every epoch begins with its clustering").labels();
+        batch.image_indices.iter().map(|&index| i64::from(labels[index])).collect()
+    }
+
+    /// One step of all devices, each on its part of a batch.
+    fn parallel_step(
+        &mut self,
+        head: &mut Head,
+        mut batch: ImageBatch,
+        workers: &Workers<'_>,
+    ) -> Result<StepLoss, TrainerError> {
+        let (epoch, step, seed) = (self.progress.epoch, self.progress.step, self.config.seed);
+        let num_images = batch.image_indices.len();
+        let mut shards = Vec::new();
+        for (rank, size) in shard_sizes(num_images, self.devices.len()).into_iter().enumerate() {
+            let rest = batch.split_off(size);
+            let part = std::mem::replace(&mut batch, rest);
+            let targets = self.targets(&part);
+            let weight = size as f64 / num_images.max(1) as f64;
+            // Each part has masks of its own; the first those of a single device.
+            let dropout_seed = derive_seed(seed, SeedUse::Dropout, epoch, step).wrapping_add(rank as u64);
+            shards.push(Shard { batch: part, targets, weight, dropout_seed });
+        }
+        let device = self.device().clone();
+        device.seed(derive_seed(seed, SeedUse::Device, epoch, step));
+        let mut head_sgd = self.head_sgd();
+        let (network, network_sgd) = (&mut self.network, &mut self.optimizer);
+        let first = ReplicaMut { network, head, network_sgd, head_sgd: &mut head_sgd };
+        workers.step(first, shards, &device).map(StepLoss::Queued)
+    }
+
     /// One step of SGD on a batch; gives the loss.
     fn step(&mut self, head: &mut Head, batch: &ImageBatch) -> Result<StepLoss, TrainerError> {
         let (epoch, step) = (self.progress.epoch, self.progress.step);
-        let device = self.device.clone().autodiff();
+        let device = self.device().clone().autodiff();
         // For backbones with random layers of Burn, which draw from the device.
         device.seed(derive_seed(self.config.seed, SeedUse::Device, epoch, step));
-        let labels = self.assignments.as_ref().expect("every epoch begins with its clustering").labels();
-        let targets: Vec<i64> = batch.image_indices.iter().map(|&index| i64::from(labels[index])).collect();
+        let targets = self.targets(batch);
         let num_images = targets.len();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [num_images]), &device);
         let images = images_tensor(batch, &device);
 
         let dropout = DropoutMasks::from_seed(derive_seed(self.config.seed, SeedUse::Dropout, epoch, step));
-        // The head's own optimiser: no momentum, since it lives for one epoch (the original does the same).
-        let training = &self.config.training;
-        let mut head_sgd = Sgd::new(training.learning_rate, 0.0, training.weight_decay);
+        let mut head_sgd = self.head_sgd();
         let (network, sgd) = (&mut self.network, &mut self.optimizer);
         if device_limits(&device).is_none() {
             let loss = training_step(network, head, images, targets, &dropout, sgd, &mut head_sgd)?;
@@ -176,8 +246,11 @@ struct LossQueue {
     last: Option<f64>,
 }
 
-impl LossQueue {
-    fn push(&mut self, step: usize, loss: StepLoss) {
-        self.waiting.push_back((step, loss));
-    }
+/// The part of an epoch that steps belong to.
+#[derive(Clone, Copy)]
+struct Span {
+    /// Steps of the whole epoch.
+    num_steps: usize,
+    /// Images of the steps before.
+    num_done: usize,
 }

@@ -41,7 +41,8 @@ const MAX_KNN_IMAGES: usize = 10_000;
 /// clustered once more with the final network, so that the saved centroids belong to the saved weights.
 pub struct Trainer<B: Backbone> {
     pub(crate) config: TrainConfig,
-    pub(crate) device: Device,
+    /// The device of everything, and those that train beside it.
+    pub(crate) devices: Vec<Device>,
     pub(crate) run: RunDirectory,
     images: Arc<ImageFolder>,
     loader: Loader,
@@ -178,7 +179,7 @@ impl<B: Backbone> Trainer<B> {
         let loader = Loader::new(images.clone(), config.training_loader_config())?;
         Ok(Self {
             config,
-            device,
+            devices: vec![device],
             run,
             images,
             loader,
@@ -189,6 +190,18 @@ impl<B: Backbone> Trainer<B> {
             assignments: None,
             tensorboard,
         })
+    }
+
+    /// Trains on these devices beside that of the trainer, each on its part of every batch. Results then depend on the number
+    /// of devices: batch normalisation sees the parts.
+    pub fn train_beside(mut self, others: impl IntoIterator<Item = Device>) -> Self {
+        self.devices.extend(others.into_iter().map(Device::without_autodiff));
+        self
+    }
+
+    /// The device of everything but the parts of the batches that others train on.
+    pub fn device(&self) -> &Device {
+        &self.devices[0]
     }
 
     /// The settings of the run.
@@ -283,7 +296,7 @@ impl<B: Backbone> Trainer<B> {
         let clusters = self.cluster_epoch(observer)?;
         let (metrics, timings) = self.close_epoch();
         let head = self.head.as_ref().map(export_weights).transpose()?;
-        let (config, device) = (self.config.clone(), self.device.clone());
+        let (config, device) = (self.config.clone(), self.device().clone());
         let trained = TrainedNetwork { config, device, network: self.network.valid(), head };
         let model = TrainedModel::new(trained, clusters.model);
         model.save(&self.run, &clusters.whitened.into_matrix()?)?;
@@ -343,12 +356,12 @@ impl<B: Backbone> Trainer<B> {
         let all: Vec<usize> = (0..self.images.len()).collect();
         let feature_type = self.config.training.feature_type;
         let feature_dim = self.network.feature_dim();
-        let mut features = EpochFeatures::new(&self.device, feature_type, all.len(), feature_dim);
+        let mut features = EpochFeatures::new(self.device(), feature_type, all.len(), feature_dim);
         let network = self.network.valid();
         let failures = extract_to(&mut features, &network, self.pass(&all), observer).map_err(|error| {
             let asked = self.config.training.feature_batch_size;
-            explained(error, "training.feature_batch_size", asked, &self.device, |batch| {
-                try_features(&network, batch, &self.device)
+            explained(error, "training.feature_batch_size", asked, self.device(), |batch| {
+                try_features(&network, batch, self.device())
             })
         })?;
         let failures = failures.ok_or(self.stopped())?;
@@ -438,7 +451,7 @@ impl<B: Backbone> Trainer<B> {
 
     /// A pass over some images for their features.
     fn pass<'a>(&'a self, image_indices: &[usize]) -> ImagePass<'a> {
-        let mut pass = ImagePass::for_features(&self.config, &self.loader, image_indices, &self.device);
+        let mut pass = ImagePass::for_features(&self.config, &self.loader, image_indices, self.device());
         pass.epoch = (self.progress.epoch, self.config.training.epochs);
         pass
     }
@@ -489,9 +502,9 @@ impl<B: Backbone> Trainer<B> {
     fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainerError> {
         let Checkpoint { progress, network, velocities, head, assignments } = checkpoint;
         self.network = import_weights(self.network.clone(), network)?;
-        self.optimizer.import(velocities, &self.device);
+        self.optimizer.import(velocities, &self.devices[0]);
         if let Some(weights) = head {
-            let device = self.device.clone().autodiff();
+            let device = self.device().clone().autodiff();
             let num_clusters = weights.get("linear.bias").map_or(0, TensorData::num_elements);
             let empty = Head::new(self.network.feature_dim(), num_clusters, 0, &device);
             self.head = Some(import_weights(empty, weights)?);

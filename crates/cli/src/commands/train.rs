@@ -14,7 +14,8 @@ use crate::interrupt::stop_flag;
 use crate::progress::{Progress, print_json};
 
 pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
-    let device = command.device.device()?;
+    let devices = command.device.devices()?;
+    let device = devices[0].clone();
     let mut progress = Progress::new(output, stop_flag()?);
     let trainer = if command.resume {
         if let Some(folder) = &command.images {
@@ -30,7 +31,7 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
         let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
         Trainer::new(config, images, &command.out, &device)?
     };
-    train(trainer, &mut progress, output)
+    train(trainer.train_beside(devices.into_iter().skip(1)), &mut progress, output)
 }
 
 /// Runs a trainer to its end and says where the results are.

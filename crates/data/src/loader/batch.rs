@@ -49,6 +49,20 @@ impl ImageBatch {
         self.squares.iter().map(|square| square.flip).collect()
     }
 
+    /// Cuts the batch after its first images, as many as `num_images`, and gives the others.
+    ///
+    /// # Panics
+    /// If there are fewer images.
+    pub fn split_off(&mut self, num_images: usize) -> Self {
+        Self {
+            squares: self.squares.split_off(num_images),
+            normalization: self.normalization,
+            size: self.size,
+            image_indices: self.image_indices.split_off(num_images),
+            failures: Vec::new(),
+        }
+    }
+
     /// How bytes become values.
     pub fn normalization(&self) -> Normalization {
         self.normalization
@@ -123,5 +137,9 @@ mod tests {
         assert_eq!(batch.pixels(), [10.0, 11.0, 12.0, 30.0, 31.0, 32.0]);
         assert_eq!(batch.image_indices, [8, 5]);
         assert_eq!(batch.failures, [(7, "empty".into()), (9, "broken".into())]);
+        let mut first = batch;
+        let second = first.split_off(1);
+        assert_eq!((first.pixels(), first.image_indices), (vec![10.0, 11.0, 12.0], vec![8]));
+        assert_eq!((second.pixels(), second.image_indices), (vec![30.0, 31.0, 32.0], vec![5]));
     }
 }
