@@ -1,5 +1,7 @@
 //! The features of a pass over the images.
 
+use std::sync::OnceLock;
+
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use deepcluster_clustering::{ClusteringError, FeatureType, Whitening};
 use deepcluster_kernels::{device_limits, precise_matmul};
@@ -7,6 +9,7 @@ use ndarray::Array2;
 
 use crate::chunk::Chunk;
 use crate::read::{floats, matrix, vector};
+use crate::sums::column_maxima;
 
 /// Most bytes of a chunk: few enough that a second one beside it does not matter, enough that there are few.
 const CHUNK_BYTES: u64 = 1 << 30;
@@ -52,6 +55,8 @@ pub struct DeviceFeatures {
     pending: Vec<Tensor<2>>,
     num_pending: usize,
     num_rows: usize,
+    /// The largest magnitude of each column, once it has been asked for.
+    pub(crate) column_maxima: OnceLock<Vec<f32>>,
 }
 
 impl DeviceFeatures {
@@ -69,6 +74,7 @@ impl DeviceFeatures {
             pending: Vec::new(),
             num_pending: 0,
             num_rows: 0,
+            column_maxima: OnceLock::new(),
         }
     }
 
@@ -92,6 +98,11 @@ impl DeviceFeatures {
         &self.device
     }
 
+    /// The largest magnitude of all values.
+    pub(crate) fn largest_magnitude(&self) -> Result<f32, ClusteringError> {
+        Ok(column_maxima(self)?.iter().copied().fold(0.0, f32::max))
+    }
+
     /// How many of the rows are on the device.
     pub fn num_on_device(&self) -> usize {
         self.chunks.iter().filter(|chunk| chunk.is_on_device()).map(|chunk| chunk.num_rows).sum()
@@ -109,6 +120,7 @@ impl DeviceFeatures {
             let (what, expected) = ("the dimension of the features", self.feature_dim);
             return Err(ClusteringError::DimensionMismatch { what, expected, actual });
         }
+        self.column_maxima.take();
         self.pending.push(rows.cast(self.dtype()));
         self.num_pending += num_rows;
         self.num_rows += num_rows;

@@ -23,7 +23,7 @@ const DURING: &str = "their mean and covariance were computed";
 pub(crate) fn moments(features: &DeviceFeatures) -> Result<Moments, ClusteringError> {
     let (num_rows, dim) = (features.len() as f64, features.feature_dim());
     let first_mean = mean(features)?;
-    let largest = largest_magnitude(features)?;
+    let largest = f64::from(features.largest_magnitude()?);
     let scale = if largest > 0.0 { (-largest.log2().ceil() - 1.0).exp2() } else { 1.0 };
     let center: Vec<f32> = first_mean.iter().map(|&mean| mean as f32).collect();
     let center_tensor = vector(center.clone(), features.device()).unsqueeze::<2>();
@@ -88,12 +88,4 @@ fn column_sums(sums: Vec<Tensor<2>>, dim: usize) -> Result<Vec<f64>, ClusteringE
         totals.iter_mut().zip(row).for_each(|(total, &sum)| *total += f64::from(sum));
     }
     Ok(totals)
-}
-
-fn largest_magnitude(features: &DeviceFeatures) -> Result<f64, ClusteringError> {
-    let mut largest = 0.0_f32;
-    for maximum in crate::sums::column_maxima(features)? {
-        largest = largest.max(maximum);
-    }
-    Ok(f64::from(largest))
 }

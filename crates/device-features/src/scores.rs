@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use deepcluster_clustering::{ClusteringError, ScoreLists, ScoredRows};
-use deepcluster_kernels::nearest_rows;
+use deepcluster_kernels::{Magnitudes, nearest_rows, score_error};
 
 use crate::DeviceFeatures;
 use crate::features::row_blocks;
@@ -19,6 +19,8 @@ struct Part {
     first: usize,
     entries: Tensor<2>,
     half_norms: Tensor<1>,
+    /// The largest magnitude of its values.
+    largest: f32,
 }
 
 /// The lowest scores of each row.
@@ -28,13 +30,11 @@ pub(crate) fn lowest_scores(
     count: usize,
 ) -> Result<ScoreLists, ClusteringError> {
     let dim = features.feature_dim();
-    // That of the inner product in the order of the dimensions, of half the norm, and of their difference.
-    let relative_error = (dim + 8) as f64 * (-24_f64).exp2();
     let mut lists = ScoreLists {
         count,
         indices: vec![0; features.len() * count],
         scores: vec![f32::MAX; features.len() * count],
-        relative_error,
+        relative_error: score_error(dim),
     };
     match database {
         ScoredRows::Given(entries) => {
@@ -47,7 +47,8 @@ pub(crate) fn lowest_scores(
                 let firsts = (chunk.first..).step_by(MOST_ENTRIES);
                 for (first, entries) in firsts.zip(row_blocks(chunk.rows(features.device()), MOST_ENTRIES)) {
                     let half_norms = (entries.clone() * entries.clone()).sum_dim(1).squeeze_dim::<1>(1) * 0.5;
-                    compare(features, &Part { first, entries, half_norms }, &mut lists)?;
+                    let part = Part { first, entries, half_norms, largest: features.largest_magnitude()? };
+                    compare(features, &part, &mut lists)?;
                 }
             }
         }
@@ -59,19 +60,29 @@ fn given_part(features: &DeviceFeatures, first: usize, entries: &[f32]) -> Part 
     let (device, dim) = (features.device(), features.feature_dim());
     let half_norm = |entry: &[f32]| entry.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>() / 2.0;
     let half_norms = entries.chunks_exact(dim).map(|entry| half_norm(entry) as f32).collect();
-    Part { first, entries: matrix(entries.to_vec(), dim, device), half_norms: vector(half_norms, device) }
+    let largest = entries.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    Part {
+        first,
+        entries: matrix(entries.to_vec(), dim, device),
+        half_norms: vector(half_norms, device),
+        largest,
+    }
 }
 
 /// Compares all rows with a part of the database; what it finds joins the lists.
 fn compare(features: &DeviceFeatures, part: &Part, lists: &mut ScoreLists) -> Result<(), ClusteringError> {
     let count = lists.count;
+    let magnitudes = Some(Magnitudes { rows: features.largest_magnitude()?, database: part.largest });
     // All chunks are asked before the first answers, so that the device does not wait for the host.
     let answers: Vec<_> = features
         .chunks
         .iter()
         .map(|chunk| {
             let rows = chunk.rows(features.device());
-            (chunk.first, nearest_rows(rows, part.entries.clone(), part.half_norms.clone(), count))
+            (
+                chunk.first,
+                nearest_rows(rows, part.entries.clone(), part.half_norms.clone(), count, magnitudes),
+            )
         })
         .collect();
     for (first, (indices, scores)) in answers {

@@ -12,13 +12,16 @@ const SUM_BITS: u32 = 30;
 
 /// The largest magnitude of each column.
 pub(crate) fn column_maxima(features: &DeviceFeatures) -> Result<Vec<f32>, ClusteringError> {
+    if let Some(maxima) = features.column_maxima.get() {
+        return Ok(maxima.clone());
+    }
     let maxima = features.chunks.iter().map(|chunk| chunk.rows(features.device()).abs().max_dim(0)).collect();
     let dim = features.feature_dim();
     let mut largest = vec![0.0_f32; dim];
     for row in floats(Tensor::cat(maxima, 0), "their largest values were sought")?.chunks_exact(dim) {
         largest.iter_mut().zip(row).for_each(|(largest, &value)| *largest = largest.max(value));
     }
-    Ok(largest)
+    Ok(features.column_maxima.get_or_init(|| largest).clone())
 }
 
 /// The sum of squares of each row.

@@ -47,7 +47,7 @@ pub use freed_memory::{keep_freed_memory, release_freed_memory};
 pub use image_values::{ByteScale, ImageBytes, image_values};
 pub use linear::linear;
 pub use matrix_product::precise_matmul;
-pub use nearest_rows::{MAX_NEAREST_ROWS, nearest_rows};
+pub use nearest_rows::{MAX_NEAREST_ROWS, Magnitudes, nearest_rows, score_error};
 pub use pooling::Pooling;
 pub use roi_pooling::{MapRegion, roi_max_pool};
 pub use segment_sums::segment_sums;

@@ -1,7 +1,8 @@
 //! What would have fitted where a device has run out of memory.
 
+use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor};
-use deepcluster_models::{Backbone, DropoutMasks, Head};
+use deepcluster_models::{Backbone, DropoutMasks, Head, WeightMap, map_weights};
 
 use crate::error::TrainerError;
 use crate::sgd::Sgd;
@@ -53,7 +54,7 @@ pub(crate) fn try_training<B: Backbone>(
     let images = Tensor::<4>::zeros([batch, 3, network.input_size(), network.input_size()], &device);
     let targets = Tensor::<1, Int>::zeros([batch], &device);
     let mut head = Head::new(network.feature_dim(), num_clusters, 0, &device);
-    let mut network = network.clone();
+    let mut network = zeros_like(network).train();
     let mut sgd = [Sgd::new(0.1, 0.9, 0.0), Sgd::new(0.1, 0.0, 0.0)];
     let [of_network, of_head] = &mut sgd;
     let dropout = DropoutMasks::from_seed(0);
@@ -64,6 +65,19 @@ pub(crate) fn try_training<B: Backbone>(
     of_network.export().map(|_| ())
 }
 
+/// A network of the same size: after a failure the weights of the original may be those that were never computed.
+fn zeros_like<B: Backbone>(network: &B) -> B {
+    struct Zeros;
+    impl WeightMap for Zeros {
+        fn map<const D: usize>(&mut self, _name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (id, tensor, mapper) = param.consume();
+            let zeros = Tensor::zeros(tensor.shape(), &tensor.device());
+            Param::from_mapped_value(id, zeros, mapper)
+        }
+    }
+    map_weights(network.valid(), &mut Zeros)
+}
+
 /// Tries to compute the features of `batch` images.
 pub(crate) fn try_features<B: Backbone>(
     network: &B,
@@ -71,6 +85,6 @@ pub(crate) fn try_features<B: Backbone>(
     device: &Device,
 ) -> Result<(), TrainerError> {
     let images = Tensor::<4>::zeros([batch, 3, network.input_size(), network.input_size()], device);
-    let features = network.forward_features(images, &DropoutMasks::off());
+    let features = zeros_like(network).forward_features(images, &DropoutMasks::off());
     crate::tensors::host_values(features, "while computing features").map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! The search on GPUs: inner products, tile by tile, and the lowest scores of each row in one kernel.
+//! The search on GPUs, in single precision: inner products, tile by tile, and the lowest scores of each row in one kernel.
 //!
 //! A cube of 256 units keeps 128 rows and lets the database pass by in tiles of 128 rows. Each unit adds up 64 inner products
 //! in registers. The scores of a tile go through shared memory, a quarter at a time, to the two units that keep the list of
@@ -11,7 +11,9 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_dtype;
 use cubecl::prelude::*;
 
+use super::Magnitudes;
 use super::extension::{NearestRowsOps, on_the_host};
+use super::matrix_units::{self, Buffers, MatrixUnits};
 
 /// Rows of a tile, of either matrix.
 const TILE: usize = 128;
@@ -35,6 +37,7 @@ impl NearestRowsOps for CubeBackend {
         database: FloatTensor<Self>,
         half_norms: FloatTensor<Self>,
         count: usize,
+        magnitudes: Option<Magnitudes>,
     ) -> (IntTensor<Self>, FloatTensor<Self>) {
         let client = rows.client.clone();
         let hardware = &client.properties().hardware;
@@ -53,6 +56,18 @@ impl NearestRowsOps for CubeBackend {
             empty_device_dtype(client.clone(), rows.device.clone(), shape, dtype)
         };
         let (indices, scores) = (output(DType::I32), output(DType::F32));
+        if let Some((units, scales)) = MatrixUnits::of(&client).zip(magnitudes.and_then(matrix_units::scales))
+        {
+            let buffers = Buffers {
+                rows: rows.into_buffer_arg(),
+                database: database.into_buffer_arg(),
+                half_norms: half_norms.into_buffer_arg(),
+                indices: indices.clone().into_buffer_arg(),
+                scores: scores.clone().into_buffer_arg(),
+            };
+            matrix_units::launch(&client, units, buffers, [num_rows, num_entries, dim], count, scales);
+            return (indices, scores);
+        }
         let cube_dim = CubeDim::new_1d(CUBE_UNITS as u32);
         let num_units = num_rows.div_ceil(TILE) * CUBE_UNITS;
         // SAFETY: the kernel reads below `num_rows`, `num_entries` and `dim`, the sizes of the inputs, and writes `count` values
@@ -242,7 +257,7 @@ fn load_tile(
 
 /// Puts a score into a list in ascending order, which loses its last.
 #[cube]
-fn insert(
+pub(super) fn insert(
     best_scores: &mut Array<f32>,
     best_indices: &mut Array<i32>,
     score: f32,

@@ -4,7 +4,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape, TensorData};
 
-use super::host;
+use super::{Magnitudes, host};
 use crate::host_data::read_floats;
 
 /// The nearest rows; the default computes on the host, wherever the tensors lie.
@@ -15,13 +15,15 @@ use crate::host_data::read_floats;
 )]
 pub(super) trait NearestRowsOps: Backend {
     /// Numbers and scores, `[num_rows, count]` each.
-    #[fusion(meta = |rows, _database, _half_norms, count| outputs(rows, *count))]
+    #[fusion(meta = |rows, _database, _half_norms, count, _magnitudes| outputs(rows, *count))]
     fn nearest_rows(
         rows: FloatTensor<Self>,
         database: FloatTensor<Self>,
         half_norms: FloatTensor<Self>,
         count: usize,
+        magnitudes: Option<Magnitudes>,
     ) -> (IntTensor<Self>, FloatTensor<Self>) {
+        let _ = magnitudes;
         on_the_host::<Self>(rows, database, half_norms, count)
     }
 }

@@ -1,7 +1,7 @@
 //! The fused search of nearest rows.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use deepcluster_kernels::nearest_rows;
+use deepcluster_kernels::{Magnitudes, nearest_rows, score_error};
 
 use crate::{gpu, random};
 
@@ -17,7 +17,7 @@ impl Problem {
     }
 
     /// Indices and scores of each row.
-    fn solve(&self, count: usize, device: &Device) -> (Vec<i32>, Vec<f32>) {
+    fn solve(&self, count: usize, device: &Device, use_matrix_units: bool) -> (Vec<i32>, Vec<f32>) {
         let matrix = |values: &[f32]| {
             let shape = [values.len() / self.dim, self.dim];
             Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), device)
@@ -29,14 +29,27 @@ impl Problem {
             .collect();
         let num_entries = half_norms.len();
         let half_norms = Tensor::<1>::from_data(TensorData::new(half_norms, [num_entries]), device);
-        let (indices, scores): (Tensor<2, Int>, _) =
-            nearest_rows(matrix(&self.rows), matrix(&self.database), half_norms, count);
+        let largest = |values: &[f32]| values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let magnitudes = Magnitudes { rows: largest(&self.rows), database: largest(&self.database) };
+        let (indices, scores): (Tensor<2, Int>, _) = nearest_rows(
+            matrix(&self.rows),
+            matrix(&self.database),
+            half_norms,
+            count,
+            use_matrix_units.then_some(magnitudes),
+        );
         (indices.into_data().convert::<i32>().try_to_vec().unwrap(), scores.into_data().try_to_vec().unwrap())
     }
 
     /// Checks the lists of `device` against scores in double precision.
     fn check(&self, count: usize, device: &Device) {
-        let (indices, scores) = self.solve(count, device);
+        for use_matrix_units in [false, true] {
+            self.check_with(count, device, use_matrix_units);
+        }
+    }
+
+    fn check_with(&self, count: usize, device: &Device, use_matrix_units: bool) {
+        let (indices, scores) = self.solve(count, device, use_matrix_units);
         let norm = |row: &[f32]| row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
         for (row, (indices, scores)) in
             self.rows.chunks_exact(self.dim).zip(indices.chunks_exact(count).zip(scores.chunks_exact(count)))
@@ -53,8 +66,7 @@ impl Problem {
             let mut sorted = exact.clone();
             sorted.sort_by(f64::total_cmp);
             let largest = self.database.chunks_exact(self.dim).map(norm).fold(0.0, f64::max);
-            let bound =
-                (self.dim + 4) as f64 * (-24_f64).exp2() * (norm(row) * largest + largest.powi(2)) + 1e-37;
+            let bound = score_error(self.dim) * (norm(row) * largest + largest.powi(2)) + 1e-33;
             let mut seen = std::collections::HashSet::new();
             for (place, (&index, &score)) in indices.iter().zip(scores).enumerate() {
                 if place >= exact.len() {
@@ -120,7 +132,8 @@ fn adversarial_values_keep_their_order() {
 fn the_host_and_the_gpu_find_the_same() {
     let Some(device) = gpu() else { return };
     let problem = Problem::random(200, 400, 33, 11);
-    let ((on_host, _), (on_gpu, _)) = (problem.solve(2, &Device::flex()), problem.solve(2, &device));
+    let ((on_host, _), (on_gpu, _)) =
+        (problem.solve(2, &Device::flex(), false), problem.solve(2, &device, false));
     let same = on_host.iter().zip(&on_gpu).filter(|(a, b)| a == b).count();
     assert!(same >= on_host.len() - 2, "{same} of {}", on_host.len());
     problem.check(2, &Device::flex());

@@ -1,0 +1,181 @@
+//! Training on a GPU is training on the host, to rounding.
+//!
+//! Built with a feature of GPUs; the software driver of Mesa serves where there is none. Tolerances are those of single
+//! precision, and wider where matrix units round factors to TF32.
+
+#![cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use deepcluster_data::write_synthetic_folder;
+use deepcluster_data::{
+    ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
+};
+use deepcluster_kernels::device_limits;
+use deepcluster_models::{
+    Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head, Precision, export_weights,
+};
+use deepcluster_trainer::{
+    RunDirectory, Sgd, TrainConfig, TrainedModel, Trainer, TrainerError, available_devices, images_tensor,
+    parse_device, queue_training_step,
+};
+
+/// The first device that is not the host; a test without one says so and passes.
+fn gpu() -> Option<Device> {
+    let found = available_devices().into_iter().find(|info| info.name != "cpu");
+    if found.is_none() {
+        assert!(std::env::var_os("DEEPCLUSTER_TEST_GPU").is_none(), "a GPU was promised, and there is none");
+        eprintln!("skipped: there is no GPU and no software driver for one");
+    }
+    found.map(|info| parse_device(&info.name).unwrap())
+}
+
+fn tolerance(device: &Device, of_f32: f32, of_tf32: f32) -> f32 {
+    if device_limits(device).is_some_and(|limits| limits.has_tf32) { of_tf32 } else { of_f32 }
+}
+
+fn folder(num_images: usize) -> (tempfile::TempDir, ImageFolder) {
+    let root = tempfile::tempdir().unwrap();
+    let drawings = SyntheticConfig { num_images, image_size: 32, seed: 1 };
+    write_synthetic_folder(root.path(), &drawings, &mut |_| {}).unwrap();
+    let images = ImageFolder::open(root.path()).unwrap();
+    (root, images)
+}
+
+/// Losses, features and weights of the small AlexNet over four steps on the same eight images.
+fn four_steps(device: &Device) -> (Vec<f32>, Vec<f32>, Vec<(String, Vec<f32>)>) {
+    let (_root, images) = folder(8);
+    let transform = Transform::Center { resize: 32, size: 32, normalization: Normalization::default() };
+    let sample = |image_index| Sample { image_index, augmentation_seed: 0 };
+    let loader = Loader::new(Arc::new(images), LoaderConfig::default()).unwrap();
+    let batch = loader.batches(transform, vec![(0..8).map(sample).collect()]).next().unwrap();
+    let tracking = device.clone().autodiff();
+    let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
+    let mut network: ConvNet = config.init(3, &tracking).unwrap();
+    let mut head = Head::new(network.feature_dim(), 4, 5, &tracking);
+    let (mut network_sgd, mut head_sgd) = (Sgd::new(0.05, 0.9, 1e-5), Sgd::new(0.05, 0.0, 1e-5));
+    let mut losses = Vec::new();
+    for step in 0..4 {
+        let targets = TensorData::new(vec![0_i64, 1, 2, 3, 0, 1, 2, 3], [8]);
+        let targets = Tensor::<1, Int>::from_data(targets, &tracking);
+        let dropout = DropoutMasks::from_seed(step);
+        let images = images_tensor(&batch, &tracking);
+        losses.push(queue_training_step(
+            &mut network,
+            &mut head,
+            images,
+            targets,
+            &dropout,
+            &mut network_sgd,
+            &mut head_sgd,
+        ));
+    }
+    let losses = losses.into_iter().map(|loss| loss.into_data().try_into_vec::<f32>().unwrap()[0]).collect();
+    let plain = device.clone().without_autodiff();
+    let features = network.valid().forward_features(images_tensor(&batch, &plain), &DropoutMasks::off());
+    let weights = export_weights(&network).unwrap().into_iter();
+    let weights = weights.map(|(name, data)| (name, data.try_into_vec::<f32>().unwrap())).collect();
+    (losses, features.into_data().try_into_vec().unwrap(), weights)
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
+#[test]
+fn steps_of_training_agree_with_those_of_the_host() {
+    let Some(device) = gpu() else { return };
+    let (on_host, on_gpu) = (four_steps(&Device::flex()), four_steps(&device));
+    let loss_tolerance = tolerance(&device, 2e-4, 2e-2);
+    for (host, gpu) in on_host.0.iter().zip(&on_gpu.0) {
+        assert!((host - gpu).abs() < loss_tolerance, "{:?} {:?}", on_host.0, on_gpu.0);
+    }
+    let part = tolerance(&device, 5e-3, 5e-2);
+    let named = [("features".to_string(), on_host.1)].into_iter().chain(on_host.2);
+    let of_gpu = [on_gpu.1].into_iter().chain(on_gpu.2.into_iter().map(|(_, values)| values));
+    for ((name, host), gpu) in named.zip(of_gpu) {
+        let size = largest(&host).max(1e-3);
+        let difference = host.iter().zip(&gpu).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(difference <= part * size, "{name}: {difference} of {size}");
+    }
+}
+
+#[test]
+fn a_run_on_a_gpu_gives_a_model_that_the_host_agrees_with() {
+    let Some(device) = gpu() else { return };
+    let (_root, images) = folder(40);
+    let out = tempfile::tempdir().unwrap();
+    let mut config = TrainConfig::default();
+    config.data.image_size = 32;
+    config.model.architecture = Some(Architecture::AlexnetSmall);
+    config.model.width = 0.25;
+    config.clustering.num_clusters = Some(4);
+    config.clustering.pca_dim = 8;
+    config.training.epochs = 1;
+    config.training.batch_size = 8;
+    config.training.feature_batch_size = 8;
+    let run = out.path().join("run");
+    let model = Trainer::new(config, images.clone(), &run, &device).unwrap().run(&mut ()).unwrap();
+    let images = Arc::new(images);
+    let on_gpu = model.assign(&images, &mut ()).unwrap();
+    let loaded = TrainedModel::load(&RunDirectory::open(&run).unwrap(), &Device::flex()).unwrap();
+    let on_host = loaded.assign(&images, &mut ()).unwrap();
+    let same = on_gpu.clusters.iter().zip(&on_host.clusters).filter(|(a, b)| a == b).count();
+    assert!(same >= 38, "{same} of 40");
+    // The clusters that the run has saved are those of its own features.
+    let saved = std::fs::read_to_string(run.join("assignments.csv")).unwrap();
+    let saved: Vec<u32> =
+        saved.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect();
+    let same = saved.iter().zip(&on_host.clusters).filter(|(a, b)| a == b).count();
+    assert!(same >= 38, "{same} of 40");
+}
+
+#[test]
+fn too_large_a_batch_says_what_fits() {
+    let Some(device) = gpu() else { return };
+    let Some(limits) = device_limits(&device) else { return };
+    // The maps of the first convolution are beyond the largest tensor of the device: 12 x 32 x 32 values an image.
+    let too_many = (limits.largest_tensor / (4 * 12 * 32 * 32)) as usize + 2;
+    if too_many > 20_000 {
+        eprintln!("skipped: a batch too large for this device is too large for the test");
+        return;
+    }
+    let (_root, images) = folder(12);
+    let out = tempfile::tempdir().unwrap();
+    let mut config = TrainConfig::default();
+    config.data.image_size = 32;
+    config.model.architecture = Some(Architecture::AlexnetSmall);
+    config.model.width = 0.25;
+    config.clustering.num_clusters = Some(2);
+    config.training.epochs = 1;
+    config.training.batch_size = too_many;
+    config.training.epochs_per_clustering = too_many as f64 / 12.0;
+    config.training.feature_batch_size = 4;
+    let error = Trainer::new(config, images, out.path().join("run"), &device).unwrap().run(&mut ());
+    let error = error.map(|_| ()).unwrap_err();
+    let TrainerError::OutOfMemory { setting: "training.batch_size", asked, fits: Some(fits) } = error else {
+        panic!("{error}")
+    };
+    assert!(asked == too_many && fits <= too_many / 2 && fits >= too_many / 8, "{fits} of {asked}");
+}
+
+#[test]
+fn a_precision_that_the_device_lacks_is_refused() {
+    let Some(device) = gpu() else { return };
+    let (_root, images) = folder(12);
+    let out = tempfile::tempdir().unwrap();
+    let mut config = TrainConfig::default();
+    config.data.image_size = 32;
+    config.clustering.num_clusters = Some(2);
+    config.training.precision = Precision::Bf16;
+    let trainer = Trainer::new(config, images, out.path().join("run"), &device).map(|_| ());
+    if Precision::Bf16.is_supported(&device) {
+        trainer.unwrap();
+    } else {
+        assert!(trainer.unwrap_err().to_string().starts_with("training.precision"));
+        assert!(!out.path().join("run").exists());
+    }
+}
