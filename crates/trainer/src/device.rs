@@ -130,6 +130,13 @@ fn devices_of(kind: &str) -> Vec<DeviceInfo> {
     found.into_iter().enumerate().filter_map(info).collect()
 }
 
+/// Whether all are GPUs of CUDA, between which Burn has collective operations.
+#[cfg(feature = "cuda")]
+pub(crate) fn are_cuda(devices: &[Device]) -> bool {
+    let of_cuda = found_devices("cuda");
+    devices.iter().all(|device| of_cuda.contains(device))
+}
+
 /// What a device calls itself, and whether it is a card; `None` for the host.
 fn identity(device: &Device) -> Option<(String, bool)> {
     #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]

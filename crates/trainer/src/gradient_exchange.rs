@@ -1,6 +1,6 @@
 //! Sums over copies of a network that are trained side by side.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -99,39 +99,35 @@ impl GradientExchange for HostExchange {
     }
 }
 
-/// The exchange for these devices, the ranks in their order: NCCL between GPUs of CUDA, the host for all others.
-pub(crate) fn exchange_between(devices: &[Device]) -> std::sync::Arc<dyn GradientExchange> {
+/// The exchange for these devices, the ranks in their order: on the devices where they can do it themselves, on the host else.
+pub(crate) fn exchange_between(devices: &[Device]) -> Arc<dyn GradientExchange> {
     #[cfg(feature = "cuda")]
-    if let Some(exchange) = cuda::CudaExchange::new(devices) {
-        return std::sync::Arc::new(exchange);
+    if crate::device::are_cuda(devices) {
+        return Arc::new(collective::CollectiveExchange::new(devices));
     }
-    std::sync::Arc::new(HostExchange::new(devices.len()))
+    Arc::new(HostExchange::new(devices.len()))
 }
 
 #[cfg(feature = "cuda")]
-mod cuda {
+mod collective {
     use burn::tensor::distributed::{ReduceOperation, all_reduce};
-    use burn::tensor::{Device, DeviceType, Tensor};
+    use burn::tensor::{Device, Tensor};
 
     use super::GradientExchange;
     use crate::error::TrainerError;
 
     /// Sums on the devices, by the collective operations of Burn, which NCCL carries out.
-    pub(super) struct CudaExchange {
+    pub(super) struct CollectiveExchange {
         devices: Vec<Device>,
     }
 
-    impl CudaExchange {
-        /// `None` unless all devices are GPUs of CUDA.
-        pub(super) fn new(devices: &[Device]) -> Option<Self> {
-            let of_cuda: Vec<Device> = Device::enumerate(DeviceType::Cuda).into_iter().collect();
-            let devices: Vec<Device> =
-                devices.iter().map(|device| device.clone().without_autodiff()).collect();
-            devices.iter().all(|device| of_cuda.contains(device)).then_some(Self { devices })
+    impl CollectiveExchange {
+        pub(super) fn new(devices: &[Device]) -> Self {
+            Self { devices: devices.iter().map(|device| device.clone().without_autodiff()).collect() }
         }
     }
 
-    impl GradientExchange for CudaExchange {
+    impl GradientExchange for CollectiveExchange {
         fn sum(&self, _rank: usize, values: Tensor<1>) -> Result<Tensor<1>, TrainerError> {
             Ok(all_reduce(values, ReduceOperation::Sum, self.devices.clone()).resolve())
         }
@@ -143,8 +139,6 @@ mod cuda {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
