@@ -96,8 +96,9 @@ pub(crate) fn checked_norms(rows: &dyn DeviceRows) -> Result<Vec<f64>, Clusterin
     }
     let squared = rows.squared_norms()?;
     for (row, &squared) in squared.iter().enumerate() {
+        let is_sound = f64::from(squared) <= 0.99 * LARGEST_SQUARED_NORM;
         // Too large for the device may not be too large at all: the row itself says.
-        if !(f64::from(squared) <= 0.99 * LARGEST_SQUARED_NORM) {
+        if !is_sound {
             crate::feature_matrix::checked_squared_norm(&rows.gather(&[row as u32])?, row)?;
         }
     }

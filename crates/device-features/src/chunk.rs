@@ -16,6 +16,7 @@ pub(crate) struct Chunk {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a chunk holds many rows, and there are few")]
 enum Values {
     Device(Tensor<2>),
     Host(StoredFeatures),

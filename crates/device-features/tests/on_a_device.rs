@@ -2,7 +2,7 @@
 //!
 //! Runs on the host's own backend, and on a GPU where one is built in and there.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, which say when they skip")]
 
 use burn::tensor::{Device, DeviceType, Tensor, TensorData};
 use deepcluster_clustering::{

@@ -62,7 +62,7 @@ pub(crate) fn extract_to<B: Backbone>(
     pass: ImagePass<'_>,
     observer: &mut dyn TrainObserver,
 ) -> Result<Option<Vec<(usize, String)>>, TrainerError> {
-    extract_outputs(network, pass, Layer::Features, observer, &mut |features, _| stored.append(features))
+    extract_outputs(network, pass, Layer::Features, observer, |features, _| stored.append(features))
 }
 
 /// Collects batches.
@@ -104,7 +104,7 @@ pub(crate) fn extract_batches<B: Backbone>(
     observer: &mut dyn TrainObserver,
     sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), TrainerError>,
 ) -> Result<Option<Vec<(usize, String)>>, TrainerError> {
-    extract_outputs(network, pass, layer, observer, &mut |output, image_indices| {
+    extract_outputs(network, pass, layer, observer, |output, image_indices| {
         let shape = output.dims();
         let values = host_values(output, "while computing features")?;
         let features = ArrayView2::from_shape(shape, &values).expect("a tensor has the values of its shape");
@@ -118,7 +118,7 @@ fn extract_outputs<B: Backbone>(
     pass: ImagePass<'_>,
     layer: Layer,
     observer: &mut dyn TrainObserver,
-    sink: &mut dyn FnMut(Tensor<2>, &[usize]) -> Result<(), TrainerError>,
+    mut sink: impl FnMut(Tensor<2>, &[usize]) -> Result<(), TrainerError>,
 ) -> Result<Option<Vec<(usize, String)>>, TrainerError> {
     pass.run(observer, |images, image_indices| {
         let output = match layer {

@@ -223,6 +223,7 @@ impl<B: Backbone> Trainer<B> {
 const MOST_WAITING: usize = 2;
 
 /// The loss of a step.
+#[allow(clippy::large_enum_variant, reason = "there are as many as wait")]
 enum StepLoss {
     Known(f64),
     /// On a device that may still be computing it.

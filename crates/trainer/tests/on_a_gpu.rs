@@ -4,7 +4,12 @@
 //! precision, and wider where matrix units round factors to TF32.
 
 #![cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests, which say when they skip"
+)]
 
 use std::sync::Arc;
 
@@ -45,8 +50,11 @@ fn folder(num_images: usize) -> (tempfile::TempDir, ImageFolder) {
     (root, images)
 }
 
+/// Losses, features, and weights by their names.
+type FourSteps = (Vec<f32>, Vec<f32>, Vec<(String, Vec<f32>)>);
+
 /// Losses, features and weights of the small AlexNet over four steps on the same eight images.
-fn four_steps(device: &Device) -> (Vec<f32>, Vec<f32>, Vec<(String, Vec<f32>)>) {
+fn four_steps(device: &Device) -> FourSteps {
     let (_root, images) = folder(8);
     let transform = Transform::Center { resize: 32, size: 32, normalization: Normalization::default() };
     let sample = |image_index| Sample { image_index, augmentation_seed: 0 };
