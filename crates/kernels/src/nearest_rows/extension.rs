@@ -2,7 +2,7 @@
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Shape, TensorData};
+use burn::tensor::TensorData;
 
 use super::{Magnitudes, host};
 use crate::host_data::read_floats;
@@ -35,6 +35,7 @@ fn outputs(
     count: usize,
 ) -> (burn::backend::fusion::custom::TensorSpec, burn::backend::fusion::custom::TensorSpec) {
     use burn::backend::fusion::custom::TensorSpec;
+    use burn::tensor::{DType, Shape};
 
     let shape = Shape::new([rows.shape[0], count]);
     (TensorSpec::new(shape.clone(), DType::I32), TensorSpec::new(shape, DType::F32))

@@ -21,22 +21,17 @@ use crate::host_data::{read_floats, read_ints};
 )]
 pub(super) trait RoiPoolOps: Backend {
     /// Maxima `[regions, channels, side, side]`, and their places in the planes of `maps`.
-    #[fusion(default)]
+    #[fusion(meta = |maps, regions, side| outputs(maps, regions.len(), *side))]
     fn roi_max_pool(
         maps: FloatTensor<Self>,
         regions: Vec<MapRegion>,
         side: usize,
     ) -> (FloatTensor<Self>, IntTensor<Self>) {
-        let (device, dtype, shape) = (maps.device(), maps.dtype(), map_shape::<Self>(&maps));
-        let maps = read_floats::<Self>(maps);
-        let (maxima, places) = host::max_pool(&maps, shape, &regions, side);
-        let shape = [regions.len(), shape[1], side, side];
-        let maxima = TensorData::new(maxima, shape).convert_dtype(dtype);
-        (Self::float_from_data(maxima, &device), Self::int_from_data(TensorData::new(places, shape), &device))
+        on_the_host::<Self>(maps, &regions, side)
     }
 
     /// The gradient of maps of `shape` from that of their maxima.
-    #[fusion(default)]
+    #[fusion(dtype = of_maxima, shape = burn::tensor::Shape::new(*shape))]
     fn roi_max_pool_backward(
         of_maxima: FloatTensor<Self>,
         places: IntTensor<Self>,
@@ -44,18 +39,51 @@ pub(super) trait RoiPoolOps: Backend {
         side: usize,
         shape: [usize; 4],
     ) -> FloatTensor<Self> {
-        let (device, dtype) = (of_maxima.device(), of_maxima.dtype());
-        let (of_maxima, places) = (read_floats::<Self>(of_maxima), read_ints::<Self>(places));
-        let gradient = host::max_pool_gradient(&of_maxima, &places, shape, &regions, side);
-        Self::float_from_data(TensorData::new(gradient, shape).convert_dtype(dtype), &device)
+        gradient_on_the_host::<Self>(of_maxima, places, &regions, side, shape)
     }
+}
+
+/// Shapes and types of maxima and places.
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+fn outputs(
+    maps: &burn::backend::fusion::custom::TensorSpec,
+    num_regions: usize,
+    side: usize,
+) -> (burn::backend::fusion::custom::TensorSpec, burn::backend::fusion::custom::TensorSpec) {
+    use burn::backend::fusion::custom::TensorSpec;
+
+    let shape = burn::tensor::Shape::new([num_regions, maps.shape[1], side, side]);
+    (TensorSpec::new(shape.clone(), maps.dtype), TensorSpec::new(shape, burn::tensor::DType::I32))
+}
+
+pub(super) fn on_the_host<B: Backend>(
+    maps: FloatTensor<B>,
+    regions: &[MapRegion],
+    side: usize,
+) -> (FloatTensor<B>, IntTensor<B>) {
+    let (device, dtype, shape) = (maps.device(), maps.dtype(), map_shape::<B>(&maps));
+    let maps = read_floats::<B>(maps);
+    let (maxima, places) = host::max_pool(&maps, shape, regions, side);
+    let shape = [regions.len(), shape[1], side, side];
+    let maxima = TensorData::new(maxima, shape).convert_dtype(dtype);
+    (B::float_from_data(maxima, &device), B::int_from_data(TensorData::new(places, shape), &device))
+}
+
+pub(super) fn gradient_on_the_host<B: Backend>(
+    of_maxima: FloatTensor<B>,
+    places: IntTensor<B>,
+    regions: &[MapRegion],
+    side: usize,
+    shape: [usize; 4],
+) -> FloatTensor<B> {
+    let (device, dtype) = (of_maxima.device(), of_maxima.dtype());
+    let (of_maxima, places) = (read_floats::<B>(of_maxima), read_ints::<B>(places));
+    let gradient = host::max_pool_gradient(&of_maxima, &places, shape, regions, side);
+    B::float_from_data(TensorData::new(gradient, shape).convert_dtype(dtype), &device)
 }
 
 #[cfg(feature = "flex")]
 impl RoiPoolOps for burn::backend::Flex {}
-
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
-impl RoiPoolOps for burn_cubecl::CubeBackend {}
 
 #[derive(Debug)]
 struct RoiMaxPool;

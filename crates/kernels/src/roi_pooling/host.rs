@@ -67,7 +67,7 @@ pub(super) fn max_pool_gradient(
 }
 
 /// First and one past the last cell of each of `side` parts of `first..=last`, cut to `length` cells.
-fn parts(first: usize, last: usize, length: usize, side: usize) -> Vec<(usize, usize)> {
+pub(super) fn parts(first: usize, last: usize, length: usize, side: usize) -> Vec<(usize, usize)> {
     let first = first.min(length - 1);
     let num_cells = last.clamp(first, length - 1) - first + 1;
     let part =

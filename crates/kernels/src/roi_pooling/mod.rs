@@ -1,5 +1,7 @@
 //! Max-pooling of regions of interest.
 
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+mod cube;
 mod extension;
 mod host;
 
