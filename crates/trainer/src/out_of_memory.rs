@@ -21,7 +21,8 @@ pub(crate) fn is_out_of_memory(error: &TrainerError) -> bool {
         .any(|words| text.contains(words))
 }
 
-/// The error to report where `setting`, a number of images, was too large: `fits` tries a smaller number.
+/// The error to report where `setting`, a number of images, was too large: `fits` tries smaller numbers. Where what was asked for
+/// fits once memory has been freed, the error stays as it is: something else was too large.
 pub(crate) fn explained(
     error: TrainerError,
     setting: &'static str,
@@ -32,11 +33,16 @@ pub(crate) fn explained(
     if !is_out_of_memory(&error) {
         return error;
     }
-    let mut size = asked / 2;
+    let mut size = asked;
     while size >= 1 {
         device.memory_cleanup();
         if fits(size).is_ok() {
-            return TrainerError::OutOfMemory { setting, asked, fits: Some(size) };
+            let is_cause = size < asked;
+            return if is_cause {
+                TrainerError::OutOfMemory { setting, asked, fits: Some(size) }
+            } else {
+                error
+            };
         }
         size /= 2;
     }

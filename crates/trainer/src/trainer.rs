@@ -313,7 +313,9 @@ impl<B: Backbone> Trainer<B> {
         let features_seconds = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
-        let (whitening, whitened) = features.whiten(&self.config.whitening_config())?;
+        // A GPU may say only now that it could not compute the features.
+        let whitened = features.whiten(&self.config.whitening_config());
+        let (whitening, whitened) = whitened.map_err(|error| self.explain_features(error.into()))?;
         let whitening_seconds = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
@@ -358,12 +360,8 @@ impl<B: Backbone> Trainer<B> {
         let feature_dim = self.network.feature_dim();
         let mut features = EpochFeatures::new(self.device(), feature_type, all.len(), feature_dim);
         let network = self.network.valid();
-        let failures = extract_to(&mut features, &network, self.pass(&all), observer).map_err(|error| {
-            let asked = self.config.training.feature_batch_size;
-            explained(error, "training.feature_batch_size", asked, self.device(), |batch| {
-                try_features(&network, batch, self.device())
-            })
-        })?;
+        let failures = extract_to(&mut features, &network, self.pass(&all), observer)
+            .map_err(|error| self.explain_features(error))?;
         let failures = failures.ok_or(self.stopped())?;
         if !self.run.has_images() {
             self.settle_images(&failures, observer)?;
@@ -371,6 +369,14 @@ impl<B: Backbone> Trainer<B> {
             return Err(TrainerError::ImageVanished { path: self.images.path(image_index), reason });
         }
         Ok(features)
+    }
+
+    /// An error of the feature pass; where memory was lacking, what would have fitted.
+    fn explain_features(&self, error: TrainerError) -> TrainerError {
+        let asked = self.config.training.feature_batch_size;
+        explained(error, "training.feature_batch_size", asked, self.device(), |batch| {
+            try_features(&self.network, batch, self.device())
+        })
     }
 
     /// Fixes the list of images for the whole run, without those that cannot be read.

@@ -13,6 +13,7 @@ use cubecl::prelude::*;
 
 use super::Magnitudes;
 use super::extension::{NearestRowsOps, on_the_host};
+use super::lists::{clear, insert, join_second, write};
 use super::matrix_units::{self, Buffers, MatrixUnits};
 
 /// Rows of a tile, of either matrix.
@@ -122,11 +123,7 @@ fn nearest_rows_kernel(
 
     let mut best_scores = Array::<f32>::new(count);
     let mut best_indices = Array::<i32>::new(count);
-    #[unroll]
-    for place in 0..count {
-        best_scores[place] = f32::MAX;
-        best_indices[place] = 0;
-    }
+    clear(&mut best_scores, &mut best_indices, count);
 
     let mut products = Array::<f32>::new(PRODUCTS * PRODUCTS);
     let mut first_entry = 0usize;
@@ -196,36 +193,19 @@ fn nearest_rows_kernel(
         first_entry += TILE;
     }
 
-    // The second list of each row joins the first.
-    sync_cube();
-    if half == 1 {
-        #[unroll]
-        for place in 0..count {
-            shared[place * TILE + listed_row] = best_scores[place];
-            shared_indices[place * TILE + listed_row] = best_indices[place];
-        }
-    }
-    sync_cube();
+    join_second(
+        &mut best_scores,
+        &mut best_indices,
+        &mut shared,
+        &mut shared_indices,
+        half,
+        listed_row,
+        TILE,
+        count,
+    );
     let row = first_row + listed_row;
     if half == 0 && row < num_rows {
-        #[unroll]
-        for place in 0..count {
-            let score = shared[place * TILE + listed_row];
-            if score < best_scores[count - 1] {
-                insert(
-                    &mut best_scores,
-                    &mut best_indices,
-                    score,
-                    shared_indices[place * TILE + listed_row],
-                    count,
-                );
-            }
-        }
-        #[unroll]
-        for place in 0..count {
-            indices[row * count + place] = best_indices[place];
-            scores[row * count + place] = best_scores[place];
-        }
+        write(&best_scores, &best_indices, scores, indices, row, count);
     }
 }
 
@@ -252,28 +232,5 @@ fn load_tile(
             value = matrix[(first_row + row) * dim + first_dim + depth];
         }
         shared[offset + depth * TILE + row] = value;
-    }
-}
-
-/// Puts a score into a list in ascending order, which loses its last.
-#[cube]
-pub(super) fn insert(
-    best_scores: &mut Array<f32>,
-    best_indices: &mut Array<i32>,
-    score: f32,
-    index: i32,
-    #[comptime] count: usize,
-) {
-    let mut carried_score = score;
-    let mut carried_index = index;
-    #[unroll]
-    for place in 0..count {
-        let (listed_score, listed_index) = (best_scores[place], best_indices[place]);
-        if carried_score < listed_score {
-            best_scores[place] = carried_score;
-            best_indices[place] = carried_index;
-            carried_score = listed_score;
-            carried_index = listed_index;
-        }
     }
 }

@@ -21,9 +21,8 @@ pub(super) trait NearestRowsOps: Backend {
         database: FloatTensor<Self>,
         half_norms: FloatTensor<Self>,
         count: usize,
-        magnitudes: Option<Magnitudes>,
+        _magnitudes: Option<Magnitudes>,
     ) -> (IntTensor<Self>, FloatTensor<Self>) {
-        let _ = magnitudes;
         on_the_host::<Self>(rows, database, half_norms, count)
     }
 }

@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use half::f16;
 
 use super::Magnitudes;
-use super::cube::insert;
+use super::lists::{clear, insert, join_second, write};
 
 /// Planes of a cube, and how they share a tile of scores: four beside each other along the rows, two along the entries.
 const PLANES: usize = 8;
@@ -186,11 +186,7 @@ fn search_kernel(
 
     let mut best_scores = Array::<f32>::new(count);
     let mut best_indices = Array::<i32>::new(count);
-    #[unroll]
-    for place in 0..count {
-        best_scores[place] = f32::MAX;
-        best_indices[place] = 0;
-    }
+    clear(&mut best_scores, &mut best_indices, count);
 
     let mut first_entry = 0usize;
     while first_entry < num_entries {
@@ -323,40 +319,21 @@ fn search_kernel(
         first_entry += tile;
     }
 
-    // The second list of each row, if there are two, joins the first.
     if comptime!(lists == 2) {
-        sync_cube();
-        if list == 1 {
-            #[unroll]
-            for place in 0..count {
-                stage[place * tile + listed_row] = best_scores[place];
-                shared_indices[place * tile + listed_row] = best_indices[place];
-            }
-        }
-        sync_cube();
-        if list == 0 {
-            #[unroll]
-            for place in 0..count {
-                let score = stage[place * tile + listed_row];
-                if score < best_scores[count - 1] {
-                    insert(
-                        &mut best_scores,
-                        &mut best_indices,
-                        score,
-                        shared_indices[place * tile + listed_row],
-                        count,
-                    );
-                }
-            }
-        }
+        join_second(
+            &mut best_scores,
+            &mut best_indices,
+            &mut stage,
+            &mut shared_indices,
+            list,
+            listed_row,
+            tile,
+            count,
+        );
     }
     let row = first_row + listed_row;
     if list == 0 && row < num_rows {
-        #[unroll]
-        for place in 0..count {
-            indices[row * count + place] = best_indices[place];
-            scores[row * count + place] = best_scores[place];
-        }
+        write(&best_scores, &best_indices, scores, indices, row, count);
     }
 }
 

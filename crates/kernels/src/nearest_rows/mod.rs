@@ -5,6 +5,8 @@ mod cube;
 mod extension;
 mod host;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+mod lists;
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
 mod matrix_units;
 
 use burn::backend::Dispatch;
