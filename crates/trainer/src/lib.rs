@@ -28,6 +28,7 @@ mod metrics;
 mod observer;
 mod out_of_memory;
 mod pseudo_labels;
+mod resume;
 mod run_directory;
 mod seeds;
 mod sgd;

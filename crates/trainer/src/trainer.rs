@@ -24,6 +24,7 @@ use crate::image_pass::ImagePass;
 use crate::metrics::{EpochMetrics, EpochTimings, clustering_metrics};
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::out_of_memory::{explained, try_features};
+use crate::resume::refuse_changes;
 use crate::run_directory::RunDirectory;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
@@ -536,37 +537,6 @@ fn supported_precision(config: &TrainConfig, device: &Device) -> Result<Precisio
         value: "bf16".to_string(),
         allowed: "this device does not compute with bfloat16: f32".to_string(),
     })
-}
-
-/// Settings a resumed run may change, because no result depends on them. The number of epochs may grow.
-const CHANGEABLE: [&str; 8] = [
-    "training.epochs",
-    "training.checkpoint_steps",
-    "training.tensorboard",
-    "data.num_workers",
-    "data.prefetch_batches",
-    "data.cache_mib",
-    "data.disk_cache",
-    "data.disk_cache_mib",
-];
-
-fn refuse_changes(run: &RunDirectory, saved: &TrainConfig, asked: &TrainConfig) -> Result<(), TrainerError> {
-    let (saved, asked) = (saved.values(), asked.values());
-    let value_of = |values: &[(String, String)], key: &str| {
-        values.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
-    };
-    for (key, _) in saved.iter().chain(&asked) {
-        let (before, after) = (value_of(&saved, key), value_of(&asked, key));
-        if before != after && !CHANGEABLE.contains(&key.as_str()) {
-            return Err(TrainerError::ConfigChanged {
-                path: run.path().to_path_buf(),
-                key: key.clone(),
-                saved: before.unwrap_or("not set".to_string()),
-                asked: after.unwrap_or("not set".to_string()),
-            });
-        }
-    }
-    Ok(())
 }
 
 struct ForwardIterations<'a> {
