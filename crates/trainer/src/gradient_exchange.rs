@@ -132,7 +132,7 @@ mod collective {
             Ok(all_reduce(values, ReduceOperation::Sum, self.devices.clone()).resolve())
         }
 
-        /// The operations of NCCL end with an error of their own once a rank is gone.
+        /// Operations that wait on the devices cannot be called back from here.
         fn leave(&self) {}
     }
 }
