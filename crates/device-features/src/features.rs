@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use deepcluster_clustering::{ClusteringError, FeatureType, Whitening};
-use deepcluster_kernels::{device_limits, precise_matmul};
+use deepcluster_kernels::{device_limits, device_memory_in_use, precise_matmul};
 use ndarray::Array2;
 
 use crate::chunk::Chunk;
@@ -37,7 +37,7 @@ impl Room {
             return Self { total: u64::MAX, chunk: CHUNK_BYTES };
         };
         let memory = limits.memory.unwrap_or(UNKNOWN_MEMORY);
-        let left = memory.saturating_sub(limits.memory_in_use);
+        let left = memory.saturating_sub(device_memory_in_use(device));
         let total = (left as f64 * FEATURE_PART) as u64;
         Self { total, chunk: CHUNK_BYTES.min(limits.largest_tensor).min(total / 4).max(1) }
     }

@@ -7,12 +7,16 @@ use burn::tensor::Device;
 pub struct DeviceLimits {
     /// Bytes of its memory, where it tells.
     pub memory: Option<u64>,
-    /// Bytes that this program has taken of it.
-    pub memory_in_use: u64,
     /// Most bytes of one tensor.
     pub largest_tensor: u64,
     /// Whether matrix products may round their `f32` factors to 11 bits (TF32), as the matrix units of NVIDIA do.
     pub has_tf32: bool,
+}
+
+/// Bytes of its memory that this program has taken of `device`. Asks the device, unlike [`device_limits`], which costs next to
+/// nothing.
+pub fn device_memory_in_use(device: &Device) -> u64 {
+    device.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved)
 }
 
 /// The limits of `device`; `None` for the host.
@@ -35,7 +39,6 @@ fn limits_of_cube(device: &Device) -> Option<DeviceLimits> {
     let matmul = &properties.features.matmul;
     Some(DeviceLimits {
         memory: properties.memory.max_memory(),
-        memory_in_use: device.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved),
         largest_tensor: properties.memory.max_page_size,
         has_tf32: matmul.cmma.iter().chain(&matmul.mma).any(|config| config.a_type == tf32),
     })

@@ -42,7 +42,7 @@ mod test_tensors;
 
 pub use batch_norm_relu::{BatchNormRelu, batch_norm_relu};
 pub use convolution::{conv2d, conv2d_relu_pool};
-pub use device_limits::{DeviceLimits, device_limits};
+pub use device_limits::{DeviceLimits, device_limits, device_memory_in_use};
 pub use freed_memory::{keep_freed_memory, release_freed_memory};
 pub use image_values::{ByteScale, ImageBytes, image_values};
 pub use linear::linear;
