@@ -171,6 +171,27 @@ fn one_epoch_at_a_time_is_the_same_as_a_run() {
 }
 
 #[test]
+fn devices_beside_the_first_change_no_feature() {
+    let folder = tempfile::tempdir().unwrap();
+    draw_images(folder.path(), 95);
+    fs::write(folder.path().join("images").join("broken.png"), b"no picture").unwrap();
+    let images = ImageFolder::open(folder.path().join("images")).unwrap();
+    let mut config = tiny_config();
+    config.training.feature_batch_size = 10;
+    let first_clusters = |others: usize| {
+        let out = folder.path().join(format!("beside-{others}"));
+        let trainer = Trainer::new(config.clone(), images.clone(), &out, &cpu()).unwrap();
+        let metrics = trainer.train_beside(vec![cpu(); others]).step_epoch(&mut ()).unwrap();
+        (metrics.inertia, metrics.num_images, fs::read(out.join("assignments.csv")).unwrap())
+    };
+    let alone = first_clusters(0);
+    assert_eq!(alone.1, 95);
+    for others in [1, 2, 12] {
+        assert!(alone == first_clusters(others), "{others} devices beside the first");
+    }
+}
+
+#[test]
 fn labels_change_nothing_but_the_report() {
     let folder = tempfile::tempdir().unwrap();
     draw_images(folder.path(), 96);

@@ -1,6 +1,9 @@
 //! Features of every image of a folder.
 
-use burn::tensor::Tensor;
+use std::collections::VecDeque;
+use std::iter;
+
+use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_models::{Backbone, DropoutMasks};
 use ndarray::{Array2, ArrayView2};
 
@@ -8,7 +11,7 @@ use crate::epoch_features::EpochFeatures;
 use crate::error::TrainerError;
 use crate::image_pass::ImagePass;
 use crate::observer::TrainObserver;
-use crate::tensors::host_values;
+use crate::tensors::{host_values, images_tensor};
 
 /// Features of the images that could be read, in their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,13 +59,50 @@ pub(crate) fn extract<B: Backbone>(
 
 /// Passes images through `network` and appends their features to `stored`; gives the images that could not be read and
 /// why, or `None` when `observer` asks to stop.
+///
+/// `others` compute beside the device of the pass: they take the batches in turn, and a batch is waited for when all
+/// devices have one. Features do not depend on how many there are.
 pub(crate) fn extract_to<B: Backbone>(
     stored: &mut EpochFeatures,
     network: &B,
+    others: &[Device],
     pass: ImagePass<'_>,
     observer: &mut dyn TrainObserver,
 ) -> Result<Option<Vec<(usize, String)>>, TrainerError> {
-    extract_outputs(network, pass, Layer::Features, observer, |features, _| stored.append(features))
+    if others.is_empty() {
+        return extract_outputs(network, pass, Layer::Features, observer, |features, _| {
+            stored.append(features)
+        });
+    }
+    let first = pass.device;
+    let replicas: Vec<_> = iter::once((network.clone(), first))
+        .chain(others.iter().map(|device| (network.clone().to_device(device), device)))
+        .collect();
+    let mut turns = (0..replicas.len()).cycle();
+    let mut running = VecDeque::with_capacity(replicas.len());
+    let mut store = |(turn, output): (usize, Tensor<2>)| -> Result<(), TrainerError> {
+        if turn == 0 {
+            return stored.append(output);
+        }
+        let shape = output.dims();
+        let values = host_values(output, "while computing features")?;
+        stored.append(Tensor::from_data(TensorData::new(values, shape), first))
+    };
+    let failures = pass.run_batches(observer, |batch| {
+        if running.len() == replicas.len() {
+            running.pop_front().map_or(Ok(()), &mut store)?;
+        }
+        if let Some(turn) = turns.next() {
+            let (replica, device) = &replicas[turn];
+            let images = images_tensor(batch, device);
+            running.push_back((turn, replica.forward_features(images, &DropoutMasks::off())));
+        }
+        Ok::<(), TrainerError>(())
+    })?;
+    if failures.is_some() {
+        running.into_iter().try_for_each(store)?;
+    }
+    Ok(failures)
 }
 
 /// Collects batches.

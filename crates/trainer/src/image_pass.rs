@@ -1,7 +1,7 @@
 //! One pass of images through a network that does not change.
 
 use burn::tensor::{Device, Tensor};
-use deepcluster_data::{Loader, Sample, Transform};
+use deepcluster_data::{ImageBatch, Loader, Sample, Transform};
 
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
@@ -57,6 +57,16 @@ impl<'a> ImagePass<'a> {
         observer: &mut dyn TrainObserver,
         mut each: impl FnMut(Tensor<4>, &[usize]) -> Result<(), E>,
     ) -> Result<Option<Vec<(usize, String)>>, E> {
+        let device = self.device;
+        self.run_batches(observer, |batch| each(images_tensor(batch, device), &batch.image_indices))
+    }
+
+    /// As [`ImagePass::run`], with the batches as they are on the host.
+    pub(crate) fn run_batches<E: From<TrainerError>>(
+        self,
+        observer: &mut dyn TrainObserver,
+        mut each: impl FnMut(&ImageBatch) -> Result<(), E>,
+    ) -> Result<Option<Vec<(usize, String)>>, E> {
         let ((epoch, num_epochs), total) = (self.epoch, self.samples.len());
         observer.event(&TrainEvent::PhaseStarted { phase: self.phase, epoch, num_epochs, total });
         let plan = self.samples.chunks(self.batch_size).map(<[Sample]>::to_vec).collect();
@@ -68,7 +78,7 @@ impl<'a> ImagePass<'a> {
             done += batch.image_indices.len() + batch.failures.len();
             all_failures.append(&mut batch.failures);
             if !batch.image_indices.is_empty() {
-                each(images_tensor(&batch, self.device), &batch.image_indices)?;
+                each(&batch)?;
             }
             observer.event(&TrainEvent::Progress { done, loss: None });
         }

@@ -42,7 +42,7 @@ const MAX_KNN_IMAGES: usize = 10_000;
 /// clustered once more with the final network, so that the saved centroids belong to the saved weights.
 pub struct Trainer<B: Backbone> {
     pub(crate) config: TrainConfig,
-    /// The device of everything, and those that train beside it.
+    /// The device of everything, and those that compute features and train beside it.
     pub(crate) devices: Vec<Device>,
     pub(crate) run: RunDirectory,
     images: Arc<ImageFolder>,
@@ -193,14 +193,14 @@ impl<B: Backbone> Trainer<B> {
         })
     }
 
-    /// Trains on these devices beside that of the trainer, each on its part of every batch. Results then depend on the number
-    /// of devices: batch normalisation sees the parts.
+    /// Uses these devices beside that of the trainer: each computes the features of some batches, and trains on its part of
+    /// every batch. Training then depends on the number of devices: batch normalisation sees the parts.
     pub fn train_beside(mut self, others: impl IntoIterator<Item = Device>) -> Self {
         self.devices.extend(others.into_iter().map(Device::without_autodiff));
         self
     }
 
-    /// The device of everything but the parts of the batches that others train on.
+    /// The device of everything but what [`Trainer::train_beside`] gives to others.
     pub fn device(&self) -> &Device {
         &self.devices[0]
     }
@@ -361,7 +361,7 @@ impl<B: Backbone> Trainer<B> {
         let feature_dim = self.network.feature_dim();
         let mut features = EpochFeatures::new(self.device(), feature_type, all.len(), feature_dim);
         let network = self.network.valid();
-        let failures = extract_to(&mut features, &network, self.pass(&all), observer)
+        let failures = extract_to(&mut features, &network, &self.devices[1..], self.pass(&all), observer)
             .map_err(|error| self.explain_features(error))?;
         let failures = failures.ok_or(self.stopped())?;
         if !self.run.has_images() {

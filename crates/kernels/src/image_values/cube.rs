@@ -4,7 +4,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use cubecl::prelude::*;
 
 use super::ByteScale;
@@ -27,7 +27,7 @@ impl ImageValuesOps for CubeBackend {
         let num_images = flips.meta.shape()[0];
         let client = words.client.clone();
         let shape = Shape::new([num_images, 3, size, size]);
-        let values = empty_device_dtype(client.clone(), words.device.clone(), shape, DType::F32);
+        let values = empty_device_contiguous_dtype(client.clone(), words.device.clone(), shape, DType::F32);
         let num_values = num_images * 3 * size * size;
         if num_values == 0 {
             return values;

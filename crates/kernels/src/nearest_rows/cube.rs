@@ -8,7 +8,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use cubecl::prelude::*;
 
 use super::Magnitudes;
@@ -54,7 +54,7 @@ impl NearestRowsOps for CubeBackend {
         let num_entries = database.meta.shape()[0];
         let output = |dtype| {
             let shape = Shape::new([num_rows, count]);
-            empty_device_dtype(client.clone(), rows.device.clone(), shape, dtype)
+            empty_device_contiguous_dtype(client.clone(), rows.device.clone(), shape, dtype)
         };
         let (indices, scores) = (output(DType::I32), output(DType::F32));
         if let Some((units, scales)) = MatrixUnits::of(&client).zip(magnitudes.and_then(matrix_units::scales))

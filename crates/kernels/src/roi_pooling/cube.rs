@@ -4,7 +4,7 @@ use burn::backend::ops::IntTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Shape, TensorData};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::{CubeBackend, CubeDevice};
 use cubecl::prelude::*;
 
@@ -29,7 +29,7 @@ impl RoiPoolOps for CubeBackend {
         let (client, device) = (maps.client.clone(), maps.device.clone());
         let output = |dtype| {
             let shape = Shape::new([regions.len(), channels, side, side]);
-            empty_device_dtype(client.clone(), device.clone(), shape, dtype)
+            empty_device_contiguous_dtype(client.clone(), device.clone(), shape, dtype)
         };
         let (maxima, places) = (output(DType::F32), output(DType::I32));
         let num_maxima = regions.len() * channels * side * side;
@@ -78,7 +78,8 @@ impl RoiPoolOps for CubeBackend {
         }
         let [of_maxima, places] = [of_maxima, places].map(into_contiguous);
         let (client, device) = (of_maxima.client.clone(), of_maxima.device.clone());
-        let gradient = empty_device_dtype(client.clone(), device.clone(), Shape::new(shape), DType::F32);
+        let gradient =
+            empty_device_contiguous_dtype(client.clone(), device.clone(), Shape::new(shape), DType::F32);
         let [batch, channels, height, width] = shape;
         let num_planes = batch * channels;
         if num_planes * height * width == 0 {

@@ -4,7 +4,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use cubecl::prelude::*;
 
 use super::extension::{SegmentSumsOps, on_the_host};
@@ -31,7 +31,7 @@ impl SegmentSumsOps for CubeBackend {
         let client = rows.client.clone();
         let output = || {
             let shape = Shape::new([num_segments, dim]);
-            empty_device_dtype(client.clone(), rows.device.clone(), shape, DType::I32)
+            empty_device_contiguous_dtype(client.clone(), rows.device.clone(), shape, DType::I32)
         };
         let (high, low) = (output(), output());
         if num_segments * dim == 0 {
