@@ -75,8 +75,9 @@ pub(crate) fn extract_to<B: Backbone>(
         });
     }
     let first = pass.device;
+    // Clones of a network share their running statistics, which would move with them; `valid` copies them.
     let replicas: Vec<_> = iter::once((network.clone(), first))
-        .chain(others.iter().map(|device| (network.clone().to_device(device), device)))
+        .chain(others.iter().map(|device| (network.valid().to_device(device), device)))
         .collect();
     let mut turns = (0..replicas.len()).cycle();
     let mut running = VecDeque::with_capacity(replicas.len());

@@ -26,75 +26,92 @@ pub trait GradientExchange: Send + Sync {
 /// Sums of threads by way of the host: for devices of any kind. Values are added in the order of the ranks, so that the sum
 /// has the same bits every time.
 pub struct HostExchange {
-    num_ranks: usize,
-    round: Mutex<Round>,
-    changed: Condvar,
+    meeting: Meeting,
+    shared: Mutex<Shared>,
 }
 
-#[derive(Default)]
-struct Round {
-    /// What has arrived, by rank.
-    arrived: Vec<Option<Vec<f32>>>,
-    /// The sum, while ranks take it.
-    sum: Option<Vec<f32>>,
-    num_taken: usize,
-    has_left: bool,
+struct Shared {
+    /// What the ranks bring.
+    parts: Vec<Vec<f32>>,
+    /// What they take. It changes when all are back with new parts, and so have taken it.
+    sum: Vec<f32>,
 }
 
 impl HostExchange {
     /// For so many ranks.
     pub fn new(num_ranks: usize) -> Self {
-        let round = Round { arrived: vec![None; num_ranks], ..Round::default() };
-        Self { num_ranks, round: Mutex::new(round), changed: Condvar::new() }
+        let shared = Shared { parts: vec![Vec::new(); num_ranks], sum: Vec::new() };
+        Self { meeting: Meeting::new(num_ranks), shared: Mutex::new(shared) }
     }
 
-    /// Waits as long as `is_waiting` says.
-    fn wait<'a>(
-        &self,
-        round: MutexGuard<'a, Round>,
-        is_waiting: fn(&mut Round) -> bool,
-    ) -> Result<MutexGuard<'a, Round>, TrainerError> {
-        let round = self.changed.wait_while(round, |round| !round.has_left && is_waiting(round));
-        let round = round.unwrap_or_else(PoisonError::into_inner);
-        if round.has_left {
-            Err(TrainerError::device(DURING, "another device has failed"))
-        } else {
-            Ok(round)
-        }
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl GradientExchange for HostExchange {
     fn sum(&self, rank: usize, values: Tensor<1>) -> Result<Tensor<1>, TrainerError> {
         let device = values.device();
-        let values = host_values(values, DURING)?;
-        // The ranks of the round before have all taken their sum.
-        let mut round = self
-            .wait(self.round.lock().unwrap_or_else(PoisonError::into_inner), |round| round.sum.is_some())?;
-        round.arrived[rank] = Some(values);
-        if round.arrived.iter().all(Option::is_some) {
-            let mut parts = round.arrived.iter_mut().filter_map(Option::take);
+        self.shared().parts[rank] = host_values(values, DURING)?;
+        self.meeting.meet(|| {
+            let mut shared = self.shared();
+            let mut parts = shared.parts.iter_mut().map(std::mem::take);
             let mut sum = parts.next().unwrap_or_default();
             for part in parts {
                 sum.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
             }
-            round.sum = Some(sum);
-            self.changed.notify_all();
-        }
-        let mut round = self.wait(round, |round| round.sum.is_none())?;
-        let sum = round.sum.clone().unwrap_or_default();
-        round.num_taken += 1;
-        if round.num_taken == self.num_ranks {
-            (round.sum, round.num_taken) = (None, 0);
-            self.changed.notify_all();
-        }
-        drop(round);
+            shared.sum = sum;
+        })?;
+        let sum = self.shared().sum.clone();
         let shape = [sum.len()];
         Ok(Tensor::from_data(TensorData::new(sum, shape), &device))
     }
 
     fn leave(&self) {
-        self.round.lock().unwrap_or_else(PoisonError::into_inner).has_left = true;
+        self.meeting.leave();
+    }
+}
+
+/// Where ranks that are threads wait for each other, unless one has left.
+struct Meeting {
+    num_ranks: usize,
+    state: Mutex<MeetingState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct MeetingState {
+    num_there: usize,
+    num_held: usize,
+    has_left: bool,
+}
+
+impl Meeting {
+    fn new(num_ranks: usize) -> Self {
+        Self { num_ranks, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Waits for all ranks; the last to come does `together` before any goes on.
+    fn meet(&self, together: impl FnOnce()) -> Result<(), TrainerError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = state.num_held;
+        state.num_there += 1;
+        if state.num_there == self.num_ranks && !state.has_left {
+            together();
+            state.num_there = 0;
+            state.num_held += 1;
+            self.changed.notify_all();
+            return Ok(());
+        }
+        let state = self.changed.wait_while(state, |state| !state.has_left && state.num_held == number);
+        if state.unwrap_or_else(PoisonError::into_inner).num_held == number {
+            return Err(TrainerError::device(DURING, "another device has failed"));
+        }
+        Ok(())
+    }
+
+    fn leave(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).has_left = true;
         self.changed.notify_all();
     }
 }
@@ -113,27 +130,34 @@ mod collective {
     use burn::tensor::distributed::{ReduceOperation, all_reduce};
     use burn::tensor::{Device, Tensor};
 
-    use super::GradientExchange;
+    use super::{GradientExchange, Meeting};
     use crate::error::TrainerError;
 
     /// Sums on the devices, by the collective operations of Burn, which NCCL carries out.
+    ///
+    /// A device that has begun such an operation waits for the others for ever: threads meet before, so that none begins what
+    /// another will not join.
     pub(super) struct CollectiveExchange {
         devices: Vec<Device>,
+        meeting: Meeting,
     }
 
     impl CollectiveExchange {
         pub(super) fn new(devices: &[Device]) -> Self {
-            Self { devices: devices.iter().map(|device| device.clone().without_autodiff()).collect() }
+            let devices: Vec<_> = devices.iter().map(|device| device.clone().without_autodiff()).collect();
+            Self { meeting: Meeting::new(devices.len()), devices }
         }
     }
 
     impl GradientExchange for CollectiveExchange {
         fn sum(&self, _rank: usize, values: Tensor<1>) -> Result<Tensor<1>, TrainerError> {
+            self.meeting.meet(|| ())?;
             Ok(all_reduce(values, ReduceOperation::Sum, self.devices.clone()).resolve())
         }
 
-        /// Operations that wait on the devices cannot be called back from here.
-        fn leave(&self) {}
+        fn leave(&self) {
+            self.meeting.leave();
+        }
     }
 }
 
