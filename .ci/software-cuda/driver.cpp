@@ -119,7 +119,8 @@ EXPORT int cuDeviceGet(int *device, int ordinal) {
     return *device = ordinal, SUCCESS;
 }
 EXPORT int cuDeviceGetName(char *name, int length, int device) {
-    return snprintf(name, length, "Software CUDA %d", device), SUCCESS;
+    // CubeCL remembers the fastest kernels by this name, and what is fastest for one capability may not exist for another.
+    return snprintf(name, length, "Software CUDA sm_%ld %d", compute_capability(), device), SUCCESS;
 }
 EXPORT int cuDeviceGetUuid_v2(void *uuid, int device) { return memset(uuid, device + 1, 16), SUCCESS; }
 EXPORT int cuDeviceGetUuid(void *uuid, int device) { return cuDeviceGetUuid_v2(uuid, device); }
