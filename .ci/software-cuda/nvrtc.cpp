@@ -112,6 +112,8 @@ int compile(Program &program) {
         std::string unique = base + "." + std::to_string(getpid()) + "." +
                              std::to_string(hash_of(std::to_string((uintptr_t)&program)) % 1000000);
         std::ofstream(unique + ".cpp") << source;
+        // As CubeCL wrote it, for with_nvrtc.py.
+        std::ofstream(base + ".cu") << program.source;
         std::string home = folder_of_this_library();
         prepare_header(home);
         std::string command = std::string(COMPILER) + " -shared -include " + home + "/device.h -I" + home + "/include " +

@@ -27,6 +27,7 @@ impl ImageValuesOps for CubeBackend {
         let num_images = flips.meta.shape()[0];
         let client = words.client.clone();
         let shape = Shape::new([num_images, 3, size, size]);
+        // Contiguous: CUDA pads the rows of other new tensors, and the kernel writes one value after another.
         let values = empty_device_contiguous_dtype(client.clone(), words.device.clone(), shape, DType::F32);
         let num_values = num_images * 3 * size * size;
         if num_values == 0 {

@@ -52,6 +52,7 @@ impl NearestRowsOps for CubeBackend {
         let [rows, database, half_norms] = [rows, database, half_norms].map(into_contiguous);
         let (num_rows, dim) = (rows.meta.shape()[0], rows.meta.shape()[1]);
         let num_entries = database.meta.shape()[0];
+        // Contiguous: CUDA pads the rows of other new tensors, and the kernel writes one value after another.
         let output = |dtype| {
             let shape = Shape::new([num_rows, count]);
             empty_device_contiguous_dtype(client.clone(), rows.device.clone(), shape, dtype)

@@ -27,6 +27,7 @@ impl RoiPoolOps for CubeBackend {
         let maps = into_contiguous(maps);
         let [channels, height, width] = [1, 2, 3].map(|dim| maps.meta.shape()[dim]);
         let (client, device) = (maps.client.clone(), maps.device.clone());
+        // Contiguous: CUDA pads the rows of other new tensors, and the kernel writes one value after another.
         let output = |dtype| {
             let shape = Shape::new([regions.len(), channels, side, side]);
             empty_device_contiguous_dtype(client.clone(), device.clone(), shape, dtype)

@@ -29,6 +29,7 @@ impl SegmentSumsOps for CubeBackend {
         let [order, starts] = [order, starts].map(into_contiguous);
         let (num_segments, dim) = (starts.meta.shape()[0].saturating_sub(1), rows.meta.shape()[1]);
         let client = rows.client.clone();
+        // Contiguous: CUDA pads the rows of other new tensors, and the kernel writes one value after another.
         let output = || {
             let shape = Shape::new([num_segments, dim]);
             empty_device_contiguous_dtype(client.clone(), rows.device.clone(), shape, DType::I32)
