@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use deepcluster_files::{persist, temporary_beside};
+use deepcluster_files::OutputFile;
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use tempfile::NamedTempFile;
 
 use crate::error::InterchangeError;
 
@@ -29,10 +28,9 @@ const SCHEMA: &str = "
 
 /// Writes rows of a path and a list of f32 to a Parquet file as they come, uncompressed, in row groups of bounded size.
 ///
-/// They go to a temporary file in the same folder, which [`finish`](Self::finish) renames. A writer that is dropped
-/// before leaves nothing.
+/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves nothing.
 pub struct ParquetWriter {
-    writer: SerializedFileWriter<NamedTempFile>,
+    writer: SerializedFileWriter<OutputFile>,
     path: PathBuf,
     feature_dim: usize,
     paths: Vec<ByteArray>,
@@ -49,7 +47,7 @@ impl ParquetWriter {
         if feature_dim == 0 {
             return Err(InterchangeError::Mismatch { reason: "features have no columns".to_string() });
         }
-        let file = temporary_beside(path).map_err(InterchangeError::io("write", path))?;
+        let file = OutputFile::create(path).map_err(InterchangeError::io("write", path))?;
         let write_error = write_error(path);
         let schema = parse_message_type(SCHEMA).map_err(&write_error)?;
         let properties = WriterProperties::builder()
@@ -98,7 +96,7 @@ impl ParquetWriter {
         self.write_group()?;
         let path = self.path;
         let file = self.writer.into_inner().map_err(write_error(&path))?;
-        persist(file, &path).map_err(InterchangeError::io("write", &path))
+        file.finish().map_err(InterchangeError::io("write", &path))
     }
 
     fn write_group(&mut self) -> Result<(), InterchangeError> {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use deepcluster_files::create_folder;
 use deepcluster_plots::LineChart;
 
 use crate::error::TransferError;
@@ -10,7 +11,7 @@ use crate::error::TransferError;
 /// Writes a file through a temporary one in its folder, which is made where it does not exist.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TransferError> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    std::fs::create_dir_all(folder).map_err(TransferError::io("create", folder))?;
+    create_folder(folder).map_err(TransferError::io("create", folder))?;
     deepcluster_files::write_whole(path, |writer| writer.write_all(bytes))
         .map_err(TransferError::io("write", path))
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use burn::tensor::TensorData;
-use deepcluster_files::{persist, temporary_beside};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use deepcluster_files::{create_folder, write_whole};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,26 +25,35 @@ pub(crate) struct TaskState<P> {
 }
 
 impl<P: Serialize + DeserializeOwned> TaskState<P> {
-    /// Writes the state to a temporary file beside `path` and renames it.
+    /// Writes the state whole or not at all.
     pub(crate) fn save(&self, path: &Path) -> Result<(), TransferError> {
         let io = |source| TransferError::Io { action: "write", path: path.to_path_buf(), source };
-        let other = |error: safetensors::SafeTensorError| io(std::io::Error::other(error));
-        let text = serde_json::to_string(&self.progress).map_err(|error| io(error.into()))?;
-        let metadata = HashMap::from([(PROGRESS.to_string(), text)]);
-        // Their bytes are borrowed: a state may be most of the memory there is.
-        let views: Vec<(String, TensorView)> = self
-            .arrays
-            .iter()
-            .map(|(name, data)| {
-                let view = TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes());
-                Ok((name.clone(), view.map_err(other)?))
-            })
-            .collect::<Result<_, TransferError>>()?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        fs::create_dir_all(folder).map_err(io)?;
-        let file = temporary_beside(path).map_err(io)?;
-        safetensors::serialize_to_file(views, Some(metadata), file.path()).map_err(other)?;
-        persist(file, path).map_err(io)
+        let header = self.header().map_err(io)?;
+        create_folder(path.parent().unwrap_or(Path::new(""))).map_err(io)?;
+        // Array by array: a state may be most of the memory there is.
+        let write = |writer: &mut BufWriter<&fs::File>| {
+            writer.write_all(&(header.len() as u64).to_le_bytes())?;
+            writer.write_all(header.as_bytes())?;
+            self.arrays.values().try_for_each(|data| writer.write_all(data.as_bytes()))
+        };
+        write_whole(path, write).map_err(io)
+    }
+
+    /// The header of the file, which fills multiples of 8 bytes.
+    fn header(&self) -> io::Result<String> {
+        let progress = HashMap::from([(PROGRESS.to_string(), serde_json::to_string(&self.progress)?)]);
+        let mut end = 0;
+        let mut infos = Vec::with_capacity(self.arrays.len());
+        for (name, data) in &self.arrays {
+            let start = end;
+            end += data.as_bytes().len();
+            let shape = data.shape().to_vec();
+            infos.push((name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) }));
+        }
+        let metadata = Metadata::new(Some(progress), infos).map_err(io::Error::other)?;
+        let mut header = serde_json::to_string(&metadata)?;
+        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+        Ok(header)
     }
 
     /// Reads the state, or gives `None` where there is none yet.

@@ -3,9 +3,8 @@
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use deepcluster_files::{persist, temporary_beside};
+use deepcluster_files::OutputFile;
 use half::f16;
-use tempfile::NamedTempFile;
 
 use super::npy::Header;
 use super::{FeatureFileProblem, FeatureType, beyond_f16};
@@ -13,11 +12,10 @@ use crate::ClusteringError;
 
 /// Writes rows to a `.npy` file as they come.
 ///
-/// They go to a temporary file in the same folder, which [`finish`](Self::finish) renames, so that no reader sees
-/// half of it. A writer that is dropped before leaves nothing.
+/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves nothing.
 #[derive(Debug)]
 pub struct NpyWriter {
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<OutputFile>,
     path: PathBuf,
     feature_type: FeatureType,
     feature_dim: usize,
@@ -39,7 +37,7 @@ impl NpyWriter {
             return Err(ClusteringError::EmptyFeatures { num_samples: 0, feature_dim });
         }
         let path = path.into();
-        let file = temporary_beside(&path).map_err(write_error(&path))?;
+        let file = OutputFile::create(&path).map_err(write_error(&path))?;
         let mut writer = Self { file: BufWriter::new(file), path, feature_type, feature_dim, num_rows: 0 };
         writer.write(&Header::bytes(feature_type, 0, feature_dim))?;
         Ok(writer)
@@ -87,7 +85,7 @@ impl NpyWriter {
         self.write(&Header::bytes(self.feature_type, self.num_rows, self.feature_dim))?;
         let Self { file, path, num_rows, .. } = self;
         let file = file.into_inner().map_err(|error| write_error(&path)(error.into_error()))?;
-        persist(file, &path).map_err(write_error(&path))?;
+        file.finish().map_err(write_error(&path))?;
         Ok(num_rows)
     }
 

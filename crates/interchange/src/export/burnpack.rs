@@ -5,12 +5,13 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 use burn_pack::{Error, Tensor, Writer};
+use deepcluster_files::OutputFile;
 
 use super::ExportedNetwork;
 use crate::error::InterchangeError;
 
 /// Writes the network alone: what [`Module::load_record`](burn::module::Module::load_record) takes must have a place in
-/// the module. The writer goes through a temporary file itself.
+/// the module.
 pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), InterchangeError> {
     let mut tensors = Vec::with_capacity(network.network.len());
     for (name, data) in network.network {
@@ -20,13 +21,17 @@ pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), In
     for (key, value) in network.all_metadata() {
         writer = writer.with_metadata(&key, &value);
     }
-    writer.write_to_file(path).map_err(|error| {
+    let file = OutputFile::create(path).map_err(InterchangeError::io("write", path))?;
+    // In place: the writer's own temporary file would take the place of ours.
+    let written = writer.write_to_file_in_place(file.temporary_path());
+    written.map_err(|error| {
         let source = match error {
             Error::IoError(reason) => io::Error::other(reason),
             error => io::Error::other(error.to_string()),
         };
         InterchangeError::io("write", path)(source)
-    })
+    })?;
+    file.finish().map_err(InterchangeError::io("write", path))
 }
 
 /// Without an id: those of Burn are drawn anew in every process, and equal networks shall give equal bytes.
