@@ -4,9 +4,13 @@ mod arguments;
 mod commands;
 mod interrupt;
 mod progress;
+mod stdout;
+mod terminal;
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use deepcluster::Error;
 use deepcluster::clustering::ClusteringError;
@@ -27,7 +31,10 @@ const USAGE: u8 = 2;
 const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(message) => return print_usage(&message),
+    };
     deepcluster::keep_freed_memory();
     let level = if arguments.output.quiet { log::LevelFilter::Error } else { log::LevelFilter::Warn };
     // What the library behind GPUs has to say of its search for the fastest kernel is for its own developers.
@@ -37,7 +44,12 @@ fn main() -> ExitCode {
     {
         logger.filter_module(target, level.min(log::LevelFilter::Error));
     }
-    logger.filter(None, level).format_timestamp(None).format_target(false).init();
+    logger.filter(None, level);
+    // As everything for people: names of files cannot steer the terminal.
+    logger.format(|line, record| {
+        writeln!(line, "[{:<5}] {}", record.level(), terminal::escaped(&record.args().to_string()))
+    });
+    logger.init();
     let output = arguments.output;
     let result = match arguments.command {
         Command::Train(command) => commands::train::run(command, output),
@@ -58,12 +70,21 @@ fn main() -> ExitCode {
         Command::Devices => commands::devices::run(output),
         Command::Completions { shell } => commands::completions::run(shell),
     };
-    match result {
+    match result.and_then(|()| stdout::finish().context("cannot write standard output")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             progress::print_error(&error);
             ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+/// Help goes to standard output, what is wrong with the options to standard error.
+fn print_usage(message: &clap::Error) -> ExitCode {
+    let printed = message.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(FAILURE),
+        _ => ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(USAGE)),
     }
 }
 

@@ -1,14 +1,16 @@
 //! Progress for people on standard error, events for programs on standard output.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use deepcluster::Error;
 use deepcluster::trainer::{EpochMetrics, EpochTimings, Phase, TrainEvent, TrainObserver};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::arguments::Output;
+use crate::stdout::print_json;
+use crate::terminal::print_line;
 
 /// Shows the events of a run as the options ask.
 pub(crate) struct Progress {
@@ -141,13 +143,6 @@ fn event_json(event: &TrainEvent) -> Option<Value> {
     })
 }
 
-/// A line on standard output; a closed pipe ends the program quietly, as for any Unix tool.
-pub(crate) fn print_out(text: &str) {
-    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
-        std::process::exit(0);
-    }
-}
-
 /// A line of a CSV file without its end.
 pub(crate) fn csv_line(fields: &[&str]) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -156,14 +151,15 @@ pub(crate) fn csv_line(fields: &[&str]) -> anyhow::Result<String> {
     Ok(line.trim_end().to_string())
 }
 
-/// A JSON line on standard output.
-pub(crate) fn print_json(value: &Value) {
-    print_out(&value.to_string());
-}
-
 /// An error with its causes on standard error.
 pub(crate) fn print_error(error: &anyhow::Error) {
-    print_line(&format!("error: {}", with_causes(error)));
+    let message = format!("error: {}", with_causes(error));
+    if let Some(Error::UnreadableConfig { .. }) = error.downcast_ref() {
+        // The parser shows the place in the file below its message.
+        message.lines().for_each(print_line);
+    } else {
+        print_line(&message);
+    }
 }
 
 /// The message, and after it those of its causes that it does not repeat.
@@ -175,11 +171,6 @@ fn with_causes(error: &anyhow::Error) -> String {
         }
     }
     message
-}
-
-/// A line on standard error, which nobody may be reading.
-fn print_line(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 #[cfg(test)]

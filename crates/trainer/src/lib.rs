@@ -52,7 +52,7 @@ pub use gradient_exchange::{GradientExchange, HostExchange};
 pub use image_pass::ImagePass;
 pub use metrics::{EpochMetrics, EpochTimings};
 pub use observer::{Phase, TrainEvent, TrainObserver};
-pub use run_directory::{Origin, RunDirectory, write_assignments};
+pub use run_directory::{Origin, RunDirectory, write_assignments, write_assignments_to};
 pub use sgd::Sgd;
 pub use tensors::{host_values, images_tensor};
 pub use trained_model::{AssignedImages, TrainedModel};

@@ -364,7 +364,7 @@ impl RunDirectory {
     }
 }
 
-/// Writes a CSV of `path,cluster,distance` (the distance is the root of the squared one).
+/// Writes a CSV of `path,cluster,distance` (the distance is the root of the squared one) to the file `path`.
 ///
 /// # Errors
 /// [`TrainerError::Io`]; the file is complete or absent.
@@ -372,15 +372,24 @@ pub fn write_assignments<'a>(
     path: &Path,
     rows: impl Iterator<Item = (&'a Path, u32, f32)>,
 ) -> Result<(), TrainerError> {
-    write_atomic(path, |writer| {
-        let mut csv = csv::Writer::from_writer(writer);
-        csv.write_record(["path", "cluster", "distance"])?;
-        for (path, cluster, squared_distance) in rows {
-            let distance = squared_distance.max(0.0).sqrt().to_string();
-            csv.write_record([&*path_bytes(path), cluster.to_string().as_bytes(), distance.as_bytes()])?;
-        }
-        csv.flush()
-    })
+    write_atomic(path, |writer| write_assignments_to(writer, rows))
+}
+
+/// As [`write_assignments`], to any writer.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_assignments_to<'a>(
+    writer: impl Write,
+    rows: impl Iterator<Item = (&'a Path, u32, f32)>,
+) -> std::io::Result<()> {
+    let mut csv = csv::Writer::from_writer(writer);
+    csv.write_record(["path", "cluster", "distance"])?;
+    for (path, cluster, squared_distance) in rows {
+        let distance = squared_distance.max(0.0).sqrt().to_string();
+        csv.write_record([&*path_bytes(path), cluster.to_string().as_bytes(), distance.as_bytes()])?;
+    }
+    csv.flush()
 }
 
 fn absolute(images_root: &Path) -> Result<PathBuf, TrainerError> {

@@ -6,7 +6,7 @@ use deepcluster::transfer::write_curves;
 use serde_json::json;
 
 use crate::arguments::{Curves, Output};
-use crate::progress::{print_json, print_out};
+use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Curves, output: Output) -> anyhow::Result<()> {
     let mut runs = Vec::with_capacity(command.runs.len());

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::arguments::{Demo, Output};
 use crate::commands::train::train;
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, print_json, print_out};
+use crate::progress::Progress;
+use crate::stdout::{print_json, print_out};
 
 const NUM_IMAGES: usize = 3_000;
 const IMAGE_SIZE: u32 = 32;

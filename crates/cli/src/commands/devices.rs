@@ -4,7 +4,7 @@ use deepcluster::trainer::{DeviceInfo, available_devices, device_kinds};
 use serde_json::json;
 
 use crate::arguments::Output;
-use crate::progress::{print_json, print_out};
+use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(output: Output) -> anyhow::Result<()> {
     let devices = available_devices();

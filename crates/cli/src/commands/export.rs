@@ -5,7 +5,7 @@ use deepcluster::interchange::ExportFormat;
 use serde_json::json;
 
 use crate::arguments::{Export, Output};
-use crate::progress::{print_json, print_out};
+use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Export, output: Output) -> anyhow::Result<()> {
     let format = command.format;

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::arguments::{Features, LayerName, NumberType, Output};
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, print_json};
+use crate::progress::Progress;
+use crate::stdout::print_json;
 
 pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     let list = command.out.with_extension("csv");

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::arguments::{Ascent, Filters, LayerFilters, Output, PictureMethod};
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, print_json, print_out};
+use crate::progress::Progress;
+use crate::stdout::{print_json, print_out};
 
 /// Filters of a layer that are shown unless others are asked for.
 const FIRST_FILTERS: usize = 16;

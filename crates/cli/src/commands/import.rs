@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::arguments::{Import, Output};
 use crate::commands::train::train;
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, print_json};
+use crate::progress::Progress;
+use crate::stdout::print_json;
 
 pub(crate) fn run(command: Import, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;

@@ -7,7 +7,8 @@ use deepcluster::trainer::{EpochTimings, RunDirectory};
 use serde_json::json;
 
 use crate::arguments::{Inspect, Output};
-use crate::progress::{epoch_line, print_json, print_out};
+use crate::progress::epoch_line;
+use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     let run = RunDirectory::open(&command.run)?;

@@ -12,7 +12,8 @@ use serde_json::json;
 use super::filters::pictures_folder;
 use crate::arguments::{Neighbors, Output};
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, csv_line, print_json, print_out};
+use crate::progress::{Progress, csv_line};
+use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::arguments::{Output, Report};
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, print_json, print_out};
+use crate::progress::Progress;
+use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Report, output: Output) -> anyhow::Result<()> {
     let config = ReportConfig {

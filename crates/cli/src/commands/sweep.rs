@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::arguments::{Output, Sweep, SweepScore};
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, print_json, print_out};
+use crate::progress::Progress;
+use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;

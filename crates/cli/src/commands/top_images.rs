@@ -12,7 +12,8 @@ use serde_json::json;
 use super::filters::pictures_folder;
 use crate::arguments::{Output, Score, TopImages};
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, csv_line, print_json, print_out};
+use crate::progress::{Progress, csv_line};
+use crate::stdout::{print_json, print_out};
 
 /// Filters on a sheet.
 const FILTERS_PER_SHEET: usize = 64;

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::arguments::{CommonSettings, Output, Settings, Train};
 use crate::interrupt::stop_flag;
-use crate::progress::{Progress, print_json};
+use crate::progress::Progress;
+use crate::stdout::print_json;
 
 pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
     let devices = command.device.devices()?;

@@ -9,7 +9,8 @@ use deepcluster_files::write_whole;
 use serde_json::Value;
 
 use crate::arguments::{EvalData, Output};
-use crate::progress::{Progress, print_json, print_out};
+use crate::progress::Progress;
+use crate::stdout::{print_json, print_out};
 use deepcluster::burn::tensor::Device;
 use deepcluster::data::LabelSource;
 use deepcluster::models::ConvNet;
