@@ -76,7 +76,9 @@ impl ImageReader {
             return Err(DataError::NoSuchImage { image_index, num_images });
         }
         let path = self.images.path(image_index);
-        let disk = disk.as_ref().and_then(|disk| Some((disk, CacheKey::new(&path, self.shrink_to)?)));
+        let disk = disk
+            .as_ref()
+            .and_then(|disk| Some((disk, CacheKey::new(&path, self.max_pixels, self.shrink_to)?)));
         let kept = disk.as_ref().and_then(|(disk, key)| disk.get(key));
         if let Some(image) = kept {
             let square = part(image.width, image.height).cut_out(resampler, &image)?;
