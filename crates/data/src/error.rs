@@ -36,8 +36,8 @@ pub enum DataError {
     },
     /// A folder without one readable image.
     #[error(
-        "no readable image in {}: {num_files_seen} files seen, {num_skipped} skipped as unreadable; \
-         images must be {READABLE_FORMATS} files with the usual extension, at any depth",
+        "no readable image in {}: {num_files_seen} files seen, {num_skipped} skipped as unreadable{rest}; \
+         images must be {READABLE_FORMATS} files, at any depth",
         root.display()
     )]
     NoImages {
@@ -47,6 +47,8 @@ pub enum DataError {
         num_files_seen: usize,
         /// Number of paths that looked like an image or a folder but could not be read.
         num_skipped: usize,
+        /// What was passed over, as in a [`ScanSummary`](crate::ScanSummary); empty or after `; `.
+        rest: String,
     },
     /// Labels from folder names were asked for, but no image lies in a sub-folder.
     #[error(

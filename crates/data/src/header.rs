@@ -1,7 +1,6 @@
 //! What the first bytes of an image file say: its format and size, without decoding it.
 
 use std::io::{BufRead, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use image::{ImageDecoder, ImageFormat, ImageReader, Limits};
 
@@ -10,50 +9,11 @@ use crate::decode::catch_decoder_panic;
 /// The formats this crate decodes, for messages.
 pub(crate) const READABLE_FORMATS: &str = "JPEG, PNG, WebP, BMP, TIFF or GIF";
 
-/// Extensions of files that are looked into, in lower case.
-const IMAGE_EXTENSIONS: [&str; 11] =
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif"];
-
-/// Extensions of image formats that are not read; such files are reported instead of passed over in silence.
-const UNREADABLE_EXTENSIONS: [&str; 16] = [
-    "heic", "heif", "avif", "jxl", "jp2", "psd", "tga", "ppm", "pgm", "pbm", "exr", "cr2", "nef", "arw",
-    "dng", "svg",
-];
-
 /// Most bytes that may lie between two JPEG segments or pad a marker before the file counts as damaged.
 const MAX_JPEG_GARBAGE_BYTES: u32 = 1 << 16;
 
 /// Most bytes a decoder may allocate while it reads a header.
 const MAX_HEADER_BYTES: u64 = 64 << 20;
-
-/// How a file presents itself by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileKind {
-    /// Extension of a readable format.
-    Candidate,
-    /// Extension of an image format that is not read.
-    UnreadableFormat,
-    /// Anything else.
-    Other,
-}
-
-impl FileKind {
-    /// Judges by the extension, in any case.
-    pub(crate) fn of(path: &Path) -> Self {
-        let Some(extension) = path.extension().and_then(|extension| extension.to_str()) else {
-            return Self::Other;
-        };
-        let is_one_of =
-            |extensions: &[&str]| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known));
-        if is_one_of(&IMAGE_EXTENSIONS) {
-            Self::Candidate
-        } else if is_one_of(&UNREADABLE_EXTENSIONS) {
-            Self::UnreadableFormat
-        } else {
-            Self::Other
-        }
-    }
-}
 
 /// Format and size of an image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,14 +169,5 @@ mod tests {
         assert!(reason(b"just some text").contains("JPEG, PNG"));
         assert!(reason(b"\0\0\x01\0\x01\0\x10\x10").contains("Ico"));
         assert!(!reason(b"\x89PNG\r\n\x1a\n\0\0").is_empty());
-    }
-
-    #[test]
-    fn extensions_are_judged_in_any_case() {
-        assert_eq!(FileKind::of(Path::new("a/b.JPEG")), FileKind::Candidate);
-        assert_eq!(FileKind::of(Path::new("b.tar.Gif")), FileKind::Candidate);
-        assert_eq!(FileKind::of(Path::new("IMG_1.HEIC")), FileKind::UnreadableFormat);
-        assert_eq!(FileKind::of(Path::new("jpg")), FileKind::Other);
-        assert_eq!(FileKind::of(Path::new("notes.txt")), FileKind::Other);
     }
 }

@@ -42,6 +42,7 @@
 
 mod decode;
 mod error;
+mod file_kind;
 mod header;
 mod image_folder;
 mod jpeg;
@@ -54,6 +55,7 @@ mod random_crop;
 mod resize;
 mod rgb_image;
 mod scan;
+mod scan_summary;
 mod seen_square;
 mod synthetic;
 mod transform;
@@ -69,6 +71,7 @@ pub use normalize::Normalization;
 pub use resize::{CropBox, resize, resize_crop};
 pub use rgb_image::RgbImage8;
 pub use scan::ScanConfig;
+pub use scan_summary::ScanSummary;
 pub use seen_square::{seen_side, seen_square};
 pub use synthetic::{SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
 pub use transform::Transform;

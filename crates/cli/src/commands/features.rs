@@ -31,7 +31,11 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     let scan = |config: &deepcluster::trainer::TrainConfig| {
         let mut scan = config.scan_config();
         scan.labels = LabelSource::None;
-        ImageFolder::scan(&command.images, &scan).map(Arc::new).map_err(Error::from)
+        let images = ImageFolder::scan(&command.images, &scan).map_err(Error::from)?;
+        if !images.summary().is_complete() {
+            progress.say(&images.summary().to_string());
+        }
+        Ok::<_, Error>(Arc::new(images))
     };
     let (images, written) = if command.layer == LayerName::Whitened {
         let model = TrainedModel::load(&run, &device)?;

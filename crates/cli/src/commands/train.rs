@@ -30,6 +30,9 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
         config.validate()?;
         let folder = command.images.context("a folder of images is needed")?;
         let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+        if !images.summary().is_complete() {
+            progress.say(&images.summary().to_string());
+        }
         Trainer::new(config, images, &command.out, &device)?
     };
     train(trainer.train_beside(devices.into_iter().skip(1)), &mut progress, output)
