@@ -76,6 +76,16 @@ pub enum DataError {
         /// Names of the lists that exist.
         known: Vec<String>,
     },
+    /// A list of images with a name that leads elsewhere.
+    #[error("{}, line {line}: '{name}' is not a name within the folder of images", path.display())]
+    NameOutsideFolder {
+        /// The list.
+        path: PathBuf,
+        /// 1-based line of the file.
+        line: u64,
+        /// The name.
+        name: String,
+    },
     /// An annotation that cannot be understood.
     #[error("{} is malformed: {reason}", path.display())]
     MalformedAnnotation {
@@ -85,7 +95,11 @@ pub enum DataError {
         reason: String,
     },
     /// A line of the label file that cannot be understood.
-    #[error("{}, line {line}: {reason}; expected a header `path,label` and one such row per image", path.display())]
+    #[error(
+        "{}, line {line}: {reason}; expected a header that names a column of paths and one of labels, best `path,label`, \
+         and one such row per image",
+        path.display()
+    )]
     MalformedLabels {
         /// The label file.
         path: PathBuf,

@@ -46,6 +46,7 @@ mod file_kind;
 mod header;
 mod image_folder;
 mod jpeg;
+mod label_columns;
 mod label_file;
 mod labels;
 mod loader;
