@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
 use deepcluster_data::{
     DiskCacheConfig, ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
@@ -15,9 +15,10 @@ use deepcluster_data::{
 
 /// Where a process reads images, keeps them and writes what it read; without it the process is the test itself.
 const FOLDERS: &str = "DEEPCLUSTER_TEST_FOLDERS";
-const SIDE: u32 = 48;
+const SIDE: u32 = 160;
 const NUM_IMAGES: usize = 60;
-const MAX_BYTES: u64 = 200_000;
+/// More than one folder of images takes, and less than two.
+const MAX_BYTES: u64 = 6 << 20;
 
 fn draw(folder: &Path, seed: u64) {
     let config = SyntheticConfig { num_images: NUM_IMAGES, image_size: SIDE, seed };
@@ -93,18 +94,24 @@ fn killed_processes_leave_nothing_but_images() {
     let (images, cache) = (root.path().join("images"), root.path().join("cache"));
     draw(&images, 5);
     let alone = pixels(&images, None);
-    for round in 0..20 {
-        let mut child = start(&images, &cache, &root.path().join("killed"));
-        thread::sleep(Duration::from_millis(2 + 3 * round));
+    let result = root.path().join("pixels");
+    let begin = Instant::now();
+    assert!(start(&images, &cache, &result).wait().unwrap().success());
+    let whole = begin.elapsed();
+    for round in 0..24 {
+        // Every other process finds what the one before has left.
+        if round % 2 == 0 {
+            fs::remove_dir_all(&cache).unwrap();
+        }
+        let mut child = start(&images, &cache, &result);
+        thread::sleep(whole * (round + 4) / 32);
         child.kill().unwrap();
         child.wait().unwrap();
-        if cache.exists() {
-            let (num_bytes, others) = contents(&cache);
-            assert!(num_bytes <= MAX_BYTES && others.is_empty(), "{num_bytes} bytes, {others:?}");
-        }
-        if round % 5 == 4 {
+        fs::create_dir_all(&cache).unwrap();
+        let (num_bytes, others) = contents(&cache);
+        assert!(num_bytes <= MAX_BYTES && others.is_empty(), "{num_bytes} bytes, {others:?}");
+        if round % 6 == 5 {
             assert!(pixels(&images, Some(&cache)) == alone);
-            fs::remove_dir_all(&cache).unwrap();
         }
     }
 }
