@@ -40,7 +40,9 @@
 //! # }
 //! ```
 
+mod color;
 mod decode;
+mod decoder_guard;
 mod error;
 mod header;
 mod image_folder;
@@ -48,14 +50,18 @@ mod jpeg;
 mod label_file;
 mod labels;
 mod loader;
+mod memory_budget;
 mod normalize;
+mod orientation;
 mod part;
+mod png;
 mod random_crop;
 mod resize;
 mod rgb_image;
 mod scan;
 mod seen_square;
 mod synthetic;
+mod tiff;
 mod transform;
 mod voc;
 mod whole_image;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder, Transformations};
 
-use crate::decode::{DEFAULT_MAX_PIXELS, catch_decoder_panic};
+use crate::decode::DEFAULT_MAX_PIXELS;
+use crate::decoder_guard::catch_decoder_panic;
 use crate::error::DataError;
 
 /// A class for every pixel.
