@@ -111,7 +111,7 @@ impl JpegHeader {
     }
 
     /// Whether the image comes in one pass over its rows.
-    fn is_interleaved(&self) -> bool {
+    pub(crate) fn is_interleaved(&self) -> bool {
         let frame = &self.frame;
         !frame.is_progressive
             && self.first_scan.is_none_or(|number| usize::from(number) == frame.components.len())

@@ -11,7 +11,6 @@ mod general;
 mod header;
 
 use image::GrayImage;
-use memchr::memmem;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
@@ -28,7 +27,7 @@ const CHROMA_MARGIN: u32 = 2;
 /// Most pixels of all scans together: every scan of a file goes over the whole image again.
 ///
 /// Of the largest images that are read unless set otherwise this allows 22 scans, where encoders write 10, and
-/// thousands of a megapixel. It takes about half a minute.
+/// thousands of a megapixel.
 const MAX_SCANNED_PIXELS: u64 = 4_000_000_000;
 
 /// The channels of an image as stored, side by side.
@@ -100,14 +99,35 @@ pub(crate) fn decode_components(bytes: &[u8], max_bytes: u64) -> Result<Componen
 fn check_scans(bytes: &[u8], header: &JpegHeader) -> Result<(), String> {
     let num_pixels = header.frame.num_pixels();
     let most = MAX_SCANNED_PIXELS / num_pixels.max(1);
-    // Within tables and metadata before the first scan the same bytes may stand, so that this counts too many at worst.
-    let num_scans = memmem::find_iter(bytes, b"\xFF\xDA").take(bytes.len()).count() as u64;
+    let num_scans = if header.is_interleaved() { 1 } else { count_scans(bytes) };
     if num_scans > most.max(1) {
         return Err(format!(
             "{num_scans} scans are too many for {num_pixels} pixels: at most {most} are decoded"
         ));
     }
     Ok(())
+}
+
+/// Scans up to the end of the image, which videos and further images may follow.
+fn count_scans(bytes: &[u8]) -> u64 {
+    let (mut position, mut num_scans) = (0, 0);
+    while let Some(distance) = bytes.get(position..).and_then(|rest| memchr::memchr(0xFF, rest)) {
+        position += distance + 1;
+        match bytes.get(position) {
+            // Padding, whose last byte begins a marker.
+            Some(0xFF) => continue,
+            Some(0xD9) | None => break,
+            // A byte of the codes, and markers without content.
+            Some(0x00 | 0x01 | 0xD0..=0xD8) => {}
+            Some(marker) => {
+                num_scans += u64::from(*marker == 0xDA);
+                let length = bytes.get(position + 1..position + 3).unwrap_or(&[0, 0]);
+                position += usize::from(u16::from_be_bytes([length[0], length[1]]));
+            }
+        }
+        position += 1;
+    }
+    num_scans
 }
 
 /// Which colours are asked of the decoder.
@@ -336,6 +356,17 @@ mod tests {
             assert!(upper.pixels[..needed] == whole.pixels[..needed], "byte {place}");
         }
         assert!(num_cut > 0);
+    }
+
+    #[test]
+    fn scans_are_counted_up_to_the_end_of_the_image() {
+        let scans = encode(ColorType::Rgb, |encoder| encoder.set_sampling_factor(SamplingFactor::F_4_1));
+        assert_eq!(count_scans(&scans), 3);
+        // Another image behind this one, and the marker within a comment.
+        let more = [&scans[..2], b"\xFF\xFE\0\x06\xFF\xDA\xFF\xD9", &scans[2..], &scans].concat();
+        assert_eq!(count_scans(&more), 3);
+        assert_eq!(count_scans(b""), 0);
+        assert_eq!(count_scans(b"\xFF\xDA\xFF"), 1);
     }
 
     #[test]
