@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::{NamedTempFile, TempDir};
 
-const PREFIX: &str = ".writing-deepcluster-";
+pub(crate) const PREFIX: &str = ".writing-deepcluster-";
 const SUFFIX: &str = ".tmp";
 
 /// Removes the temporary files and folders in `folder` that killed processes have left. Those of processes that are still
