@@ -88,7 +88,15 @@ fn print_usage(message: &clap::Error) -> ExitCode {
     }
 }
 
+/// Whether there is a file that may not be replaced.
+fn is_in_the_way(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::AlreadyExists
+}
+
 fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref().is_some_and(is_in_the_way) {
+        return USAGE;
+    }
     let of_pictures = match error.downcast_ref::<PictureError>() {
         Some(PictureError::Stopped) => return STOPPED,
         Some(
@@ -103,6 +111,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let of_report = match error.downcast_ref::<ReportError>() {
         Some(ReportError::Stopped) => return STOPPED,
         Some(ReportError::InvalidConfig { .. }) => return USAGE,
+        Some(ReportError::Io { source, .. }) if is_in_the_way(source) => return USAGE,
         Some(ReportError::Trainer(error)) => Some(error),
         _ => None,
     };
@@ -125,6 +134,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(TransferError::Data(
             DataError::NotVoc { .. } | DataError::NoImageSet { .. } | DataError::FolderNotFound { .. },
         )) => return USAGE,
+        Some(TransferError::Io { source, .. }) if is_in_the_way(source) => return USAGE,
         Some(TransferError::Trainer(error)) => Some(error),
         _ => of_pictures.or(of_report).or(error.downcast_ref::<Error>()),
     };

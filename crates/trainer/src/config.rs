@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
 
+/// Fewest clusters that images can be told apart by.
+pub(crate) const MIN_CLUSTERS: usize = 2;
+
 /// Everything that decides the result of a run. The defaults are the recipe of the paper (Caron et al., section 4.1)
 /// and of the original code; what depends on the data is chosen from it and written into the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -292,7 +295,7 @@ impl TrainConfig {
         }
         check("data.max_pixels", data.max_pixels, data.max_pixels > 0, "at least 1")?;
         let k = clustering.num_clusters.unwrap_or(2);
-        check("clustering.num_clusters", k, (2..=u32::MAX as usize).contains(&k), "at least 2")?;
+        check("clustering.num_clusters", k, (MIN_CLUSTERS..=u32::MAX as usize).contains(&k), "at least 2")?;
         check("clustering.pca_dim", clustering.pca_dim, clustering.pca_dim > 0, "at least 1")?;
         let mini_batch = clustering.mini_batch_size;
         check("clustering.mini_batch_size", mini_batch, mini_batch > 0, "at least 1")?;

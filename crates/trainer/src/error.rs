@@ -8,6 +8,8 @@ use deepcluster_evaluation::EvaluationError;
 use deepcluster_interchange::InterchangeError;
 use deepcluster_models::ModelError;
 
+use crate::config::MIN_CLUSTERS;
+
 /// Why a run cannot start, go on, or be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,8 +42,8 @@ pub enum TrainerError {
     },
     /// Fewer images than clusters, or too few to train at all.
     #[error(
-        "{num_images} readable image(s) in {folder} cannot fill {num_clusters} clusters: \
-         lower clustering.num_clusters or add images"
+        "{num_images} readable image(s) in {folder} cannot fill {num_clusters} clusters: {}",
+        if *num_images < MIN_CLUSTERS { "add images" } else { "lower clustering.num_clusters or add images" }
     )]
     TooFewImages {
         /// Where the images lie.

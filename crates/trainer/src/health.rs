@@ -1,5 +1,6 @@
 //! Warnings in plain words when a run goes wrong.
 
+use crate::config::MIN_CLUSTERS;
 use crate::metrics::EpochMetrics;
 
 /// A cluster with more than this share of the images is a sign of collapse.
@@ -17,10 +18,12 @@ const FEW_IMAGES_PER_CLUSTER: usize = 5;
 pub(crate) fn warnings_before_training(num_images: usize, num_clusters: usize) -> Vec<String> {
     let mut warnings = Vec::new();
     if num_images < FEW_IMAGES_PER_CLUSTER * num_clusters {
+        let fewer =
+            "Fewer clusters (about 10 times the number of kinds you expect) or more images work better";
+        let advice = if num_clusters > MIN_CLUSTERS { fewer } else { "More images work better" };
         warnings.push(format!(
             "{num_images} images for {num_clusters} clusters are {:.1} images per cluster: many clusters will be \
-             chance groups of a few images. Fewer clusters (about 10 times the number of kinds you expect) or more \
-             images work better",
+             chance groups of a few images. {advice}",
             num_images as f64 / num_clusters as f64
         ));
     }
@@ -116,6 +119,9 @@ mod tests {
             assert_eq!(warnings.len(), 1, "{warnings:?}");
             assert!(warnings[0].contains(words), "{warnings:?}");
         }
-        assert!(warnings_before_training(30, 10)[0].contains("3.0 images per cluster"));
+        let said = &warnings_before_training(30, 10)[0];
+        assert!(said.contains("3.0 images per cluster") && said.contains("Fewer clusters"), "{said}");
+        // Two clusters are the fewest.
+        assert!(!warnings_before_training(2, 2)[0].contains("Fewer"));
     }
 }

@@ -69,7 +69,7 @@ impl Extraction<'_> {
         images: &[RetrievalImage],
         observer: &mut dyn TrainObserver,
     ) -> Result<Vec<Option<Array2<f32>>>, TransferError> {
-        let state = self.states.map(|folder| folder.join(format!("{name}.safetensors")));
+        let state = self.states.map(|folder| super::state_file(folder, name));
         let keys: Vec<String> =
             images.iter().map(|image| format!("{} {:?}", image.path.display(), image.crop)).collect();
         let fingerprint =
@@ -170,7 +170,7 @@ impl RegionWhitening {
         observer: &mut dyn TrainObserver,
     ) -> Result<Self, TransferError> {
         let vectors: Vec<Array2<f32>> =
-            extraction.region_vectors("whitening", images, observer)?.into_iter().flatten().collect();
+            extraction.region_vectors(super::WHITENING, images, observer)?.into_iter().flatten().collect();
         if vectors.is_empty() {
             let image = images.first().map(|image| image.path.display().to_string()).unwrap_or_default();
             return Err(TransferError::NoReadableImage { image });

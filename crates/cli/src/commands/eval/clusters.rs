@@ -9,12 +9,13 @@ use deepcluster::trainer::{RunDirectory, TrainedModel};
 use deepcluster::transfer::{ClusterReport, cluster_report};
 use serde_json::json;
 
-use super::results::{folder_of, percent, publish, table};
+use super::results::{ResultsPlace, percent, publish, table};
 use crate::arguments::{EvalClusters, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 
 pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
+    let place = ResultsPlace::new(&command.results, &command.run, "clusters")?;
     let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
     let model = TrainedModel::load(&run, &device)?;
@@ -45,8 +46,7 @@ pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
         "num_clusters": model.clusters().centroids.nrows(),
         "report": report,
     });
-    let out = folder_of(command.out.as_ref(), &command.run, "clusters");
-    publish(&out, &results, &as_table(&report), output, &progress)
+    publish(&place, &results, &as_table(&report), output, &progress)
 }
 
 fn as_table(report: &ClusterReport) -> String {
