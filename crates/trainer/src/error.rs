@@ -133,7 +133,8 @@ pub enum TrainerError {
     },
     /// A run belongs to another folder of images.
     #[error(
-        "the run in {path} was begun on {images}, not on {asked}: leave the folder out, or name the same one"
+        "the run in {path} was begun on {images}, and {asked} lacks {num_missing} of its {num_images} images, the \
+         first {missing}: leave the folder out, or name one that holds them all"
     )]
     OtherImages {
         /// The run directory.
@@ -142,6 +143,38 @@ pub enum TrainerError {
         images: PathBuf,
         /// The folder asked for.
         asked: PathBuf,
+        /// Images of the run that are not in it.
+        num_missing: usize,
+        /// Images of the run.
+        num_images: usize,
+        /// The first that is not in it.
+        missing: PathBuf,
+    },
+    /// The folder of images of a run is not where it was.
+    #[error(
+        "the images of the run in {path} were in {images}, which is gone: name the folder they are in now, as in \
+         deepcluster train FOLDER --out {path} --resume"
+    )]
+    ImagesGone {
+        /// The run directory.
+        path: PathBuf,
+        /// Where its images were.
+        images: PathBuf,
+    },
+    /// Files of a run are of two results.
+    #[error(
+        "{first} and {second} in {path} do not belong together: {reason}. Write the results again with \
+         deepcluster train --out {path} --resume"
+    )]
+    Mixed {
+        /// The run directory.
+        path: PathBuf,
+        /// One of the files.
+        first: &'static str,
+        /// The other.
+        second: String,
+        /// What differs.
+        reason: String,
     },
     /// A file of a run is damaged.
     #[error("{path} is damaged: {reason}")]

@@ -165,7 +165,7 @@ fn point(
             *saved = config;
             Ok(())
         })?;
-        if !is_finished(trainer.run_directory(), trainer.config().training.epochs)? {
+        if !trainer.is_finished() {
             trainer.run(observer)?;
         }
     } else {
@@ -198,12 +198,6 @@ fn point(
         std::fs::remove_file(&state).map_err(TransferError::io("remove", &state))?;
     }
     Ok(point)
-}
-
-/// Whether the clustering after the last epoch is on disk.
-fn is_finished(run: &RunDirectory, epochs: usize) -> Result<bool, TransferError> {
-    let has_last = run.metrics()?.last().is_some_and(|last| last.epoch == epochs);
-    Ok(has_last && run.file("model.safetensors").exists())
 }
 
 /// Charts over the numbers of clusters: the scores by layer, and the agreement with labels where there are any.
