@@ -1,6 +1,9 @@
 //! The loop through the library: learning, stopping at any step, resuming, and using what was trained.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "training/run_directory.rs"]
+mod run_directory;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
