@@ -22,7 +22,11 @@ impl Assignments {
     pub fn new(labels: Vec<u32>, num_clusters: usize) -> Result<Self, ClusteringError> {
         let allowed = labels.len().max(ALWAYS_ALLOWED);
         if num_clusters > allowed {
-            return Err(ClusteringError::TooManyClusters { num_samples: labels.len(), num_clusters, allowed });
+            return Err(ClusteringError::TooManyClusters {
+                num_samples: labels.len(),
+                num_clusters,
+                allowed,
+            });
         }
         match labels.iter().position(|&label| label as usize >= num_clusters) {
             Some(row) => Err(ClusteringError::LabelOutOfRange { row, label: labels[row], num_clusters }),

@@ -131,7 +131,9 @@ pub enum ClusteringError {
         allowed: usize,
     },
     /// A result that memory cannot hold.
-    #[error("memory does not hold {num_neighbors} neighbours of each of {num_queries} rows: lower num_neighbors")]
+    #[error(
+        "memory does not hold {num_neighbors} neighbours of each of {num_queries} rows: lower num_neighbors"
+    )]
     TooManyNeighbors {
         /// Rows whose neighbours were asked for.
         num_queries: usize,

@@ -1,6 +1,6 @@
 //! Errors of training runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
@@ -39,10 +39,7 @@ pub enum TrainerError {
         reason: String,
     },
     /// Fewer images than clusters, or too few to train at all.
-    #[error(
-        "{num_images} readable image(s) in {folder} cannot fill {num_clusters} clusters: \
-         lower clustering.num_clusters or add images"
-    )]
+    #[error("{}", too_few_images(folder, *num_images, *num_clusters))]
     TooFewImages {
         /// Where the images lie.
         folder: PathBuf,
@@ -248,6 +245,19 @@ pub enum TrainerError {
     /// Measuring failed.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
+}
+
+/// Advice that can be followed: no number of clusters is below two.
+fn too_few_images(folder: &Path, num_images: usize, num_clusters: usize) -> String {
+    let found = format!("{num_images} readable image(s) in {}", folder.display());
+    if num_images < 2 {
+        return format!(
+            "{found} cannot be clustered: add images, at least 2, and better ten or more for each kind you expect"
+        );
+    }
+    format!(
+        "{found} cannot fill {num_clusters} clusters: lower clustering.num_clusters to at most {num_images} or add images"
+    )
 }
 
 impl TrainerError {

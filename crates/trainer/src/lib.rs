@@ -13,6 +13,7 @@
 mod checkpoint;
 mod config;
 mod config_file;
+mod config_ranges;
 mod data_parallel;
 mod device;
 mod epoch_features;

@@ -28,7 +28,7 @@ use crate::resume::refuse_changes;
 use crate::run_directory::RunDirectory;
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
-use crate::tensorboard::EventFile;
+use crate::tensorboard::{EventFile, History};
 use crate::trained_model::TrainedModel;
 use crate::trained_network::{TrainedNetwork, first_failure};
 
@@ -126,6 +126,7 @@ impl<B: Backbone> Trainer<B> {
             let (folder, num_images) = (images.root().to_path_buf(), images.len());
             return Err(TrainerError::TooFewImages { folder, num_images, num_clusters });
         }
+        config.check_num_samples(images.len())?;
         let run = RunDirectory::create(out.as_ref(), images.root(), &config)?;
         Self::assemble(config, images, run, device, init)
     }
@@ -161,6 +162,7 @@ impl<B: Backbone> Trainer<B> {
         if let Some(checkpoint) = checkpoint {
             trainer.restore(checkpoint)?;
         }
+        trainer.complete_event_file();
         Ok(trainer)
     }
 
@@ -274,7 +276,7 @@ impl<B: Backbone> Trainer<B> {
             let warning = format!("the event file of TensorBoard cannot be written, and ends here: {error}");
             observer.event(&TrainEvent::Warning(warning));
         }
-        for warning in warnings_of_epoch(metrics) {
+        for warning in warnings_of_epoch(&self.config, &self.run.metrics()?) {
             observer.event(&TrainEvent::Warning(warning));
         }
         observer.event(&TrainEvent::EpochFinished { metrics: Box::new(metrics.clone()), timings });
@@ -284,12 +286,33 @@ impl<B: Backbone> Trainer<B> {
     fn log_to_tensorboard(&mut self, metrics: &EpochMetrics, timings: &EpochTimings) -> std::io::Result<()> {
         if let Tensorboard::Unopened = self.tensorboard {
             let folder = self.run.file("tensorboard");
-            self.tensorboard = Tensorboard::Open(EventFile::open(&folder, metrics.epoch, &self.config)?);
+            let history = self.history()?;
+            self.tensorboard =
+                Tensorboard::Open(EventFile::open(&folder, metrics.epoch, &self.config, &history)?);
         }
         match &mut self.tensorboard {
             Tensorboard::Open(file) => file.log_epoch(metrics, timings, self.config.training.learning_rate),
             Tensorboard::Unopened | Tensorboard::Off => Ok(()),
         }
+    }
+
+    /// Gives the event file the epochs that it lacks, be it that a power cut took them or that there was none.
+    fn complete_event_file(&self) {
+        let Tensorboard::Unopened = self.tensorboard else { return };
+        let completed = self.history().and_then(|history| {
+            let Some(last) = history.metrics.last() else { return Ok(()) };
+            EventFile::open(&self.run.file("tensorboard"), last.epoch + 1, &self.config, &history).map(|_| ())
+        });
+        if let Err(error) = completed {
+            log::warn!("the event file of TensorBoard cannot be completed: {error}");
+        }
+    }
+
+    /// The epochs of the run so far.
+    fn history(&self) -> std::io::Result<History> {
+        let metrics = self.run.metrics().map_err(std::io::Error::other)?;
+        // How long epochs took is the least of what the file tells.
+        Ok(History { metrics, timings: self.run.timings().unwrap_or_default() })
     }
 
     /// Clusters with the final network and writes model, features and assignments.
@@ -409,7 +432,7 @@ impl<B: Backbone> Trainer<B> {
             );
             observer.event(&TrainEvent::Warning(warning));
         }
-        for warning in warnings_before_training(images.len(), num_clusters) {
+        for warning in warnings_before_training(&self.config, images.len(), num_clusters) {
             observer.event(&TrainEvent::Warning(warning));
         }
         self.run.write_images(&images)?;
