@@ -86,10 +86,7 @@ impl Change {
     /// Any change.
     pub(crate) fn any() -> impl Strategy<Value = Self> {
         let place = || {
-            prop_oneof![
-                any::<Index>().prop_map(Place::Anywhere),
-                any::<Index>().prop_map(Place::NearStart),
-            ]
+            prop_oneof![any::<Index>().prop_map(Place::Anywhere), any::<Index>().prop_map(Place::NearStart),]
         };
         let len = || prop_oneof![1..8_usize, 8..600_usize];
         let byte = prop_oneof![prop::sample::select(vec![0, 1, 0x7F, 0x80, 0xFE, 0xFF]), any::<u8>()];

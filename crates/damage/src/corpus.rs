@@ -13,7 +13,8 @@ use crate::change::Change;
 const MAX_CHANGES: usize = 5;
 
 /// Pieces that mean something in many formats.
-const TOKENS: [&[u8]; 10] = [b",", b"\n", b"\r", b"\"", b"'", b"{", b"[", b"\0", b"\xFF", "\u{FEFF}".as_bytes()];
+const TOKENS: [&[u8]; 10] =
+    [b",", b"\n", b"\r", b"\"", b"'", b"{", b"[", b"\0", b"\xFF", "\u{FEFF}".as_bytes()];
 
 /// Sound files of one format.
 #[derive(Debug, Clone)]
@@ -81,8 +82,8 @@ mod tests {
 
     #[test]
     fn damage_is_of_many_kinds_and_the_same_in_every_run() {
-        let corpus = Corpus::new([b"width=17\nheight=3\n".to_vec(), vec![200; 300]])
-            .with_tokens([b"TOKEN".to_vec()]);
+        let corpus =
+            Corpus::new([b"width=17\nheight=3\n".to_vec(), vec![200; 300]]).with_tokens([b"TOKEN".to_vec()]);
         let draw = || -> Vec<Vec<u8>> {
             let mut runner = TestRunner::new(crate::config(1));
             let strategy = corpus.damaged();
@@ -93,7 +94,8 @@ mod tests {
         assert_eq!(files, draw());
         assert!(files.iter().collect::<BTreeSet<_>>().len() > 900);
         for piece in ["TOKEN", "18446744073709551616", "NaN", "width=1e999"] {
-            let has_piece = |file: &&Vec<u8>| file.windows(piece.len()).any(|window| window == piece.as_bytes());
+            let has_piece =
+                |file: &&Vec<u8>| file.windows(piece.len()).any(|window| window == piece.as_bytes());
             assert!(files.iter().any(|file| has_piece(&file)), "{piece}");
         }
     }

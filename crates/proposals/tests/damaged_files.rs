@@ -80,7 +80,8 @@ fn csv_files() {
     let path = folder.path().join("sound.csv");
     let bounds = |x: f32| BoundingBox { x_min: x, y_min: 0.25, x_max: x + 9.0, y_max: 7.0 };
     let boxes = |num: u8| (0..num).map(|place| bounds(place.into())).collect::<Vec<_>>();
-    let sound = Proposals::from([("000001".to_string(), boxes(9)), ("with, \"quotes\"".to_string(), boxes(3))]);
+    let sound =
+        Proposals::from([("000001".to_string(), boxes(9)), ("with, \"quotes\"".to_string(), boxes(3))]);
     write_proposals(&path, &sound).unwrap();
     assert_eq!(read_proposals(&path).unwrap(), sound);
     let with_blanks = b"image,x_min,y_min,x_max,y_max\r\na,1,2,3,4\r\n\r\n\"b\nc\",0,0,1e2,5\r\n".to_vec();

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
-use crate::state_file::TaskState;
+use crate::state_file::{TaskState, check_velocities};
 
 /// Steps between two states.
 const STATE_STEPS: usize = 500;
@@ -249,6 +249,8 @@ pub(crate) fn fine_tune<M: Module>(
             return other("a setting");
         }
         let (weights, velocities) = split(saved.arrays);
+        check_velocities(&velocities, &weights)
+            .map_err(|reason| TransferError::Damaged { path: path.to_path_buf(), reason })?;
         module = import_weights(module, weights)?;
         let device = module.devices().first().cloned().unwrap_or_default();
         sgd.import(velocities, &device.without_autodiff());

@@ -54,3 +54,8 @@ pub use voc_classification::{
     VocClassificationResult, classify_voc, svm_on_layers,
 };
 pub use voc_dataset::{VocBox, VocDataset, VocImages};
+
+/// Counts the memory of readers in tests.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: deepcluster_damage::CountingAllocator = deepcluster_damage::CountingAllocator;

@@ -224,6 +224,8 @@ mod tests {
     use image::{Rgb, RgbImage};
 
     use super::*;
+    use crate::state_file::TaskState;
+    use burn::tensor::TensorData;
 
     /// Images of three textures, six of each, in folders of their own.
     fn textures(root: &Path) {
@@ -285,8 +287,46 @@ mod tests {
         assert!(result.mean_average_precision > 0.95, "{result:?}");
         // The states give the same again.
         assert_eq!(run(&images, &ground_truth).unwrap(), result);
-        let mut other = ground_truth;
+        let mut other = ground_truth.clone();
         other.queries[0].image = "nowhere".to_string();
         assert!(run(&images, &other).unwrap_err().to_string().contains("'nowhere'"));
+    }
+
+    #[test]
+    fn states_whose_numbers_cannot_be_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        textures(root.path());
+        let images = ImageFolder::open(root.path()).unwrap();
+        let (network, states) = (network(), root.path().join("states"));
+        let labels = vec![Some(0); images.len()];
+        let images = std::sync::Arc::new(images);
+        let folder = LabelledFolder { images: images.clone(), labels };
+        let run = || recall_at(&network, &folder, &images, &[1], &CONFIG, Some(&states), &mut ());
+        run().unwrap();
+        let whole: Vec<(std::path::PathBuf, Vec<u8>)> = fs::read_dir(&states)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), fs::read(&path).unwrap()))
+            .collect();
+        type State = TaskState<serde_json::Value>;
+        let changes: [(&str, fn(&mut State)); 3] = [
+            ("images", |state| state.progress["num_images"] = u64::MAX.into()),
+            ("images", |state| state.progress["num_images"] = (1_u64 << 40).into()),
+            ("of one network", |state| {
+                let other = TensorData::new(vec![1.0_f32; 6], [2, 3]);
+                state.arrays.insert("0".to_string(), other);
+            }),
+        ];
+        for (reason, change) in changes {
+            for (path, bytes) in &whole {
+                let mut state = State::load(path).unwrap().unwrap();
+                change(&mut state);
+                state.save(path).unwrap();
+                let error = run().unwrap_err().to_string();
+                assert!(error.contains(reason) && error.contains(".safetensors"), "{error}");
+                fs::write(path, bytes).unwrap();
+            }
+        }
+        run().unwrap();
     }
 }
