@@ -125,7 +125,9 @@ impl<'a> ReaderTest<'a> {
             Ok(())
         });
         if let Err(error) = result {
-            let kept = env::temp_dir().join(format!("damaged-{}", self.file_name));
+            let suffix = format!("-{}", self.file_name);
+            let kept = tempfile::Builder::new().prefix("damaged-").suffix(&suffix).tempfile().unwrap();
+            let (_, kept) = kept.keep().unwrap();
             fs::write(&kept, &*failing.borrow()).unwrap();
             let (reason, changes) = match error {
                 TestError::Fail(reason, damaged) => (reason, format!("{damaged:?}")),
@@ -175,7 +177,7 @@ mod tests {
             assert!(!text(path).contains("NaN"), "a value is no number");
             Ok(0)
         });
-        assert!(found.contains("a value is no number") && found.contains("damaged-some.txt"), "{found}");
+        assert!(found.contains("a value is no number") && found.contains("-some.txt"), "{found}");
         // One change is enough, and nothing else is left.
         assert_eq!(found.matches("SetNumber").count(), 1, "{found}");
         assert_eq!(found.matches("at: ").count(), 0, "{found}");
