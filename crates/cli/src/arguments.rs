@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use deepcluster::burn::tensor::Device;
 use deepcluster::interchange::ExportFormat;
 use deepcluster::trainer::{TrainerError, parse_device, parse_devices};
+use deepcluster_files::Replaceable;
 
 mod eval;
 mod pictures;
@@ -206,6 +207,21 @@ pub(crate) enum Placement {
     Copy,
 }
 
+/// Files that results in a folder may replace.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Replacing {
+    /// Replace files of the same names in --out even if they are no earlier results, or have changed since.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Replacing {
+    /// The folders in a run are the program's own.
+    pub(crate) fn in_folder(self, out: Option<&PathBuf>) -> Replaceable {
+        if self.force || out.is_none() { Replaceable::Any } else { Replaceable::Own }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Curves {
     /// Folders of runs, finished or not.
@@ -214,6 +230,8 @@ pub(crate) struct Curves {
     /// Folder for curves.csv and the charts, SVG and PNG [default: RUN/curves of the first]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replacing: Replacing,
 }
 
 #[derive(Debug, Args)]
@@ -223,6 +241,8 @@ pub(crate) struct Sweep {
     /// Folder for the runs, sweep.csv and the charts; the same command goes on with what is there.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) replacing: Replacing,
     /// Numbers of clusters, separated by commas.
     #[arg(long, short = 'k', value_delimiter = ',', required = true)]
     pub(crate) clusters: Vec<usize>,

@@ -14,6 +14,7 @@ pub(crate) mod inspect;
 pub(crate) mod kernels;
 pub(crate) mod neighbors;
 pub(crate) mod report;
+mod sheets;
 pub(crate) mod sweep;
 pub(crate) mod top_images;
 pub(crate) mod train;

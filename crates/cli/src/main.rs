@@ -6,8 +6,9 @@ mod interrupt;
 mod progress;
 mod stdout;
 mod terminal;
+mod usage_error;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -15,6 +16,7 @@ use clap::Parser;
 use deepcluster::Error;
 use deepcluster::clustering::ClusteringError;
 use deepcluster::data::DataError;
+use deepcluster::evaluation::EvaluationError;
 use deepcluster::models::ModelError;
 use deepcluster::pictures::PictureError;
 use deepcluster::proposals::ProposalError;
@@ -22,6 +24,7 @@ use deepcluster::report::ReportError;
 use deepcluster::transfer::TransferError;
 
 use crate::arguments::{Arguments, Command};
+use crate::usage_error::UsageError;
 
 /// Exit code of a run that was stopped and can be resumed, as shells use it for Ctrl-C.
 const STOPPED: u8 = 130;
@@ -83,69 +86,141 @@ fn main() -> ExitCode {
 fn print_usage(message: &clap::Error) -> ExitCode {
     let printed = message.print().and_then(|()| std::io::stdout().flush());
     match printed {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(FAILURE),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::from(FAILURE),
         _ => ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(USAGE)),
     }
 }
 
+/// The code of an error, by its kind: what was typed and cannot be meant is wrong usage, wherever it is found out.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let of_pictures = match error.downcast_ref::<PictureError>() {
-        Some(PictureError::Stopped) => return STOPPED,
-        Some(
-            PictureError::InvalidConfig { .. }
-            | PictureError::UnknownLayer { .. }
-            | PictureError::NoSuchFilter { .. }
-            | PictureError::ImagesTooSmall { .. },
-        ) => return USAGE,
-        Some(PictureError::Trainer(error)) => Some(error),
-        _ => None,
-    };
-    let of_report = match error.downcast_ref::<ReportError>() {
-        Some(ReportError::Stopped) => return STOPPED,
-        Some(ReportError::InvalidConfig { .. }) => return USAGE,
-        Some(ReportError::Trainer(error)) => Some(error),
-        _ => None,
-    };
-    let of_library = match error.downcast_ref::<TransferError>() {
-        Some(TransferError::Stopped) => return STOPPED,
-        Some(
-            TransferError::InvalidConfig { .. }
-            | TransferError::NoLabels { .. }
-            | TransferError::UnknownClass { .. }
-            | TransferError::UnknownLayer { .. }
-            | TransferError::NoProposals { .. }
-            | TransferError::NoSuchImage { .. }
-            | TransferError::MalformedGroundTruth { .. }
-            | TransferError::Proposals(
-                ProposalError::InvalidConfig { .. } | ProposalError::UnknownFormat { .. },
-            )
-            | TransferError::UnknownMaskValue { .. }
-            | TransferError::OtherTask { .. },
-        ) => return USAGE,
-        Some(TransferError::Data(
-            DataError::NotVoc { .. } | DataError::NoImageSet { .. } | DataError::FolderNotFound { .. },
-        )) => return USAGE,
-        Some(TransferError::Trainer(error)) => Some(error),
-        _ => of_pictures.or(of_report).or(error.downcast_ref::<Error>()),
-    };
-    match of_library {
-        Some(Error::Stopped { .. }) => STOPPED,
-        Some(
-            Error::InvalidConfig { .. }
-            | Error::UnknownKey { .. }
-            | Error::UnreadableConfig { .. }
-            | Error::ConfigChanged { .. }
-            | Error::RunExists { .. }
-            | Error::NotEmpty { .. }
-            | Error::NotARun { .. }
-            | Error::NoDevice { .. }
-            | Error::NoImages { .. }
-            | Error::UnknownFeatureFile { .. }
-            | Error::OtherImages { .. }
-            | Error::TooFewImages { .. }
-            | Error::Model(ModelError::InvalidConfig { .. } | ModelError::ImageTooSmall { .. })
-            | Error::Clustering(ClusteringError::InvalidConfig { .. }),
-        ) => USAGE,
+    if error.chain().any(|cause| cause.is::<UsageError>() || is_in_the_way(cause)) {
+        return USAGE;
+    }
+    let codes = error.chain().filter_map(|cause| {
+        let code = cause.downcast_ref().map(code_of_trainer);
+        let code = code.or_else(|| cause.downcast_ref().map(code_of_transfer));
+        let code = code.or_else(|| cause.downcast_ref().map(code_of_pictures));
+        let code = code.or_else(|| cause.downcast_ref().map(code_of_report));
+        code.or_else(|| cause.downcast_ref().map(code_of_data))
+    });
+    codes.into_iter().next().unwrap_or(FAILURE)
+}
+
+/// Whether it is a file that is there already and may not be replaced.
+fn is_in_the_way(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref().is_some_and(|error: &std::io::Error| error.kind() == ErrorKind::AlreadyExists)
+}
+
+fn code_of_trainer(error: &Error) -> u8 {
+    match error {
+        Error::Stopped { .. } => STOPPED,
+        Error::InvalidConfig { .. }
+        | Error::UnknownKey { .. }
+        | Error::UnreadableConfig { .. }
+        | Error::ConfigChanged { .. }
+        | Error::RunExists { .. }
+        | Error::NotEmpty { .. }
+        | Error::NotARun { .. }
+        | Error::NoDevice { .. }
+        | Error::NoImages { .. }
+        | Error::UnknownFeatureFile { .. }
+        | Error::OtherImages { .. }
+        | Error::TooFewImages { .. } => USAGE,
+        Error::Data(error) => code_of_data(error),
+        Error::Model(error) => code_of_model(error),
+        Error::Clustering(error) => code_of_clustering(error),
+        Error::Evaluation(error) => code_of_evaluation(error),
+        _ => FAILURE,
+    }
+}
+
+fn code_of_transfer(error: &TransferError) -> u8 {
+    match error {
+        TransferError::Stopped => STOPPED,
+        TransferError::InvalidConfig { .. }
+        | TransferError::NoLabels { .. }
+        | TransferError::UnknownClass { .. }
+        | TransferError::UnknownLayer { .. }
+        | TransferError::NoProposals { .. }
+        | TransferError::NoSuchImage { .. }
+        | TransferError::MalformedGroundTruth { .. }
+        | TransferError::Proposals(
+            ProposalError::InvalidConfig { .. } | ProposalError::UnknownFormat { .. },
+        )
+        | TransferError::UnknownMaskValue { .. }
+        | TransferError::OtherTask { .. } => USAGE,
+        TransferError::Data(error) => code_of_data(error),
+        TransferError::Evaluation(error) => code_of_evaluation(error),
+        TransferError::Model(error) => code_of_model(error),
+        TransferError::Clustering(error) => code_of_clustering(error),
+        TransferError::Trainer(error) => code_of_trainer(error),
+        _ => FAILURE,
+    }
+}
+
+fn code_of_pictures(error: &PictureError) -> u8 {
+    match error {
+        PictureError::Stopped => STOPPED,
+        PictureError::InvalidConfig { .. }
+        | PictureError::UnknownLayer { .. }
+        | PictureError::MalformedFilters { .. }
+        | PictureError::NoSuchFilter { .. }
+        | PictureError::ImagesTooSmall { .. } => USAGE,
+        PictureError::Data(error) => code_of_data(error),
+        PictureError::Model(error) => code_of_model(error),
+        PictureError::Clustering(error) => code_of_clustering(error),
+        PictureError::Trainer(error) => code_of_trainer(error),
+        _ => FAILURE,
+    }
+}
+
+fn code_of_report(error: &ReportError) -> u8 {
+    match error {
+        ReportError::Stopped => STOPPED,
+        ReportError::InvalidConfig { .. } => USAGE,
+        ReportError::Clustering(error) => code_of_clustering(error),
+        ReportError::Trainer(error) => code_of_trainer(error),
+        _ => FAILURE,
+    }
+}
+
+/// A folder that is not there, or holds no images or labels, cannot be what was meant; an image that cannot be read
+/// can.
+fn code_of_data(error: &DataError) -> u8 {
+    match error {
+        DataError::FolderNotFound { .. }
+        | DataError::NotAFolder { .. }
+        | DataError::NoImages { .. }
+        | DataError::NoFolderLabels { .. }
+        | DataError::LabelsMatchNothing { .. }
+        | DataError::NotVoc { .. }
+        | DataError::NoImageSet { .. }
+        | DataError::InvalidConfig { .. } => USAGE,
+        _ => FAILURE,
+    }
+}
+
+fn code_of_model(error: &ModelError) -> u8 {
+    match error {
+        ModelError::InvalidConfig { .. } | ModelError::ImageTooSmall { .. } => USAGE,
+        _ => FAILURE,
+    }
+}
+
+fn code_of_clustering(error: &ClusteringError) -> u8 {
+    match error {
+        ClusteringError::InvalidConfig { .. }
+        | ClusteringError::TooFewSamples { .. }
+        | ClusteringError::TooFewCandidates { .. }
+        | ClusteringError::TooManyNeighbors { .. } => USAGE,
+        _ => FAILURE,
+    }
+}
+
+fn code_of_evaluation(error: &EvaluationError) -> u8 {
+    match error {
+        EvaluationError::NumNeighbors { .. } | EvaluationError::Temperature { .. } => USAGE,
+        EvaluationError::Clustering(error) => code_of_clustering(error),
         _ => FAILURE,
     }
 }

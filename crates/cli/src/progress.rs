@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use deepcluster::Error;
+use deepcluster::data::ImageFolder;
 use deepcluster::trainer::{EpochMetrics, EpochTimings, Phase, TrainEvent, TrainObserver};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -32,6 +33,13 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.suspend(|| print_line(line)),
             None => print_line(line),
+        }
+    }
+
+    /// The summary of a scan that found more than images.
+    pub(crate) fn say_found(&self, images: &ImageFolder) {
+        if !images.summary().is_complete() {
+            self.say(&images.summary().to_string());
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::terminal::escaped;
 
-/// What has become of standard output.
+/// The state of standard output.
 static STATE: Mutex<State> = Mutex::new(State::Open);
 
 enum State {

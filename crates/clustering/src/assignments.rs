@@ -2,6 +2,9 @@
 
 use crate::ClusteringError;
 
+/// Clusters that any number of samples may have: enough to leave the small ones free, and no burden for memory.
+const ALWAYS_ALLOWED: usize = 1 << 16;
+
 /// One cluster label per sample, each below the number of clusters. Clusters may be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignments {
@@ -13,8 +16,18 @@ impl Assignments {
     /// Takes the label of every sample.
     ///
     /// # Errors
+    /// - [`ClusteringError::TooManyClusters`]: there are more clusters than samples, and more than 65,536. Everything
+    ///   that is kept for each cluster would be as large as a file claims, not as what is there.
     /// - [`ClusteringError::LabelOutOfRange`]: a label is not below `num_clusters`.
     pub fn new(labels: Vec<u32>, num_clusters: usize) -> Result<Self, ClusteringError> {
+        let allowed = labels.len().max(ALWAYS_ALLOWED);
+        if num_clusters > allowed {
+            return Err(ClusteringError::TooManyClusters {
+                num_samples: labels.len(),
+                num_clusters,
+                allowed,
+            });
+        }
         match labels.iter().position(|&label| label as usize >= num_clusters) {
             Some(row) => Err(ClusteringError::LabelOutOfRange { row, label: labels[row], num_clusters }),
             None => Ok(Self { labels, num_clusters }),
@@ -83,6 +96,17 @@ mod tests {
     fn refuses_a_label_that_names_no_cluster() {
         let error = Assignments::new(vec![0, 3], 3).unwrap_err();
         assert!(matches!(error, ClusteringError::LabelOutOfRange { row: 1, label: 3, num_clusters: 3 }));
+    }
+
+    #[test]
+    fn more_clusters_than_memory_would_like_are_refused_before_anything_is_counted() {
+        for num_clusters in [(1 << 16) + 1, u32::MAX as usize, 1 << 32, usize::MAX] {
+            let error = Assignments::new(vec![0, 1], num_clusters).unwrap_err();
+            assert!(matches!(error, ClusteringError::TooManyClusters { num_samples: 2, .. }), "{error}");
+        }
+        assert_eq!(Assignments::new(vec![0, 1], 1 << 16).unwrap().num_empty(), (1 << 16) - 2);
+        let many = (0..(1 << 16) + 5).collect();
+        assert_eq!(Assignments::new(many, (1 << 16) + 5).unwrap().num_empty(), 0);
     }
 
     #[test]

@@ -120,6 +120,26 @@ pub enum ClusteringError {
         /// The number of clusters.
         num_clusters: usize,
     },
+    /// More clusters than samples could fill.
+    #[error("{num_clusters} clusters are too many for {num_samples} samples: at most {allowed} are allowed")]
+    TooManyClusters {
+        /// Samples that were assigned.
+        num_samples: usize,
+        /// Clusters claimed.
+        num_clusters: usize,
+        /// The most clusters of so many samples.
+        allowed: usize,
+    },
+    /// A result that memory cannot hold.
+    #[error(
+        "memory does not hold {num_neighbors} neighbours of each of {num_queries} rows: lower num_neighbors"
+    )]
+    TooManyNeighbors {
+        /// Rows whose neighbours were asked for.
+        num_queries: usize,
+        /// Neighbours asked for.
+        num_neighbors: usize,
+    },
     /// A measure of no samples at all.
     #[error("no labels were given: the measure needs at least one sample")]
     NoLabels,

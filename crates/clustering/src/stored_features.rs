@@ -24,12 +24,12 @@ enum Values {
 }
 
 impl StoredFeatures {
-    /// No rows yet, of `feature_dim` values each, and room for `capacity` of them.
+    /// No rows yet, of `feature_dim` values each, and room for `capacity` of them, as far as memory has that now.
     pub fn with_capacity(feature_type: FeatureType, capacity: usize, feature_dim: usize) -> Self {
         let num_values = capacity.saturating_mul(feature_dim);
         let values = match feature_type {
-            FeatureType::F32 => Values::F32(Vec::with_capacity(num_values)),
-            FeatureType::F16 => Values::F16(Vec::with_capacity(num_values)),
+            FeatureType::F32 => Values::F32(with_room_for(num_values)),
+            FeatureType::F16 => Values::F16(with_room_for(num_values)),
         };
         Self { feature_dim, values }
     }
@@ -61,6 +61,13 @@ impl StoredFeatures {
         }
         Ok(())
     }
+}
+
+/// The capacity saves copies and is no promise: where it cannot be had, the rows that do come are given their room.
+fn with_room_for<T>(num_values: usize) -> Vec<T> {
+    let mut values = Vec::new();
+    let _ = values.try_reserve_exact(num_values);
+    values
 }
 
 impl FeatureSource for StoredFeatures {

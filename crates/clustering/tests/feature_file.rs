@@ -141,12 +141,32 @@ fn shapes_that_overflow_are_truncated_files() {
     for shape in
         ["4294967296, 4294967296", "18446744073709551615, 18446744073709551615", "9223372036854775808, 2"]
     {
-        let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape})}}");
-        let mut file = b"\x93NUMPY\x01\0".to_vec();
-        file.extend([text.len() as u8, 0]);
-        file.extend(text.bytes());
-        std::fs::write(&path, file).unwrap();
+        write_header(&path, shape);
         assert!(matches!(problem_of(FeatureFile::open(&path)), FeatureFileProblem::Truncated { .. }));
+    }
+}
+
+/// A file of a header alone.
+fn write_header(path: &std::path::Path, shape: &str) {
+    let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape})}}");
+    let mut file = b"\x93NUMPY\x01\0".to_vec();
+    file.extend([text.len() as u8, 0]);
+    file.extend(text.bytes());
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn files_without_rows_or_columns_have_nothing_to_read_however_large_the_other_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.npy");
+    for shape in ["0, 18446744073709551615", "0, 9223372036854775808", "18446744073709551615, 0", "0, 0"] {
+        write_header(&path, shape);
+        let file = FeatureFile::open(&path).unwrap();
+        let mut buffer = Vec::new();
+        assert!(file.rows(0, 0, &mut buffer).is_empty());
+        assert!(file.rows(file.num_rows(), 0, &mut buffer).is_empty());
+        let error = WhiteningConfig::default().fit_source(&file).unwrap_err();
+        assert!(matches!(error, ClusteringError::EmptyFeatures { .. }), "{error}");
     }
 }
 

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::ops::ControlFlow;
+
 use deepcluster_clustering::{
-    Clustering, ClusteringAlgorithm, ClusteringError, FeatureSource, Initialization, KMeansConfig,
-    KMeansStart, KMeansVariant, ScanPrecision, assign,
+    Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, FeatureSource, Initialization,
+    IterationStats, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision, assign,
 };
 use ndarray::{Array2, Axis, concatenate, s};
 use proptest::prelude::*;
@@ -174,6 +176,37 @@ fn impossible_wishes_are_refused() {
     let start = features.slice(s![..5, ..]);
     let error = config.init().unwrap().fit_from(features.view(), start, &mut ()).unwrap_err();
     assert!(matches!(error, ClusteringError::InvalidConfig { field: "variant", .. }));
+}
+
+#[test]
+fn numbers_beyond_all_samples_and_counts_neither_overflow_nor_claim_memory() {
+    let features = clouds(120);
+    let plain = KMeansConfig { num_clusters: 5, num_iterations: 4, ..Default::default() };
+    for huge in [1 << 31, 1 << 32, 1_000_000_000_000, usize::MAX] {
+        let mini_batch = KMeansConfig { variant: KMeansVariant::MiniBatch, ..plain.clone() };
+        let all_samples = fit(&KMeansConfig { batch_size: 120, ..mini_batch.clone() }, &features);
+        let batch = fit(&KMeansConfig { batch_size: huge, ..mini_batch }, &features);
+        assert_eq!(batch.centroids, all_samples.centroids);
+        // Lloyd's iterations end where nothing moves any more; of the redos the observer has enough.
+        fit(&KMeansConfig { num_iterations: huge, ..plain.clone() }, &features);
+        fit(&KMeansConfig { max_samples_per_cluster: Some(huge), ..plain.clone() }, &features);
+        let redos = KMeansConfig { num_iterations: huge, num_redos: huge, ..plain.clone() };
+        let outcome = redos.init().unwrap().cluster(features.view(), 3, &mut StopAfter(200));
+        assert!(matches!(outcome, Err(ClusteringError::Cancelled)));
+        let too_many = KMeansConfig { num_clusters: huge.min(u32::MAX as usize), ..plain.clone() };
+        let outcome = too_many.init().unwrap().cluster(features.view(), 3, &mut ());
+        assert!(matches!(outcome, Err(ClusteringError::TooFewSamples { .. })));
+    }
+}
+
+/// Breaks off after so many iterations.
+struct StopAfter(usize);
+
+impl ClusteringObserver for StopAfter {
+    fn iteration(&mut self, _stats: &IterationStats) -> ControlFlow<()> {
+        self.0 = self.0.saturating_sub(1);
+        if self.0 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
 #[test]

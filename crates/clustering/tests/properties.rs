@@ -128,6 +128,50 @@ proptest! {
     }
 }
 
+/// A valid file of a model of 12 clusters in 8 dimensions.
+fn model_bytes() -> Vec<u8> {
+    let features = scattered(60, 10);
+    let whitening = WhiteningConfig { num_components: 8, ..Default::default() }.fit(features.view()).unwrap();
+    let model = ClusterModel { whitening: Some(whitening), centroids: scattered(12, 8) };
+    model.to_bytes().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_damaged_model_is_an_error_or_another_model_no_larger_than_its_bytes(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in proptest::option::of((any::<prop::sample::Index>(), any::<prop::sample::Index>())),
+        number in proptest::option::of((any::<prop::sample::Index>(), any::<u64>())),
+    ) {
+        let mut bytes = model_bytes();
+        // A digit of the header becomes a long number: shapes and places that claim much.
+        if let Some((at, number)) = number {
+            let length = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+            let digits: Vec<usize> = (8..length).filter(|&at| bytes[at].is_ascii_digit()).collect();
+            let at = digits[at.index(digits.len())];
+            bytes.splice(at..=at, number.to_string().into_bytes());
+            let length = (length - 8 + number.to_string().len() - 1) as u64;
+            bytes[..8].copy_from_slice(&length.to_le_bytes());
+        }
+        if let Some((from, to)) = cut {
+            let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+            bytes.drain(from.min(to)..from.max(to));
+        }
+        for (at, value) in changes {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+        }
+        if let Ok(model) = ClusterModel::from_bytes(&bytes) {
+            prop_assert!(model.centroids.len() * 4 <= bytes.len());
+            let _ = model.assign(scattered(3, 10).view());
+        }
+    }
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let (wide, tall) = (scattered(150, 600), scattered(1500, 40));

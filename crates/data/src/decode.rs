@@ -1,32 +1,51 @@
 //! Decoding of one file into 8-bit RGB.
 //!
-//! Differences between formats end here: EXIF orientation is applied, grey is repeated over the three channels,
-//! alpha is dropped (as Pillow's `convert("RGB")` does, not blended), 16-bit values are divided by 257 and
-//! rounded, floating-point values are clamped to 0..=1 and scaled, and of an animation the first frame is taken.
-//! A file cut short counts as broken unless its decoder fills in the rest, as the JPEG decoder does once it has
-//! reached the image data. Embedded colour profiles are ignored, as by Pillow.
+//! Differences between formats end here: the orientation of the metadata is applied ([`crate::orientation`]), grey is
+//! repeated over the three channels, alpha is dropped (as Pillow's `convert("RGB")` does, not blended; colours that a
+//! TIFF has multiplied by it are divided again), 16-bit values are divided by 257 and rounded, floating-point values
+//! are clamped to 0..=1 and scaled, and of an animation the first frame is taken. Embedded colour profiles are ignored,
+//! as by Pillow.
+//!
+//! A file that ends behind its last pixel is read. One that ends within the pixels counts as broken unless its decoder
+//! fills in the rest, as the JPEG decoder does once it has reached the image data, but for the few files that need the
+//! slower one ([`crate::jpeg`]).
+//!
+//! All decoders of the process share one budget of memory ([`crate::memory_budget`]): each waits until what its image
+//! needs, by the header, fits beside the others.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use crate::color::to_eight_bits;
+use crate::decoder_guard::catch_decoder_panic;
 use crate::error::DataError;
 use crate::header::ImageHeader;
-use crate::jpeg::decode_jpeg;
+use crate::jpeg::{JpegHeader, decode_jpeg};
+use crate::memory_budget::{DECODER_MEMORY, MemoryShare};
+use crate::orientation::{jpeg_orientation, read_orientation};
+use crate::png::decode_png;
 use crate::rgb_image::RgbImage8;
+use crate::tiff::{Layout, decode_tiff};
 
 /// Most pixels an image may have unless set otherwise, 178,956,970: the bound at which Pillow refuses a file.
 pub const DEFAULT_MAX_PIXELS: u64 = 178_956_970;
+
+/// Most pixels an image may have whatever is set, beyond what any machine holds.
+const MOST_PIXELS: u64 = 1 << 36;
 
 /// Memory a decoder may use whatever the size of the image: tables, colour profiles, compressed blocks.
 const BASE_ALLOCATION_BYTES: u64 = 64 << 20;
 
 /// Memory a decoder may use for each pixel: 16 bytes for an RGBA float, and half as much again for its buffers.
 const ALLOCATION_BYTES_PER_PIXEL: u64 = 24;
+
+/// Memory that GIF, WebP and BMP files take while they are decoded, for each pixel: RGBA, the decoder's own tables or
+/// frame, and RGB.
+const OTHER_BYTES_PER_PIXEL: u64 = 12;
 
 /// Decodes the image file at `path`, whatever its extension.
 ///
@@ -35,7 +54,7 @@ const ALLOCATION_BYTES_PER_PIXEL: u64 = 24;
 /// # Errors
 /// - [`DataError::Io`]: the file cannot be opened or is not a regular file.
 /// - [`DataError::TooManyPixels`]: the image is larger than `max_pixels`.
-/// - [`DataError::Decode`]: not a readable format, damaged, or its decoder panicked.
+/// - [`DataError::Decode`]: not a readable format, or damaged.
 pub fn decode_image(path: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
     Ok(decode_upper_rows(path, max_pixels, &|_, height| height)?.image)
 }
@@ -47,17 +66,40 @@ pub(crate) struct UpperRows {
     pub(crate) image: RgbImage8,
     /// Rows of the whole image.
     pub(crate) full_height: u32,
+    /// The memory that the image takes.
+    _memory: Option<MemoryShare<'static>>,
 }
 
 impl UpperRows {
-    /// All rows of an image.
+    /// All rows of an image that is not counted among those of decoders.
     pub(crate) fn whole(image: RgbImage8) -> Self {
-        Self { full_height: image.height, image }
+        Self { full_height: image.height, image, _memory: None }
+    }
+
+    /// All rows of an image that was decoded and is to be turned.
+    fn oriented(image: RgbImage8, orientation: Orientation, mut memory: MemoryShare<'static>) -> Self {
+        let image = orient(image, orientation);
+        memory.shrink_to(image.pixels.len() as u64);
+        Self { full_height: image.height, image, _memory: Some(memory) }
     }
 
     pub(crate) fn is_whole(&self) -> bool {
         self.image.height == self.full_height
     }
+}
+
+fn orient(image: RgbImage8, orientation: Orientation) -> RgbImage8 {
+    if orientation == Orientation::NoTransforms {
+        return image;
+    }
+    let RgbImage8 { width, height, pixels } = image;
+    let Some(image) = image::RgbImage::from_raw(width, height, pixels) else {
+        return RgbImage8 { width, height, pixels: Vec::new() };
+    };
+    let mut image = DynamicImage::from(image);
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width(), image.height());
+    RgbImage8 { width, height, pixels: image.into_bytes() }
 }
 
 /// As [`decode_image`], but of a file that allows it no more than the upper rows whose number `rows_needed` gives for
@@ -84,18 +126,6 @@ pub fn decode_image_bytes(bytes: &[u8], name: &Path, max_pixels: u64) -> Result<
     Ok(decode_stream(Cursor::new(bytes), bytes.len() as u64, name, max_pixels, &all_rows)?.image)
 }
 
-/// Runs a decoder, turning a panic inside it into an error.
-pub(crate) fn catch_decoder_panic<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|payload| {
-        let message = payload
-            .downcast_ref::<&str>()
-            .map(|message| (*message).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".into());
-        Err(format!("the decoder panicked: {message}"))
-    })
-}
-
 fn decode_stream(
     mut reader: impl BufRead + Seek,
     num_file_bytes: u64,
@@ -105,27 +135,78 @@ fn decode_stream(
 ) -> Result<UpperRows, DataError> {
     let broken = |reason| DataError::Decode { path: path.into(), reason };
     let header = ImageHeader::read(&mut reader).map_err(broken)?;
-    let max_bytes = BASE_ALLOCATION_BYTES.saturating_add(ALLOCATION_BYTES_PER_PIXEL * header.num_pixels());
+    let ImageHeader { format, width, height } = header;
+    let max_pixels = max_pixels.min(MOST_PIXELS);
     if header.num_pixels() > max_pixels {
-        let ImageHeader { width, height, .. } = header;
         return Err(DataError::TooManyPixels { path: path.into(), width, height, max_pixels });
     }
-    // The JPEG decoder reads the file as a whole; the others stream it.
-    if header.format == ImageFormat::Jpeg && num_file_bytes > max_bytes {
-        return Err(broken(format!("{num_file_bytes} bytes are too many for its size in pixels")));
-    }
+    let max_bytes = BASE_ALLOCATION_BYTES.saturating_add(ALLOCATION_BYTES_PER_PIXEL * header.num_pixels());
     let rows = catch_decoder_panic(|| {
-        reader.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-        if header.format == ImageFormat::Jpeg {
-            let mut bytes = Vec::with_capacity(num_file_bytes as usize);
-            reader.take(max_bytes).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-            return decode_jpeg(bytes, max_bytes, rows_needed);
+        rewind(&mut reader)?;
+        if format == ImageFormat::Jpeg {
+            return decode_jpeg_stream(reader, num_file_bytes, max_bytes, rows_needed);
         }
-        decode_pixels(reader, header.format, max_bytes).map(UpperRows::whole)
+        let orientation = read_orientation(&mut reader, format);
+        rewind(&mut reader)?;
+        let num_pixels = header.num_pixels();
+        let (image, memory) = match format {
+            ImageFormat::Png => {
+                let memory = DECODER_MEMORY.borrow(num_pixels * bytes_per_pixel(3, orientation));
+                (decode_png(reader, max_bytes)?, memory)
+            }
+            ImageFormat::Tiff => {
+                let layout = Layout::read(&mut reader)?;
+                let chunk_bytes = layout.chunk_bytes().unwrap_or(u64::MAX).min(max_bytes);
+                let memory =
+                    DECODER_MEMORY.borrow(num_pixels * bytes_per_pixel(3, orientation) + 2 * chunk_bytes);
+                (decode_tiff(&mut reader, &layout, max_bytes)?, memory)
+            }
+            _ => {
+                let memory =
+                    DECODER_MEMORY.borrow(num_pixels * bytes_per_pixel(OTHER_BYTES_PER_PIXEL, orientation));
+                (decode_pixels(reader, format, max_bytes)?, memory)
+            }
+        };
+        Ok(UpperRows::oriented(image, orientation, memory))
     });
     let rows = rows.map_err(broken)?;
     rows.image.validate()?;
     Ok(rows)
+}
+
+/// The decoder reads the file as a whole; those of other formats stream it.
+fn decode_jpeg_stream(
+    mut reader: impl BufRead + Seek,
+    num_file_bytes: u64,
+    max_bytes: u64,
+    rows_needed: &dyn Fn(u32, u32) -> u32,
+) -> Result<UpperRows, String> {
+    if num_file_bytes > max_bytes {
+        return Err(format!("{num_file_bytes} bytes are too many for its size in pixels"));
+    }
+    let header = JpegHeader::read(&mut reader)?;
+    let orientation = jpeg_orientation(&header);
+    let turning = bytes_per_pixel(0, orientation) * header.frame.num_pixels();
+    let memory = DECODER_MEMORY.borrow(num_file_bytes + header.decoder_bytes() + turning);
+    rewind(&mut reader)?;
+    let mut bytes = Vec::with_capacity(num_file_bytes as usize);
+    reader.take(max_bytes).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let is_upright = orientation == Orientation::NoTransforms;
+    let rows_needed = |width, height| if is_upright { rows_needed(width, height) } else { height };
+    let image = decode_jpeg(bytes, &header, max_bytes, &rows_needed)?;
+    let full_height = u32::from(header.frame.height);
+    let rows = UpperRows::oriented(image, orientation, memory);
+    Ok(if is_upright { UpperRows { full_height, ..rows } } else { rows })
+}
+
+fn rewind(reader: &mut impl Seek) -> Result<(), String> {
+    reader.seek(SeekFrom::Start(0)).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Bytes a pixel takes while it is decoded and then turned.
+fn bytes_per_pixel(decoding: u64, orientation: Orientation) -> u64 {
+    // The turned image beside the one that was decoded.
+    if orientation == Orientation::NoTransforms { decoding } else { decoding.max(3) + 3 }
 }
 
 fn decode_pixels(
@@ -140,12 +221,7 @@ fn decode_pixels(
     let mut decoder = image_reader.into_decoder().map_err(|error| error.to_string())?;
     limits.reserve(decoder.total_bytes()).map_err(|error| error.to_string())?;
     decoder.set_limits(limits).map_err(|error| error.to_string())?;
-    // Damaged metadata is no reason to refuse the pixels.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
-    if orientation != Orientation::NoTransforms {
-        image.apply_orientation(orientation);
-    }
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     to_rgb_image(image)
 }
 
@@ -181,9 +257,8 @@ fn collect_rgb<T: Copy, const NUM_CHANNELS: usize>(samples: &[T], to_u8: impl Fn
     rgb
 }
 
-/// Nearest 8-bit value: 65535 / 255 = 257.
 fn from_u16(value: u16) -> u8 {
-    ((u32::from(value) + 128) / 257) as u8
+    to_eight_bits(value, u16::MAX)
 }
 
 /// 0.0..=1.0 to 0..=255; NaN becomes 0.
@@ -194,24 +269,6 @@ fn from_f32(value: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sixteen_bits_are_rounded_to_the_nearest_of_eight() {
-        // 128 / 257 = 0.498, 129 / 257 = 0.502, 65406 / 257 = 254.498, 65407 / 257 = 254.502
-        let cases = [
-            (0, 0),
-            (128, 0),
-            (129, 1),
-            (257, 1),
-            (32_896, 128),
-            (65_406, 254),
-            (65_407, 255),
-            (65_535, 255),
-        ];
-        for (value, expected) in cases {
-            assert_eq!(from_u16(value), expected, "{value}");
-        }
-    }
 
     #[test]
     fn floats_are_clamped_to_one() {
@@ -225,11 +282,5 @@ mod tests {
         assert_eq!(collect_rgb::<u8, 1>(&[1, 2], |value| value), [1, 1, 1, 2, 2, 2]);
         assert_eq!(collect_rgb::<u8, 2>(&[1, 0, 2, 9], |value| value), [1, 1, 1, 2, 2, 2]);
         assert_eq!(collect_rgb::<u8, 4>(&[1, 2, 3, 0], |value| value), [1, 2, 3]);
-    }
-
-    #[test]
-    fn a_panicking_decoder_becomes_an_error() {
-        let outcome = catch_decoder_panic(|| -> Result<(), String> { panic!("index 3 out of range") });
-        assert_eq!(outcome.unwrap_err(), "the decoder panicked: index 3 out of range");
     }
 }

@@ -36,8 +36,8 @@ pub enum DataError {
     },
     /// A folder without one readable image.
     #[error(
-        "no readable image in {}: {num_files_seen} files seen, {num_skipped} skipped as unreadable; \
-         images must be {READABLE_FORMATS} files with the usual extension, at any depth",
+        "no readable image in {}: {num_files_seen} files seen, {num_skipped} skipped as unreadable{rest}; \
+         images must be {READABLE_FORMATS} files, at any depth",
         root.display()
     )]
     NoImages {
@@ -47,6 +47,8 @@ pub enum DataError {
         num_files_seen: usize,
         /// Number of paths that looked like an image or a folder but could not be read.
         num_skipped: usize,
+        /// Files that were passed over, as in a [`ScanSummary`](crate::ScanSummary); empty or after `; `.
+        rest: String,
     },
     /// Labels from folder names were asked for, but no image lies in a sub-folder.
     #[error(
@@ -74,6 +76,16 @@ pub enum DataError {
         /// Names of the lists that exist.
         known: Vec<String>,
     },
+    /// A list of images with a name that leads elsewhere.
+    #[error("{}, line {line}: '{name}' is not a name within the folder of images", path.display())]
+    NameOutsideFolder {
+        /// The list.
+        path: PathBuf,
+        /// 1-based line of the file.
+        line: u64,
+        /// The name.
+        name: String,
+    },
     /// An annotation that cannot be understood.
     #[error("{} is malformed: {reason}", path.display())]
     MalformedAnnotation {
@@ -83,7 +95,11 @@ pub enum DataError {
         reason: String,
     },
     /// A line of the label file that cannot be understood.
-    #[error("{}, line {line}: {reason}; expected a header `path,label` and one such row per image", path.display())]
+    #[error(
+        "{}, line {line}: {reason}; expected a header that names a column of paths and one of labels, best `path,label`, \
+         and one such row per image",
+        path.display()
+    )]
     MalformedLabels {
         /// The label file.
         path: PathBuf,

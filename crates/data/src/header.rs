@@ -1,59 +1,18 @@
 //! What the first bytes of an image file say: its format and size, without decoding it.
 
 use std::io::{BufRead, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use image::{ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use crate::decode::catch_decoder_panic;
+use crate::decoder_guard::catch_decoder_panic;
+use crate::jpeg::jpeg_size;
+use crate::tiff::Layout;
 
 /// The formats this crate decodes, for messages.
 pub(crate) const READABLE_FORMATS: &str = "JPEG, PNG, WebP, BMP, TIFF or GIF";
 
-/// Extensions of files that are looked into, in lower case.
-const IMAGE_EXTENSIONS: [&str; 11] =
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif"];
-
-/// Extensions of image formats that are not read; such files are reported instead of passed over in silence.
-const UNREADABLE_EXTENSIONS: [&str; 16] = [
-    "heic", "heif", "avif", "jxl", "jp2", "psd", "tga", "ppm", "pgm", "pbm", "exr", "cr2", "nef", "arw",
-    "dng", "svg",
-];
-
-/// Most bytes that may lie between two JPEG segments or pad a marker before the file counts as damaged.
-const MAX_JPEG_GARBAGE_BYTES: u32 = 1 << 16;
-
 /// Most bytes a decoder may allocate while it reads a header.
 const MAX_HEADER_BYTES: u64 = 64 << 20;
-
-/// How a file presents itself by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileKind {
-    /// Extension of a readable format.
-    Candidate,
-    /// Extension of an image format that is not read.
-    UnreadableFormat,
-    /// Anything else.
-    Other,
-}
-
-impl FileKind {
-    /// Judges by the extension, in any case.
-    pub(crate) fn of(path: &Path) -> Self {
-        let Some(extension) = path.extension().and_then(|extension| extension.to_str()) else {
-            return Self::Other;
-        };
-        let is_one_of =
-            |extensions: &[&str]| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known));
-        if is_one_of(&IMAGE_EXTENSIONS) {
-            Self::Candidate
-        } else if is_one_of(&UNREADABLE_EXTENSIONS) {
-            Self::UnreadableFormat
-        } else {
-            Self::Other
-        }
-    }
-}
 
 /// Format and size of an image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +33,7 @@ impl ImageHeader {
         reader.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
         let (width, height) = match format {
             ImageFormat::Jpeg => jpeg_size(reader)?,
+            ImageFormat::Tiff => Layout::read(reader).map(|layout| (layout.width, layout.height))?,
             _ => catch_decoder_panic(|| size_by_decoder(reader, format))?,
         };
         if width == 0 || height == 0 {
@@ -93,6 +53,10 @@ fn detect_format(reader: &mut (impl BufRead + Seek)) -> Result<ImageFormat, Stri
     reader.take(16).read_to_end(&mut start).map_err(|error| error.to_string())?;
     if start.is_empty() {
         return Err("the file is empty".into());
+    }
+    // BigTIFF.
+    if start.starts_with(b"II\x2B\0\x08\0\0\0") || start.starts_with(b"MM\0\x2B\0\x08\0\0") {
+        return Ok(ImageFormat::Tiff);
     }
     match image::guess_format(&start) {
         Ok(
@@ -114,56 +78,6 @@ fn size_by_decoder(reader: &mut (impl BufRead + Seek), format: ImageFormat) -> R
     let mut image_reader = ImageReader::with_format(reader, format);
     image_reader.limits(limits);
     image_reader.into_decoder().map(|decoder| decoder.dimensions()).map_err(|error| error.to_string())
-}
-
-/// Walks the JPEG segments up to the start of frame. The decoder would read the whole file for this.
-fn jpeg_size(reader: &mut (impl BufRead + Seek)) -> Result<(u32, u32), String> {
-    let truncated = |_| String::from("the JPEG ends before its size is stated");
-    read_bytes::<2>(reader).map_err(truncated)?;
-    loop {
-        let marker = next_jpeg_marker(reader)?;
-        match marker {
-            0x01 | 0xD0..=0xD8 => continue,
-            0xD9 | 0xDA => return Err("the JPEG holds no frame header".into()),
-            0xC0..=0xC2 => {
-                let [_, _, precision, height_high, height_low, width_high, width_low] =
-                    read_bytes::<7>(reader).map_err(truncated)?;
-                if precision != 8 {
-                    return Err(format!("JPEGs of {precision} bits per channel are not supported, only 8"));
-                }
-                let width = u16::from_be_bytes([width_high, width_low]);
-                let height = u16::from_be_bytes([height_high, height_low]);
-                return Ok((width.into(), height.into()));
-            }
-            0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
-                return Err("lossless, hierarchical and arithmetic-coded JPEGs are not supported".into());
-            }
-            _ => {
-                let length = u16::from_be_bytes(read_bytes::<2>(reader).map_err(truncated)?);
-                let payload = i64::from(length.max(2) - 2);
-                reader.seek_relative(payload).map_err(truncated)?;
-            }
-        }
-    }
-}
-
-/// Skips to the next marker and returns its second byte.
-fn next_jpeg_marker(reader: &mut impl BufRead) -> Result<u8, String> {
-    let mut previous = 0_u8;
-    for _ in 0..MAX_JPEG_GARBAGE_BYTES {
-        let [byte] = read_bytes::<1>(reader).map_err(|_| "the JPEG ends before its size is stated")?;
-        if previous == 0xFF && byte != 0xFF && byte != 0x00 {
-            return Ok(byte);
-        }
-        previous = byte;
-    }
-    Err("the JPEG's segments are damaged".into())
-}
-
-fn read_bytes<const N: usize>(reader: &mut impl BufRead) -> std::io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    reader.read_exact(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -209,14 +123,5 @@ mod tests {
         assert!(reason(b"just some text").contains("JPEG, PNG"));
         assert!(reason(b"\0\0\x01\0\x01\0\x10\x10").contains("Ico"));
         assert!(!reason(b"\x89PNG\r\n\x1a\n\0\0").is_empty());
-    }
-
-    #[test]
-    fn extensions_are_judged_in_any_case() {
-        assert_eq!(FileKind::of(Path::new("a/b.JPEG")), FileKind::Candidate);
-        assert_eq!(FileKind::of(Path::new("b.tar.Gif")), FileKind::Candidate);
-        assert_eq!(FileKind::of(Path::new("IMG_1.HEIC")), FileKind::UnreadableFormat);
-        assert_eq!(FileKind::of(Path::new("jpg")), FileKind::Other);
-        assert_eq!(FileKind::of(Path::new("notes.txt")), FileKind::Other);
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::DataError;
 use crate::labels::Labels;
 use crate::scan::{ScanConfig, scan};
+use crate::scan_summary::ScanSummary;
 
 /// A file or folder that was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,15 +25,20 @@ pub struct ImageFolder {
     paths: Vec<PathBuf>,
     labels: Option<Labels>,
     skipped: Vec<SkippedFile>,
+    summary: ScanSummary,
 }
 
 impl ImageFolder {
     /// Finds the image files below `root`, at any depth, in the byte order of their names, folder by folder.
     ///
     /// The extension decides: files of readable formats are images, files of other image formats are
-    /// [`skipped`](Self::skipped), everything else is passed over. No image file is opened. Links are followed; a
-    /// link to a folder that contains it is skipped, as is what cannot be read. Files and folders whose name begins
-    /// with a dot are left out.
+    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts both. Only
+    /// where the extension says nothing (there is none, or one such as `bin`), or names a format that is not read, are
+    /// the first bytes looked at, and the file is an image if they are those of one. Links are followed; a link to a
+    /// folder that contains it is skipped, as is what cannot be read.
+    ///
+    /// Left out are files and folders whose name begins with a dot; folders of systems, such as `@eaDir`,
+    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below `root` that hold a run or other results marked as such.
     ///
     /// # Errors
     /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: `root` cannot be read.
@@ -54,12 +60,12 @@ impl ImageFolder {
     /// A list of images that is known already; nothing is read. `paths` are absolute or relative to `root`, and
     /// `labels`, if any, must have one entry for each of them.
     pub fn from_paths(root: PathBuf, paths: Vec<PathBuf>, labels: Option<Labels>) -> Self {
-        Self { root, paths, labels, skipped: Vec::new() }
+        let summary = ScanSummary::of(paths.len());
+        Self { root, paths, labels, skipped: Vec::new(), summary }
     }
 
-    pub(crate) fn with_skipped(mut self, skipped: Vec<SkippedFile>) -> Self {
-        self.skipped = skipped;
-        self
+    pub(crate) fn with_findings(self, skipped: Vec<SkippedFile>, summary: ScanSummary) -> Self {
+        Self { skipped, summary, ..self }
     }
 
     /// Number of images.
@@ -101,6 +107,11 @@ impl ImageFolder {
     /// What looked like an image or a folder but was left out, in the order it was found.
     pub fn skipped(&self) -> &[SkippedFile] {
         &self.skipped
+    }
+
+    /// Summary of the scan: images found and files passed over.
+    pub fn summary(&self) -> &ScanSummary {
+        &self.summary
     }
 
     /// Moves images, given by index and reason, to [`skipped`](Self::skipped). The others keep their order and move

@@ -33,7 +33,9 @@ pub enum LabelSource {
     /// label. Names that are not Unicode are told apart only by their Unicode parts.
     Folders,
     /// A CSV file with the header `path,label` and one row per image, its path absolute or relative to the root.
-    /// Images with an empty label or without a row have no label; rows of other files are passed over.
+    /// Images with an empty label or without a row have no label; rows of other files are passed over. Fields may be
+    /// separated by commas, semicolons, tabs or bars; columns may have other usual names (`file`, `filename`, `image`,
+    /// ..; `class`, `category`, `target`, ..), and columns beside these two do not count where the two can be told.
     Csv(PathBuf),
 }
 

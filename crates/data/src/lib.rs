@@ -40,22 +40,31 @@
 //! # }
 //! ```
 
+mod color;
 mod decode;
+mod decoder_guard;
 mod error;
+mod file_kind;
 mod header;
 mod image_folder;
 mod jpeg;
+mod label_columns;
 mod label_file;
 mod labels;
 mod loader;
+mod memory_budget;
 mod normalize;
+mod orientation;
 mod part;
+mod png;
 mod random_crop;
 mod resize;
 mod rgb_image;
 mod scan;
+mod scan_summary;
 mod seen_square;
 mod synthetic;
+mod tiff;
 mod transform;
 mod voc;
 mod whole_image;
@@ -69,6 +78,7 @@ pub use normalize::Normalization;
 pub use resize::{CropBox, resize, resize_crop};
 pub use rgb_image::RgbImage8;
 pub use scan::ScanConfig;
+pub use scan_summary::ScanSummary;
 pub use seen_square::{seen_side, seen_square};
 pub use synthetic::{SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
 pub use transform::Transform;

@@ -4,13 +4,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use deepcluster_files::is_output_folder;
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::DataError;
-use crate::header::{FileKind, READABLE_FORMATS};
+use crate::file_kind::{FileKind, has_image_content, has_image_content_but_tiff};
+use crate::header::READABLE_FORMATS;
 use crate::image_folder::{ImageFolder, SkippedFile};
 use crate::label_file::labels_of_file;
 use crate::labels::{LabelSource, automatic_labels, labels_of_folders};
+use crate::scan_summary::ScanSummary;
 
 /// What to look for in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,12 +22,35 @@ pub struct ScanConfig {
     pub labels: LabelSource,
 }
 
+/// Folders of systems and of the devices that serve files, in lower case; their pictures are copies of others, or
+/// thrown away.
+const SYSTEM_FOLDERS: [&str; 14] = [
+    "@eadir",
+    "@tmp",
+    "@__thumb",
+    "@recycle",
+    "@recently-snapshot",
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "system volume information",
+    "__macosx",
+    "lost+found",
+    "found.000",
+    "network trash folder",
+    "temporary items",
+];
+
+/// Files of systems, in lower case, that nobody wants to hear of.
+const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
+
 /// What the walk has met so far.
 #[derive(Default)]
 struct Findings {
     /// Relative to the root.
     images: Vec<PathBuf>,
     skipped: Vec<SkippedFile>,
+    summary: ScanSummary,
     num_files_seen: usize,
 }
 
@@ -32,28 +58,36 @@ struct Findings {
 pub(crate) fn scan(root: &Path, config: &ScanConfig) -> Result<ImageFolder, DataError> {
     check_root(root)?;
     let mut findings = Findings::default();
-    let entries = WalkDir::new(root).follow_links(true).into_iter();
-    for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path())) {
+    let mut entries = WalkDir::new(root).follow_links(true).into_iter();
+    while let Some(entry) = entries.next() {
         match entry {
+            Ok(entry) if entry.depth() == 0 => {}
+            Ok(entry) if entry.file_type().is_dir() => {
+                if findings.leaves_out(root, &entry) {
+                    entries.skip_current_dir();
+                }
+            }
             Ok(entry) => findings.add(root, &entry),
             Err(error) if error.depth() == 0 => return Err(DataError::io("read", root, into_io(error))),
             Err(error) => findings.skip(root, error),
         }
     }
-    let Findings { mut images, mut skipped, num_files_seen } = findings;
+    let Findings { mut images, mut skipped, mut summary, num_files_seen } = findings;
     // Paths compare by component and components by byte, on every system.
     images.sort_unstable();
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
     if images.is_empty() {
-        return Err(DataError::NoImages { root: root.into(), num_files_seen, num_skipped: skipped.len() });
+        let (num_skipped, rest) = (skipped.len(), summary.rest());
+        return Err(DataError::NoImages { root: root.into(), num_files_seen, num_skipped, rest });
     }
+    summary.set_images(images.len());
     let labels = match &config.labels {
         LabelSource::Auto => automatic_labels(&images),
         LabelSource::None => None,
         LabelSource::Folders => Some(labels_of_folders(root, &images)?),
         LabelSource::Csv(path) => labels_of_file(path, root, &images)?,
     };
-    Ok(ImageFolder::from_paths(root.into(), images, labels).with_skipped(skipped))
+    Ok(ImageFolder::from_paths(root.into(), images, labels).with_findings(skipped, summary))
 }
 
 fn check_root(root: &Path) -> Result<(), DataError> {
@@ -68,22 +102,52 @@ fn check_root(root: &Path) -> Result<(), DataError> {
 }
 
 impl Findings {
+    /// Whether the folder is not to be entered.
+    fn leaves_out(&mut self, root: &Path, entry: &DirEntry) -> bool {
+        let name = entry.file_name().to_string_lossy();
+        if is_hidden(entry.path()) {
+            return true;
+        }
+        if SYSTEM_FOLDERS.contains(&name.to_lowercase().as_str()) {
+            self.summary.leave_out_system_folder(&name);
+            return true;
+        }
+        let is_output = is_output_folder(entry.path()) || is_run_folder(entry.path());
+        if is_output {
+            self.summary.leave_out_output(&below(root, entry.path()));
+        }
+        is_output
+    }
+
     fn add(&mut self, root: &Path, entry: &DirEntry) {
-        if entry.file_type().is_dir() {
+        let name = entry.file_name().to_string_lossy();
+        if is_hidden(entry.path()) || SYSTEM_FILES.contains(&name.to_lowercase().as_str()) {
             return;
         }
         self.num_files_seen += 1;
         let path = below(root, entry.path());
-        match FileKind::of(&path) {
-            FileKind::Candidate if entry.file_type().is_file() => self.images.push(path),
-            FileKind::Candidate => {
+        let is_file = entry.file_type().is_file();
+        match FileKind::by_name(&path) {
+            FileKind::Image if is_file => self.images.push(path),
+            FileKind::Image => {
                 self.skipped.push(SkippedFile { path, reason: "it is not a regular file".into() });
             }
-            FileKind::UnreadableFormat => {
+            FileKind::NoExtension | FileKind::Other { is_blank: true, .. }
+                if is_file && has_image_content(entry.path()) =>
+            {
+                self.images.push(path);
+            }
+            // Programs that send or convert photographs often leave them the wrong name.
+            FileKind::UnreadableFormat(_) if is_file && has_image_content_but_tiff(entry.path()) => {
+                self.images.push(path);
+            }
+            FileKind::UnreadableFormat(extension) => {
+                self.summary.count_unreadable(extension);
                 let reason = format!("its format is not read, only {READABLE_FORMATS}");
                 self.skipped.push(SkippedFile { path, reason });
             }
-            FileKind::Other => {}
+            FileKind::Other { extension, .. } => self.summary.count_other(Some(extension)),
+            FileKind::NoExtension => self.summary.count_other(None),
         }
     }
 
@@ -108,6 +172,11 @@ fn into_io(error: walkdir::Error) -> io::Error {
 
 fn below(root: &Path, path: &Path) -> PathBuf {
     path.strip_prefix(root).unwrap_or(path).into()
+}
+
+/// Whether a folder holds a run: what was written there are results, not images to be clustered.
+fn is_run_folder(path: &Path) -> bool {
+    ["run.json", "config.toml"].iter().all(|name| path.join(name).is_file())
 }
 
 fn is_hidden(path: &Path) -> bool {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use deepcluster_data::{DataError, ImageFolder, LabelSource, ScanConfig};
 use tempfile::TempDir;
 
-/// A folder with empty files of these names: scanning opens none of them.
+/// A folder with empty files of these names.
 fn folder_with(names: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in names {
@@ -89,6 +89,100 @@ fn a_list_of_paths_is_taken_as_it_is() {
     let images = ImageFolder::from_paths(PathBuf::from("root"), vec!["b.png".into(), "a.png".into()], None);
     assert_eq!(images.path(0), Path::new("root").join("b.png"));
     assert!(!images.is_empty());
+}
+
+#[test]
+fn whatever_is_passed_over_is_counted_by_kind() {
+    let folder = folder_with(&[
+        "a.png", "1.HEIC", "2.heic", "x/3.avif", "film.mp4", "film.MOV", "a.txt", "b.txt", "c.txt",
+    ]);
+    fs::write(folder.path().join("README"), "BM is no bitmap, nor is this text").unwrap();
+    let images = ImageFolder::open(folder.path()).unwrap();
+    assert_eq!(
+        images.summary().to_string(),
+        "found 1 image; passed over: 2 .heic, 1 .avif (not read; convert to JPEG), 3 .txt, 1 .mov, 1 .mp4, 1 without extension"
+    );
+    assert_eq!((images.summary().num_images(), images.summary().num_passed_over()), (1, 9));
+    assert_eq!(images.skipped().len(), 3);
+    fs::remove_file(folder.path().join("a.png")).unwrap();
+    let error = ImageFolder::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("passed over: 2 .heic, 1 .avif (not read; convert to JPEG), 3 .txt"), "{error}");
+}
+
+#[test]
+fn images_under_rare_extensions_are_found() {
+    let names = ["a.apng", "b.dib", "c.JIF", "d.jfi", "e.jfif", "f.jpe", "g.mpo", "h.pjpeg"];
+    let images = ImageFolder::open(folder_with(&names).path()).unwrap();
+    assert_eq!(paths(&images), names.map(Path::new));
+    assert!(images.summary().is_complete());
+}
+
+#[test]
+fn images_without_a_telling_name_are_found_by_their_first_bytes() {
+    let folder = folder_with(&["README", "d.bin", "e.txt", "f.dng"]);
+    let jpeg = b"\xFF\xD8\xFF\xE0\0\x10JFIF\0";
+    for name in ["0a1b", "IMG.20230501", "photo 1.2", "c.bin", "g.heic", "h.jpg_large"] {
+        fs::write(folder.path().join(name), jpeg).unwrap();
+    }
+    fs::write(folder.path().join("i"), b"II*\0\x08\0\0\0").unwrap();
+    // A raw photograph begins as a TIFF file does; a text stays a text.
+    fs::write(folder.path().join("f.dng"), b"II*\0\x08\0\0\0").unwrap();
+    fs::write(folder.path().join("e.txt"), jpeg).unwrap();
+    let images = ImageFolder::open(folder.path()).unwrap();
+    let expected = ["0a1b", "IMG.20230501", "c.bin", "g.heic", "h.jpg_large", "i", "photo 1.2"];
+    assert_eq!(paths(&images), expected.map(Path::new));
+    let line = images.summary().to_string();
+    assert!(
+        line.ends_with(
+            "passed over: 1 .dng (not read; convert to JPEG), 1 .bin, 1 .txt, 1 without extension"
+        ),
+        "{line}"
+    );
+}
+
+#[test]
+fn folders_of_systems_are_left_out() {
+    let folder = folder_with(&[
+        "a.png",
+        "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg",
+        "b/@eadir/c.jpg",
+        "$RECYCLE.BIN/S-1-5/d.jpg",
+        "System Volume Information/e.jpg",
+        "__MACOSX/._a.png",
+        "lost+found/1.jpg",
+        ".Trash-1000/files/f.jpg",
+        "#recycle/g.jpg",
+        "Thumbs.db",
+        "b/desktop.ini",
+    ]);
+    let images = ImageFolder::open(folder.path()).unwrap();
+    assert_eq!(paths(&images), [Path::new("a.png")]);
+    let line = images.summary().to_string();
+    let folders = "#recycle, $RECYCLE.BIN, @eaDir, @eadir, System Volume Information, __MACOSX, lost+found";
+    assert_eq!(line, format!("found 1 image; left out: system folder {folders}"));
+    // The user names it: it is read.
+    assert_eq!(ImageFolder::open(folder.path().join("@eaDir")).unwrap().len(), 1);
+}
+
+#[test]
+fn results_among_the_images_are_left_out() {
+    let folder = folder_with(&[
+        "a.png",
+        "run/run.json",
+        "run/config.toml",
+        "run/report/thumbnails/0.jpg",
+        "clusters/0/a.png",
+        "b/run.json",
+        "b/c.png",
+    ]);
+    deepcluster_files::mark_output_folder(&folder.path().join("clusters")).unwrap();
+    let images = ImageFolder::open(folder.path()).unwrap();
+    assert_eq!(paths(&images), ["a.png", "b/c.png"].map(Path::new));
+    let line = images.summary().to_string();
+    assert!(line.ends_with("1 .json; left out: results of deepcluster in clusters, run"), "{line}");
+    for root in ["clusters", "run"] {
+        assert_eq!(ImageFolder::open(folder.path().join(root)).unwrap().len(), 1, "{root}");
+    }
 }
 
 #[cfg(unix)]

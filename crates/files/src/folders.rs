@@ -19,8 +19,8 @@ pub fn create_folder(path: &Path) -> Result<()> {
     missing.into_iter().rev().try_for_each(|folder| sync_folder(folder_above(folder)))
 }
 
-/// Has the names in a folder on disk before it returns, so that a file renamed in it keeps its new name after a power cut.
-/// Systems and folders that cannot be synchronised are left as they are.
+/// Has the names in a folder on disk before it returns, so that a file renamed in it keeps its new name after a power
+/// cut. Systems and folders that cannot be synchronised are left as they are.
 ///
 /// # Errors
 /// The system's answer where writing fails.
@@ -63,8 +63,8 @@ pub struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Makes a temporary folder beside `path`, with the permissions that the umask allows; the folder above is made where it
-    /// is missing.
+    /// Makes a temporary folder beside `path`, with the permissions that the umask allows; the folder above is made
+    /// where it is missing.
     ///
     /// # Errors
     /// The system's answer.
@@ -121,7 +121,7 @@ mod tests {
         let path = root.path().join("a/results");
         drop(TemporaryFolder::beside(&path).unwrap());
         assert_eq!(fs::read_dir(root.path().join("a")).unwrap().count(), 0);
-        // What is there already is not replaced, and what would have replaced it is gone.
+        // A folder that is there already is not replaced, and the one that would have replaced it is gone.
         fs::create_dir(&path).unwrap();
         fs::write(path.join("mine"), "").unwrap();
         let temporary = TemporaryFolder::beside(&path).unwrap();

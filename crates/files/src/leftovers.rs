@@ -1,7 +1,7 @@
 //! Temporary files, and those that killed processes have left.
 //!
-//! A process holds a lock on each of its temporary files and folders, which ends with the process however it ends. So one
-//! without a lock is nobody's, and the name says that it was ours.
+//! A process holds a lock on each of its temporary files and folders, which ends with the process however it ends. So
+//! one without a lock is nobody's, and the name says that it was ours.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::{NamedTempFile, TempDir};
 
-const PREFIX: &str = ".writing-deepcluster-";
+pub(crate) const PREFIX: &str = ".writing-deepcluster-";
 const SUFFIX: &str = ".tmp";
 
-/// Removes the temporary files and folders in `folder` that killed processes have left. Those of processes that are still
-/// at work, and everything with another name, stay; so does what cannot be removed.
+/// Removes the temporary files and folders in `folder` that killed processes have left. Those of processes that are
+/// still at work, and everything with another name, stay; so does what cannot be removed.
 ///
 /// # Errors
 /// The system's answer where the folder cannot be read.
@@ -35,14 +35,14 @@ pub fn remove_leftovers(folder: &Path) -> Result<()> {
         if file.try_lock().is_err() {
             continue;
         }
-        // What another process removes at the same time is gone as well.
+        // Another process may have removed it at the same time.
         let _ = if kind.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
     }
     Ok(())
 }
 
-/// As [`remove_leftovers`] before the first file that this process writes to a folder; a folder that cannot be read is no
-/// concern of the writer's.
+/// As [`remove_leftovers`] before the first file that this process writes to a folder; a folder that cannot be read is
+/// no concern of the writer's.
 pub(crate) fn remove_leftovers_once(folder: &Path) {
     static SEEN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let Ok(folder) = fs::canonicalize(folder) else { return };

@@ -1,9 +1,10 @@
-//! Results on disk that appear whole or not at all: a reader never sees half of one, whatever happens to the writer, and
-//! what is not ours is never replaced.
+//! Results on disk that appear whole or not at all: a reader never sees half of one, whatever happens to the writer,
+//! and what is not ours is never replaced.
 //!
 //! - [`write_whole`] and [`OutputFile`]: a file by way of a temporary one. Links are followed; devices and pipes are
 //!   written to.
 //! - [`TemporaryFolder`] and [`create_folder`]: the same for folders.
+//! - [`ResultFolder`]: results in a folder that holds other things too.
 //! - [`remove_leftovers`]: temporary files of killed processes.
 //! - [`mark_output_folder`]: results that are not to be read as images.
 //!
@@ -24,8 +25,10 @@ mod folders;
 mod leftovers;
 mod output_file;
 mod output_marker;
+mod result_folder;
 
 pub use folders::{TemporaryFolder, create_folder, sync_folder};
 pub use leftovers::remove_leftovers;
 pub use output_file::{OutputFile, write_whole};
 pub use output_marker::{is_output_folder, mark_output_folder};
+pub use result_folder::{Replaceable, ResultFolder};

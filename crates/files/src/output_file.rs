@@ -11,8 +11,8 @@ use crate::folders::sync_folder;
 use crate::leftovers::{new_temporary, remove_leftovers_once};
 
 /// Writes the file that `path` leads to, by way of a temporary one in its folder, which is flushed to disk and then
-/// renamed. The file that was there before stays until then, and for good where writing fails; its permissions pass to the
-/// new one, which otherwise has those that the umask allows.
+/// renamed. The file that was there before stays until then, and for good where writing fails; its permissions pass to
+/// the new one, which otherwise has those that the umask allows.
 ///
 /// A link is followed: the file it leads to is written, even where there is none yet. Devices, pipes and files that are
 /// open already (`/dev/stdout`) are written to directly.
@@ -37,8 +37,8 @@ pub fn write_whole(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> Res
 
 /// A file that is written step by step and gets its name at the end. Dropped before, it leaves nothing.
 ///
-/// What [`write_whole`] says of links, devices and permissions holds here too; since devices and pipes have no places to
-/// seek to, bytes for these wait in a temporary file until [`finish`](Self::finish).
+/// Links, devices and permissions are treated as by [`write_whole`]; since devices and pipes have no places
+/// to seek to, bytes for these wait in a temporary file until [`finish`](Self::finish).
 ///
 /// ```
 /// use std::io::{Seek, SeekFrom, Write};

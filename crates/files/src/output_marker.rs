@@ -5,7 +5,7 @@ use std::io::Result;
 use std::path::Path;
 
 /// A folder, since results are counted in files.
-const MARK: &str = ".deepcluster-output";
+pub(crate) const MARK: &str = ".deepcluster-output";
 
 /// Marks `folder` as results, so that images in it are not taken for those of the user.
 ///

@@ -28,7 +28,8 @@ const SCHEMA: &str = "
 
 /// Writes rows of a path and a list of f32 to a Parquet file as they come, uncompressed, in row groups of bounded size.
 ///
-/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves nothing.
+/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves
+/// nothing.
 pub struct ParquetWriter {
     writer: SerializedFileWriter<OutputFile>,
     path: PathBuf,
@@ -62,7 +63,8 @@ impl ParquetWriter {
         Ok(Self { writer, path: path.to_path_buf(), feature_dim, paths: Vec::new(), values: Vec::new() })
     }
 
-    /// Adds a row for each of `paths`, with `rows` `[paths.len(), feature_dim]`. What is not UTF-8 in a path is replaced.
+    /// Adds a row for each of `paths`, with `rows` `[paths.len(), feature_dim]`. What is not UTF-8 in a path is
+    /// replaced.
     ///
     /// # Errors
     /// [`InterchangeError::Mismatch`] where the numbers do not make a row per path, [`InterchangeError::Io`].

@@ -86,12 +86,15 @@ pub struct ConvNetConfig {
 const POOL_3_2: Pooling = Pooling { size: 3, stride: 2 };
 const POOL_2_2: Pooling = Pooling { size: 2, stride: 2 };
 
+/// Most weights of a network: 4 GiB as `f32`, seven times those of VGG-16.
+pub const MAX_WEIGHTS: u64 = 1 << 30;
+
 impl ConvNetConfig {
     /// The layers of `architecture` with every channel count and width multiplied by `width` (1.0 is the original).
     ///
     /// # Errors
-    /// [`ModelError::InvalidConfig`] for a width outside `(0, 8]`, [`ModelError::ImageTooSmall`] where the maps would
-    /// shrink to nothing.
+    /// [`ModelError::InvalidConfig`] for a width outside `(0, 8]` or more than [`MAX_WEIGHTS`],
+    /// [`ModelError::ImageTooSmall`] where the maps would shrink to nothing.
     pub fn new(
         architecture: Architecture,
         image_size: usize,
@@ -153,7 +156,33 @@ impl ConvNetConfig {
             let architecture = self.architecture.to_string();
             return Err(ModelError::ImageTooSmall { architecture, image_size: self.image_size, minimum });
         }
+        if self.num_weights() > MAX_WEIGHTS {
+            let value = format!("{} with images of {} px", self.fully_connected, self.image_size);
+            let allowed = format!(
+                "the network would have {} weights, and at most {MAX_WEIGHTS} are allowed: lower model.width or \
+                 data.image_size",
+                self.num_weights()
+            );
+            return invalid("model.fully_connected", value, &allowed);
+        }
         Ok(())
+    }
+
+    /// Number of weights and biases without those of batch norm; where no image of `image_size` fits, of the
+    /// convolutions.
+    pub fn num_weights(&self) -> u64 {
+        let size = |number: usize| number as u64;
+        let (mut planes, mut weights) = (size(self.input_planes()), 0_u64);
+        for block in &self.blocks {
+            let inputs = planes.saturating_mul(size(block.kernel).saturating_mul(size(block.kernel)));
+            weights = weights.saturating_add((inputs.saturating_add(1)).saturating_mul(size(block.channels)));
+            planes = size(block.channels);
+        }
+        let side = size(self.output_side(self.image_size).unwrap_or(0));
+        let width = size(self.fully_connected);
+        let inputs = planes.saturating_mul(side).saturating_mul(side);
+        let fully_connected = inputs.saturating_add(width).saturating_add(2).saturating_mul(width);
+        weights.saturating_add(fully_connected)
     }
 
     /// Side of the last pooled map in pixels for square inputs of `image_size`, or `None` where nothing is left.
@@ -234,6 +263,22 @@ mod tests {
         assert!(ConvNetConfig::new(Architecture::Alexnet, minimum - 1, true, 1.0).is_err());
         assert_eq!(minimum, 63);
         assert!(ConvNetConfig::new(Architecture::Vgg16, 32, true, 1.0).is_ok());
+    }
+
+    #[test]
+    fn weights_are_counted_and_bounded() {
+        // torchvision's VGG-16 has 138,357,544 weights with its head of 1,000 classes, 4,097,000 of them, and 3 planes.
+        let vgg16 = ConvNetConfig::new(Architecture::Vgg16, 224, false, 1.0).unwrap();
+        assert_eq!(vgg16.num_weights(), 138_357_544 - 4_097_000);
+        for (architecture, image_size, width) in [
+            (Architecture::Alexnet, 1024, 8.0),
+            (Architecture::AlexnetSmall, 1024, 8.0),
+            (Architecture::Vgg16, 1024, 1.0),
+        ] {
+            let error = ConvNetConfig::new(architecture, image_size, true, width).unwrap_err();
+            assert!(error.to_string().contains("weights, and at most 1073741824"), "{error}");
+        }
+        assert!(ConvNetConfig::new(Architecture::Alexnet, 224, true, 4.0).is_ok());
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod single_layer;
 
 mod weights;
 
-pub use architecture::{Architecture, ConvBlockConfig, ConvNetConfig, Pooling};
+pub use architecture::{Architecture, ConvBlockConfig, ConvNetConfig, MAX_WEIGHTS, Pooling};
 pub use backbone::Backbone;
 pub use batch_norm::BatchNorm2d;
 pub use convnet::{ConvBlock, ConvNet};

@@ -106,7 +106,7 @@ impl Names<'_> {
         image_indices: &[usize],
         count: usize,
     ) -> Result<Vec<Vec<FoundImage>>, PictureError> {
-        let with_itself = (count + 1).min(database.nrows());
+        let with_itself = count.saturating_add(1).min(database.nrows());
         let found = nearest_neighbors(queries, database, with_itself, false)?;
         let of_row = |(row, &query): (usize, &usize)| {
             let path = self.queries.path(query);

@@ -1,5 +1,6 @@
 //! MATLAB files of version 5, as far as proposals need them.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
@@ -9,8 +10,9 @@ use flate2::read::ZlibDecoder;
 use crate::error::ProposalError;
 use crate::proposal_file::Proposals;
 
-/// zlib cannot expand data more than this.
-const MOST_EXPANSION: u64 = 1_032;
+/// Most bytes that the variables of a file may expand to: for each of the file, and besides.
+const MOST_EXPANSION: u64 = 64;
+const BASE_EXPANSION: u64 = 64 << 20;
 /// Cells within cells, at most.
 const MAX_DEPTH: usize = 8;
 
@@ -19,14 +21,14 @@ const MATRIX: u32 = 14;
 
 /// A value of a file.
 #[derive(Debug, Clone, PartialEq)]
-enum Array {
+enum Array<'a> {
     /// Rows and columns, column by column.
     Numbers {
         num_rows: usize,
-        values: Vec<f64>,
+        values: Numbers<'a>,
     },
     Text(String),
-    Cells(Vec<Array>),
+    Cells(Vec<Array<'a>>),
     /// Of a class that is not needed.
     Other,
 }
@@ -39,7 +41,8 @@ pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
 
 /// Boxes by image, from the cells `boxes` (rows `y1 x1 y2 x2`, counted from 1) and `images` (names).
 fn from_bytes(bytes: &[u8]) -> Result<Proposals, String> {
-    let variables = variables(bytes)?;
+    let elements = elements(bytes)?;
+    let variables = elements.iter().map(Element::variable).collect::<Result<Vec<_>, _>>()?;
     let cells = |name: &str| match variables.iter().find(|(found, _)| found == name) {
         Some((_, Array::Cells(cells))) => Ok(cells),
         Some(_) => Err(format!("its variable '{name}' is no cell array")),
@@ -58,11 +61,11 @@ fn from_bytes(bytes: &[u8]) -> Result<Proposals, String> {
         let Array::Numbers { num_rows, values } = boxes else {
             return Err(format!("the boxes of '{name}' are no numbers"));
         };
-        if values.len() != num_rows * 4 {
+        if num_rows.checked_mul(4) != Some(values.len()) {
             return Err(format!("the boxes of '{name}' have no four columns"));
         }
-        let of_row = |row: usize| {
-            let side = |column: usize| (values[column * num_rows + row] - 1.0) as f32;
+        let bounds = |row: usize| {
+            let side = |column: usize| (values.get(column * num_rows + row) - 1.0) as f32;
             let bounds = BoundingBox { y_min: side(0), x_min: side(1), y_max: side(2), x_max: side(3) };
             let BoundingBox { x_min, y_min, x_max, y_max } = bounds;
             let is_sound = [x_min, y_min, x_max, y_max].iter().all(|side| side.is_finite());
@@ -72,13 +75,26 @@ fn from_bytes(bytes: &[u8]) -> Result<Proposals, String> {
                 Err(format!("box {row} of '{name}' is turned inside out or no number"))
             }
         };
-        proposals.insert(name.clone(), (0..*num_rows).map(of_row).collect::<Result<_, _>>()?);
+        proposals.insert(name.clone(), (0..*num_rows).map(bounds).collect::<Result<_, _>>()?);
     }
     Ok(proposals)
 }
 
-/// The variables of a file with their names.
-fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
+/// The data of an array, in the file or unpacked from it.
+struct Element<'a> {
+    data: Cow<'a, [u8]>,
+    is_big: bool,
+}
+
+impl Element<'_> {
+    /// Name and value.
+    fn variable(&self) -> Result<(String, Array<'_>), String> {
+        Cursor { bytes: &self.data, is_big: self.is_big }.matrix(0)
+    }
+}
+
+/// The variables of a file.
+fn elements(bytes: &[u8]) -> Result<Vec<Element<'_>>, String> {
     if bytes.starts_with(b"MATLAB 7.3") || bytes.starts_with(b"\x89HDF") {
         return Err("it has version 7.3 of the format: save it with -v7".to_string());
     }
@@ -88,26 +104,35 @@ fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
         _ => return Err("it is no MATLAB file of version 5 to 7".to_string()),
     };
     let mut cursor = Cursor { bytes: &bytes[128..], is_big };
-    let mut variables = Vec::new();
+    let mut elements = Vec::new();
+    let most = MOST_EXPANSION * bytes.len() as u64 + BASE_EXPANSION;
+    let mut left = most;
     while !cursor.bytes.is_empty() {
         let (kind, data) = cursor.element()?;
         match kind {
             COMPRESSED => {
-                let mut inner = Vec::new();
-                let most = (data.len() as u64).saturating_mul(MOST_EXPANSION);
-                let decoder = ZlibDecoder::new(data).take(most);
-                let mut decoder = decoder;
-                decoder.read_to_end(&mut inner).map_err(|error| format!("a variable is damaged: {error}"))?;
-                let mut inner = Cursor { bytes: &inner, is_big };
-                if let (MATRIX, data) = inner.element()? {
-                    variables.push(Cursor { bytes: data, is_big }.matrix(0)?);
+                let mut unpacked = Vec::new();
+                let mut decoder = ZlibDecoder::new(data).take(left + 1);
+                decoder
+                    .read_to_end(&mut unpacked)
+                    .map_err(|error| format!("a variable is damaged: {error}"))?;
+                left = left.checked_sub(unpacked.len() as u64).ok_or_else(|| {
+                    format!("it expands to more than {most} bytes: save it with -v6, or its boxes as CSV")
+                })?;
+                let (kind, data) = Cursor { bytes: &unpacked, is_big }.element()?;
+                if kind == MATRIX {
+                    let len = data.len();
+                    // Type and length.
+                    unpacked.drain(..8);
+                    unpacked.truncate(len);
+                    elements.push(Element { data: Cow::Owned(unpacked), is_big });
                 }
             }
-            MATRIX => variables.push(Cursor { bytes: data, is_big }.matrix(0)?),
+            MATRIX => elements.push(Element { data: Cow::Borrowed(data), is_big }),
             _ => {}
         }
     }
-    Ok(variables)
+    Ok(elements)
 }
 
 /// Elements one after another.
@@ -149,25 +174,25 @@ impl<'a> Cursor<'a> {
     }
 
     /// The name and value of the array that these bytes are the data of.
-    fn matrix(mut self, depth: usize) -> Result<(String, Array), String> {
+    fn matrix(mut self, depth: usize) -> Result<(String, Array<'a>), String> {
         if self.bytes.is_empty() {
-            return Ok((String::new(), Array::Numbers { num_rows: 0, values: Vec::new() }));
+            return Ok((String::new(), Array::Numbers { num_rows: 0, values: Numbers::NONE }));
         }
         if depth > MAX_DEPTH {
             return Err("its cells are nested too deeply".to_string());
         }
         let (kind, flags) = self.element()?;
-        let class = numbers(kind, flags, self.is_big)?.first().copied().unwrap_or(0.0) as u32 & 0xFF;
+        let class = Numbers::new(kind, flags, self.is_big)?.iter().next().unwrap_or(0.0) as u32 & 0xFF;
         let (kind, data) = self.element()?;
-        let dimensions = numbers(kind, data, self.is_big)?;
+        let dimensions = Numbers::new(kind, data, self.is_big)?;
+        let size = dimensions.iter().product::<f64>();
         let (kind, data) = self.element()?;
         let name = text(kind, data, self.is_big)?;
         let array = match class {
             1 => {
-                let num_cells = dimensions.iter().product::<f64>();
                 let mut cells = Vec::new();
                 // The bytes bound how many there are; the header may say anything.
-                while !self.bytes.is_empty() && (cells.len() as f64) < num_cells {
+                while !self.bytes.is_empty() && (cells.len() as f64) < size {
                     let (kind, data) = self.element()?;
                     if kind != MATRIX {
                         return Err(format!("a cell of '{name}' is no array"));
@@ -182,9 +207,9 @@ impl<'a> Cursor<'a> {
             }
             6..=15 => {
                 let (kind, data) = self.element()?;
-                let values = numbers(kind, data, self.is_big)?;
-                let num_rows = dimensions.first().copied().unwrap_or(0.0);
-                if dimensions.iter().product::<f64>() != values.len() as f64 {
+                let values = Numbers::new(kind, data, self.is_big)?;
+                let num_rows = dimensions.iter().next().unwrap_or(0.0);
+                if size != values.len() as f64 {
                     return Err(format!("'{name}' does not have as many values as its size says"));
                 }
                 Array::Numbers { num_rows: num_rows as usize, values }
@@ -196,30 +221,61 @@ impl<'a> Cursor<'a> {
 }
 
 /// The numbers of an element of any numeric type, which need not be that of its array.
-fn numbers(kind: u32, data: &[u8], is_big: bool) -> Result<Vec<f64>, String> {
-    fn read<const N: usize>(data: &[u8], is_big: bool, value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-        let ordered = |bytes: &[u8; N]| {
-            let mut bytes = *bytes;
-            if is_big {
-                bytes.reverse();
-            }
-            value(bytes)
-        };
-        data.as_chunks::<N>().0.iter().map(ordered).collect()
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Numbers<'a> {
+    kind: u32,
+    data: &'a [u8],
+    is_big: bool,
+}
+
+impl<'a> Numbers<'a> {
+    const NONE: Self = Self { kind: 2, data: &[], is_big: false };
+
+    fn new(kind: u32, data: &'a [u8], is_big: bool) -> Result<Self, String> {
+        match kind {
+            1..=7 | 9 | 12 | 13 | 16 | 17 => Ok(Self { kind, data, is_big }),
+            _ => Err(format!("an element has the unknown type {kind}")),
+        }
     }
-    Ok(match kind {
-        1 => read(data, is_big, |bytes| f64::from(i8::from_le_bytes(bytes))),
-        2 | 16 => read(data, is_big, |[byte]| f64::from(byte)),
-        3 => read(data, is_big, |bytes| f64::from(i16::from_le_bytes(bytes))),
-        4 | 17 => read(data, is_big, |bytes| f64::from(u16::from_le_bytes(bytes))),
-        5 => read(data, is_big, |bytes| f64::from(i32::from_le_bytes(bytes))),
-        6 => read(data, is_big, |bytes| f64::from(u32::from_le_bytes(bytes))),
-        7 => read(data, is_big, |bytes| f64::from(f32::from_le_bytes(bytes))),
-        9 => read(data, is_big, f64::from_le_bytes),
-        12 => read(data, is_big, |bytes| i64::from_le_bytes(bytes) as f64),
-        13 => read(data, is_big, |bytes| u64::from_le_bytes(bytes) as f64),
-        _ => return Err(format!("an element has the unknown type {kind}")),
-    })
+
+    /// Bytes of a number.
+    fn width(&self) -> usize {
+        match self.kind {
+            3 | 4 | 17 => 2,
+            5..=7 => 4,
+            9 | 12 | 13 => 8,
+            _ => 1,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.data.len() / self.width()
+    }
+
+    fn get(&self, index: usize) -> f64 {
+        let width = self.width();
+        let bytes = &self.data[index * width..][..width];
+        // Of any width, in the order from the least byte on.
+        let mut word = [0; 8];
+        word[..width].copy_from_slice(bytes);
+        if self.is_big {
+            word[..width].reverse();
+        }
+        let word = u64::from_le_bytes(word);
+        match self.kind {
+            1 => f64::from(word as i8),
+            3 => f64::from(word as i16),
+            5 => f64::from(word as i32),
+            7 => f64::from(f32::from_bits(word as u32)),
+            9 => f64::from_bits(word),
+            12 => word as i64 as f64,
+            _ => word as f64,
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = f64> {
+        (0..self.len()).map(|index| self.get(index))
+    }
 }
 
 /// The characters of an element of 8 or 16 bits.
@@ -227,8 +283,8 @@ fn text(kind: u32, data: &[u8], is_big: bool) -> Result<String, String> {
     match kind {
         1 | 2 | 16 => Ok(String::from_utf8_lossy(data).into_owned()),
         _ => {
-            let codes = numbers(kind, data, is_big)?.into_iter().map(|code| code as u16);
-            Ok(String::from_utf16_lossy(&codes.collect::<Vec<u16>>()))
+            let numbers = Numbers::new(kind, data, is_big)?;
+            Ok(String::from_utf16_lossy(&numbers.iter().map(|code| code as u16).collect::<Vec<u16>>()))
         }
     }
 }
@@ -236,9 +292,6 @@ fn text(kind: u32, data: &[u8], is_big: bool) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
@@ -319,23 +372,5 @@ mod tests {
         assert!(from_bytes(&file).unwrap_err().contains("no variable 'images', only: boxes"));
         file.extend(element(false, MATRIX, &cell(false, "images", &name_of(false, "ab"))));
         assert!(from_bytes(&file).unwrap_err().contains("box 0 of 'ab' is turned inside out"));
-    }
-
-    #[test]
-    fn damaged_files_are_values_or_errors() {
-        let mut generator = ChaCha8Rng::seed_from_u64(8);
-        let mut num_refused = 0;
-        for case in 0..4_000 {
-            let mut bytes = FILES[case % 2].to_vec();
-            for _ in 0..generator.random_range(1..6) {
-                let place = generator.random_range(0..bytes.len());
-                bytes[place] = generator.random();
-            }
-            if generator.random() {
-                bytes.truncate(generator.random_range(0..bytes.len()));
-            }
-            num_refused += usize::from(from_bytes(&bytes).is_err());
-        }
-        assert!(num_refused > 1_000, "{num_refused}");
     }
 }

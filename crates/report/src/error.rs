@@ -20,14 +20,6 @@ pub enum ReportError {
         /// What is allowed.
         allowed: &'static str,
     },
-    /// The files of a run do not fit together.
-    #[error("{path} is damaged: {reason}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// The page cannot be put together.
     #[error("the page cannot be put together: {reason}")]
     Page {

@@ -15,6 +15,7 @@ mod summary;
 mod tables;
 mod thumbnails;
 
+pub use deepcluster_files::Replaceable;
 pub use error::ReportError;
 pub use page::{ReportConfig, WrittenReport, write_report};
 pub use run_contents::RunContents;

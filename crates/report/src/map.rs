@@ -18,9 +18,15 @@ const NUM_ITERATIONS: usize = 750;
 const FIRST_DEVIATION: f32 = 1e-4;
 /// Fewer images are no map.
 const LEAST_IMAGES: usize = 20;
+/// Up to so many images a tree sums the repulsion, in a time that does not grow with the map. Beyond, a grid of as many
+/// cells as the map is wide takes less.
+const MOST_IN_TREE: usize = 700;
+/// Greatest width of a cell of the tree as a part of its distance, where it stands for its images.
+const TREE_ACCURACY: f32 = 0.5;
 
-/// Places by t-SNE (van der Maaten & Hinton, 2008) in its interpolated form (Linderman et al., 2019), `[num_images, 2]`;
-/// it begins with the principal components, and so has nothing random. `None` for fewer than 20 images.
+/// Places by t-SNE (van der Maaten & Hinton, 2008), with trees (2014) for few images and interpolation (Linderman et
+/// al., 2019) for many, `[num_images, 2]`; it begins with the principal components, and so has nothing random. `None`
+/// for fewer than 20 images.
 ///
 /// The same bits for any number of threads: the library's sums depend on it, so one thread does it all.
 pub(crate) fn tsne(
@@ -37,8 +43,13 @@ pub(crate) fn tsne(
     let rows = neighbors.indices.rows().into_iter().zip(neighbors.distances.rows());
     let table: Vec<Vec<Neighbor<f32>>> = rows
         .map(|(indices, distances)| {
+            let nearest = distances.first().copied().unwrap_or_default();
             let pairs = indices.into_iter().zip(distances).take(used);
-            pairs.map(|(&index, &distance)| Neighbor { index: index as usize, distance }).collect()
+            let neighbor = |(&index, &distance): (&u32, &f32)| Neighbor {
+                index: index as usize,
+                distance: distance_beyond(nearest, distance),
+            };
+            pairs.map(neighbor).collect()
         })
         .collect();
     let phase = Phase::Map;
@@ -51,13 +62,34 @@ pub(crate) fn tsne(
         let mut map: tSNE<'_, f32, (), 2> = tSNE::new(&samples);
         map.perplexity(perplexity as f32)
             .epochs(NUM_ITERATIONS)
-            .initial_embedding(first)
-            .fit_sne_with_neighbors(&table)
-            .embedding()
+            .learning_rate(learning_rate(num_images))
+            .initial_embedding(first);
+        let fitted = if num_images <= MOST_IN_TREE {
+            map.barnes_hut_with_neighbors(TREE_ACCURACY, &table)
+        } else {
+            map.fit_sne_with_neighbors(&table)
+        };
+        fitted.embedding()
     });
     observer.event(&TrainEvent::Progress { done: NUM_ITERATIONS, loss: None });
     let is_whole = places.len() == 2 * num_images && places.iter().all(|place| place.is_finite());
     Ok(is_whole.then(|| Array2::from_shape_vec((num_images, 2), places).expect("two numbers for each image")))
+}
+
+/// The distance whose square is that of `distance` without that of `nearest`.
+///
+/// The affinities exp(-beta d^2) of an image are in proportion to each other, so what all its squared distances have in
+/// common can be left out. With it they are all 0 in 32 bits where images are far apart and beta is large: nothing
+/// attracts, and the map flies apart. Whitening sets all images equally far apart where they are no more than its
+/// components.
+fn distance_beyond(nearest: f32, distance: f32) -> f32 {
+    (distance * distance - nearest * nearest).max(0.0).sqrt()
+}
+
+/// A 12th of the images and at least 200, as usual (Belkina et al., 2019), but smaller steps for few, which would jump.
+fn learning_rate(num_images: usize) -> f32 {
+    let num_images = num_images as f32;
+    (num_images / 12.0).max(200.0).min(num_images / 2.0)
 }
 
 /// The principal components, so small that the map can still unfold.
@@ -73,7 +105,8 @@ fn first_places(components: &Array2<f32>) -> Vec<f32> {
     components.iter().enumerate().map(tiny).collect()
 }
 
-/// Places as numbers from 0 to 65,535, x and y of each in turn; both directions have one scale, and the longer fills it.
+/// Places as numbers from 0 to 65,535, x and y of each in turn; both directions have one scale, and the longer fills
+/// it.
 pub(crate) fn quantized(places: &Array2<f32>) -> Vec<u16> {
     let range = |column: usize| {
         let values = places.column(column);
@@ -102,6 +135,12 @@ mod tests {
 
     use super::*;
 
+    fn neighbors(features: &Array2<f32>) -> NeighborTable {
+        let count = NUM_NEIGHBORS.min(features.nrows() - 1);
+        let found = nearest_neighbors(features.view(), features.view(), count, true).unwrap();
+        NeighborTable { indices: found.indices, distances: found.squared_distances.mapv(f32::sqrt) }
+    }
+
     /// Three clouds in ten dimensions.
     fn clouds(per_cloud: usize) -> (NeighborTable, Array2<f32>) {
         let mut generator = ChaCha8Rng::seed_from_u64(5);
@@ -109,9 +148,7 @@ mod tests {
             let centre = if column == row / per_cloud { 10.0 } else { 0.0 };
             centre + generator.random_range(-1.0..1.0)
         });
-        let found = nearest_neighbors(features.view(), features.view(), NUM_NEIGHBORS, true).unwrap();
-        let distances = found.squared_distances.mapv(f32::sqrt);
-        (NeighborTable { indices: found.indices, distances }, features.slice(ndarray::s![.., ..2]).to_owned())
+        (neighbors(&features), features.slice(ndarray::s![.., ..2]).to_owned())
     }
 
     #[test]
@@ -140,6 +177,60 @@ mod tests {
         let again = pool.install(|| tsne(&neighbors, &components, &mut ()).unwrap());
         assert!(once.is_some());
         assert_eq!(once, again);
+    }
+
+    /// Images of which each is as far from every other, but for rounding to 16 bits.
+    fn equally_far(num_images: usize) -> (NeighborTable, Array2<f32>) {
+        let mut generator = ChaCha8Rng::seed_from_u64(6);
+        let features = Array2::from_shape_fn((num_images, num_images), |(row, column)| {
+            f32::from(u8::from(row == column)) + generator.random_range(-1e-5..1e-5)
+        });
+        (neighbors(&features), features.slice(ndarray::s![.., ..2]).to_owned())
+    }
+
+    fn width(map: &Array2<f32>) -> f32 {
+        map.iter().fold(f32::MIN, |most, &place| most.max(place))
+            - map.iter().fold(f32::MAX, |least, &place| least.min(place))
+    }
+
+    #[test]
+    fn images_that_are_equally_far_apart_stay_together() {
+        for num_images in [20, 55, 64, 100, 130, 200, 800] {
+            let (neighbors, components) = equally_far(num_images);
+            let map = tsne(&neighbors, &components, &mut ()).unwrap().unwrap();
+            // Neither apart nor on one place.
+            assert!((1.0..40.0).contains(&width(&map)), "{num_images} images spread over {}", width(&map));
+        }
+    }
+
+    #[test]
+    fn what_all_distances_have_in_common_does_not_count() {
+        // Another dimension, in which all images of a cloud lie as far from each other.
+        let (near, components) = clouds(20);
+        let far = NeighborTable {
+            indices: near.indices.clone(),
+            distances: near.distances.mapv(|distance| (distance * distance + 10_000.0).sqrt()),
+        };
+        for table in [&near, &far] {
+            let map = tsne(table, &components, &mut ()).unwrap().unwrap();
+            // Half of the nearest 10 stay among them.
+            let distance = |a: usize, b: usize| {
+                let difference = &map.row(a) - &map.row(b);
+                difference.dot(&difference)
+            };
+            let mut num_kept = 0;
+            for row in 0..60 {
+                let mut others: Vec<usize> = (0..60).filter(|&other| other != row).collect();
+                others.sort_by(|&a, &b| distance(row, a).total_cmp(&distance(row, b)));
+                let nearest = table.indices.row(row);
+                num_kept += nearest
+                    .iter()
+                    .take(10)
+                    .filter(|&&index| others[..10].contains(&(index as usize)))
+                    .count();
+            }
+            assert!(num_kept > 300, "{num_kept} of 600");
+        }
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The page, put together.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use deepcluster_files::write_whole;
+use deepcluster_files::{Replaceable, ResultFolder};
 use deepcluster_plots::{LineChart, PlotError, Scale, Series};
 use deepcluster_trainer::{EpochMetrics, TrainObserver};
 use deepcluster_transfer::training_charts;
@@ -19,7 +18,7 @@ use crate::map::{self, quantized};
 use crate::misfits::{self, DuplicateGroup, near_duplicates, outliers};
 use crate::run_contents::{NeighborTable, RunContents};
 use crate::summary::{Counts, Finding, grouped, summary};
-use crate::tables::{write_clusters, write_duplicates, write_outliers};
+use crate::tables::{CLUSTERS, DUPLICATES, OUTLIERS, clusters_table, duplicates_table, outliers_table};
 use crate::thumbnails::{SHEET_SIDE, make_thumbnails};
 
 /// Similar images shown beside an image.
@@ -32,6 +31,9 @@ const NUM_OUTLIERS: usize = 60;
 const MAX_SHOWN: usize = 500;
 /// Images without a label.
 const NO_LABEL: u16 = u16::MAX;
+const PAGE: &str = "index.html";
+/// Prefix of the names of thumbnails.
+const THUMBNAILS: &str = "thumbnails/";
 
 /// Settings of [`write_report`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +46,20 @@ pub struct ReportConfig {
     pub embed_bytes: u64,
     /// Whether images get their places by t-SNE too, not only by their principal components.
     pub with_tsne: bool,
+    /// The files of the folder that the report may take the place of.
+    pub replaceable: Replaceable,
 }
 
 impl Default for ReportConfig {
-    /// Thumbnails of 96 px, 24 MiB of them in the page, both maps.
+    /// Thumbnails of 96 px, 24 MiB of them in the page, both maps, in place of an earlier report only.
     fn default() -> Self {
-        Self { title: None, thumbnail_size: 96, embed_bytes: 24 << 20, with_tsne: true }
+        Self {
+            title: None,
+            thumbnail_size: 96,
+            embed_bytes: 24 << 20,
+            with_tsne: true,
+            replaceable: Replaceable::Own,
+        }
     }
 }
 
@@ -79,11 +89,15 @@ impl ReportConfig {
 }
 
 /// Writes the report of a run to `folder`: `index.html`, `clusters.csv`, `outliers.csv`, `near-duplicates.csv`, and where the
-/// thumbnails are many, the folder `thumbnails`. The page is written last.
+/// thumbnails are many, the folder `thumbnails`. All get their names at the end, the page last.
+///
+/// The folder has a record of these files ([`ResultFolder`]). An earlier report is replaced and its thumbnails are
+/// removed; files that are not of the record, or have changed since, are replaced only where the settings allow it, and
+/// never removed.
 ///
 /// # Errors
-/// [`ReportError::InvalidConfig`], [`ReportError::Io`] where a file cannot be written, [`ReportError::Stopped`] on request of
-/// `observer`, and what a damaged run leads to.
+/// [`ReportError::InvalidConfig`], [`ReportError::Io`] where a file cannot be written or may not be replaced,
+/// [`ReportError::Stopped`] on request of `observer`, and what a damaged run leads to.
 pub fn write_report(
     contents: &RunContents,
     folder: &Path,
@@ -91,28 +105,30 @@ pub fn write_report(
     observer: &mut dyn TrainObserver,
 ) -> Result<WrittenReport, ReportError> {
     config.validate()?;
-    std::fs::create_dir_all(folder).map_err(ReportError::io("create", folder))?;
+    let failed = || ReportError::io("write a report to", folder);
+    let mut files = ResultFolder::new(folder, config.replaceable);
+    files.check([PAGE, CLUSTERS, OUTLIERS, DUPLICATES]).map_err(failed())?;
     let cards = cluster_cards(contents, NUM_DOUBTFUL)?;
     // Positions on the page: cluster by cluster, the most typical image first.
     let order: Vec<usize> = cards.iter().flat_map(|card| card.images.iter().copied()).collect();
-    let mut sheets = Sheets::new(folder, config.embed_bytes);
+    let mut sheets = Sheets::new(config.embed_bytes);
     let looked_at = make_thumbnails(
         &contents.images,
         &contents.config,
         &order,
         config.thumbnail_size,
         observer,
-        &mut |number, sheet| sheets.add(number, sheet),
+        &mut |number, sheet| sheets.add(number, sheet, &mut files).map_err(failed()),
     )?;
-    let sheets = sheets.finish()?;
+    let sheets = sheets.finish();
     let neighbors = contents.neighbors(map::NUM_NEIGHBORS)?;
     let (duplicates, outliers) = match &neighbors {
         Some(table) => (near_duplicates(contents, table, &looked_at.glances), outliers(table, NUM_OUTLIERS)),
         None => (Vec::new(), Vec::new()),
     };
-    write_clusters(&folder.join("clusters.csv"), contents, &cards)?;
-    write_outliers(&folder.join("outliers.csv"), contents, &outliers)?;
-    write_duplicates(&folder.join("near-duplicates.csv"), contents, &duplicates)?;
+    files.stage(CLUSTERS, &clusters_table(contents, &cards)?).map_err(failed())?;
+    files.stage(OUTLIERS, &outliers_table(contents, &outliers)?).map_err(failed())?;
+    files.stage(DUPLICATES, &duplicates_table(contents, &duplicates)?).map_err(failed())?;
     let counts = Counts {
         num_duplicate_groups: duplicates.len(),
         num_duplicates: duplicates.iter().map(|group| group.images.len()).sum(),
@@ -138,12 +154,11 @@ pub fn write_report(
         maps: [("similarity (t-SNE)", tsne.as_ref()), ("main directions (PCA)", components.as_ref())],
         sheets: &sheets,
     };
-    let html = page.html(config, &findings)?;
-    let path = folder.join("index.html");
-    write_whole(&path, |writer| writer.write_all(html.as_bytes()))
-        .map_err(ReportError::io("write", &path))?;
+    files.stage(PAGE, page.html(config, &findings)?.as_bytes()).map_err(failed())?;
+    files.publish(|name| name.starts_with(THUMBNAILS)).map_err(failed())?;
     let summary = findings.iter().map(Finding::in_words).collect();
-    Ok(WrittenReport { page: path, summary, has_files_beside: matches!(sheets, SheetList::Beside(_)) })
+    let has_files_beside = matches!(sheets, SheetList::Beside(_));
+    Ok(WrittenReport { page: folder.join(PAGE), summary, has_files_beside })
 }
 
 /// The position of each image on the page.
@@ -161,11 +176,11 @@ impl Finding {
 }
 
 /// Sheets of thumbnails: kept for the page, until they are too many and go to files.
-struct Sheets<'a> {
-    folder: &'a Path,
+struct Sheets {
     embed_bytes: u64,
     num_bytes: u64,
     kept: Vec<Vec<u8>>,
+    /// Names of files.
     written: Vec<String>,
 }
 
@@ -184,52 +199,36 @@ struct BesideList {
     files: Vec<String>,
 }
 
-impl<'a> Sheets<'a> {
-    fn new(folder: &'a Path, embed_bytes: u64) -> Self {
-        Self { folder, embed_bytes, num_bytes: 0, kept: Vec::new(), written: Vec::new() }
+impl Sheets {
+    fn new(embed_bytes: u64) -> Self {
+        Self { embed_bytes, num_bytes: 0, kept: Vec::new(), written: Vec::new() }
     }
 
-    fn add(&mut self, number: usize, jpeg: Vec<u8>) -> Result<(), ReportError> {
+    fn add(&mut self, number: usize, jpeg: Vec<u8>, files: &mut ResultFolder) -> std::io::Result<()> {
         self.num_bytes += jpeg.len() as u64;
         if self.num_bytes <= self.embed_bytes {
             self.kept.push(jpeg);
             return Ok(());
         }
         for (number, kept) in std::mem::take(&mut self.kept).into_iter().enumerate() {
-            self.write(number, &kept)?;
+            self.write(number, &kept, files)?;
         }
-        self.write(number, &jpeg)
+        self.write(number, &jpeg, files)
     }
 
-    fn write(&mut self, number: usize, jpeg: &[u8]) -> Result<(), ReportError> {
-        let folder = self.folder.join("thumbnails");
-        std::fs::create_dir_all(&folder).map_err(ReportError::io("create", &folder))?;
-        let name = format!("{number:05}.jpg");
-        let path = folder.join(&name);
-        write_whole(&path, |writer| writer.write_all(jpeg)).map_err(ReportError::io("write", &path))?;
-        self.written.push(format!("thumbnails/{name}"));
+    fn write(&mut self, number: usize, jpeg: &[u8], files: &mut ResultFolder) -> std::io::Result<()> {
+        let name = format!("{THUMBNAILS}{number:05}.jpg");
+        files.stage(&name, jpeg)?;
+        self.written.push(name);
         Ok(())
     }
 
-    /// The list; files of an earlier report that no page needs are removed.
-    fn finish(self) -> Result<SheetList, ReportError> {
-        let folder = self.folder.join("thumbnails");
-        if folder.exists() {
-            let entries = std::fs::read_dir(&folder).map_err(ReportError::io("read", &folder))?;
-            for entry in entries.flatten() {
-                let name = format!("thumbnails/{}", entry.file_name().to_string_lossy());
-                let is_sheet = name.ends_with(".jpg") && name.len() == "thumbnails/00000.jpg".len();
-                if is_sheet && !self.written.contains(&name) {
-                    let path = entry.path();
-                    std::fs::remove_file(&path).map_err(ReportError::io("remove", &path))?;
-                }
-            }
-        }
-        Ok(if self.written.is_empty() {
+    fn finish(self) -> SheetList {
+        if self.written.is_empty() {
             SheetList::Inside { embedded: self.kept.iter().map(|jpeg| STANDARD.encode(jpeg)).collect() }
         } else {
             SheetList::Beside(BesideList { files: self.written })
-        })
+        }
     }
 }
 

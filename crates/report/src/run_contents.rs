@@ -39,26 +39,16 @@ impl RunContents {
     /// Reads a run whose images have been clustered at least once.
     ///
     /// # Errors
-    /// [`ReportError::Trainer`] where a file is missing or damaged, [`ReportError::Damaged`] where files do not belong
-    /// together.
+    /// [`ReportError::Trainer`] where a file is missing or damaged, or files do not belong together.
     pub fn read(run: &RunDirectory) -> Result<Self, ReportError> {
-        let images = run.images()?;
-        let assigned = run.assignments()?;
+        // First, so that the tables are those of the features: whoever goes on with a finished run retires these
+        // before.
         let features = match run.features() {
             Ok(features) => Some(features),
             Err(TrainerError::Unfinished { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let mismatch = |name: &str, number: usize| {
-            let reason = format!("it has {number} images, images.csv has {}", images.len());
-            Err(ReportError::Damaged { path: run.file(name), reason })
-        };
-        if assigned.len() != images.len() {
-            return mismatch("assignments.csv", assigned.len());
-        }
-        if let Some(features) = features.as_ref().filter(|features| features.nrows() != images.len()) {
-            return mismatch("features.safetensors", features.nrows());
-        }
+        let (images, assigned) = (run.images()?, run.assignments()?);
         let (clusters, distances) = assigned.into_iter().unzip();
         Ok(Self {
             config: run.config()?,

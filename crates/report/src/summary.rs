@@ -7,6 +7,8 @@ use crate::run_contents::RunContents;
 
 /// Agreement of two clusterings from which on clusters count as settled, and the change per epoch below which they do.
 const SETTLED: (f64, f64) = (0.7, 0.03);
+/// Agreement that is told as 100 %.
+const UNCHANGED: f64 = 0.995;
 /// A share of all images in one cluster that is too much where there are many clusters.
 const TOO_LARGE: f64 = 0.2;
 /// Clusters that are named to look at first.
@@ -54,7 +56,8 @@ pub(crate) fn summary(contents: &RunContents, cards: &[ClusterCard], counts: &Co
         say("No two images are the same or nearly so.".to_string());
     }
     if !contents.skipped.is_empty() {
-        say(format!("{} could not be read and were passed over.", plural(contents.skipped.len(), "file")));
+        let (files, were) = counted(contents.skipped.len(), "file", ["was", "were"]);
+        say(format!("{files} could not be read and {were} passed over."));
     }
     findings.extend(where_to_look(cards));
     findings.extend(warnings(contents, cards, counts));
@@ -78,8 +81,15 @@ fn sizes(contents: &RunContents, cards: &[ClusterCard]) -> String {
     )
 }
 
-/// Whether the clusters still change.
+/// Whether the clusters still change; `None` where there is one cluster, which agrees with itself.
 fn convergence(contents: &RunContents) -> Option<String> {
+    if contents
+        .metrics
+        .last()
+        .is_some_and(|last| last.num_clusters - last.num_empty.min(last.num_clusters) < 2)
+    {
+        return None;
+    }
     let num_epochs = contents.metrics.iter().filter(|epoch| epoch.loss.is_some()).count();
     let agreements: Vec<f64> = contents.metrics.iter().filter_map(|epoch| epoch.nmi_to_previous).collect();
     let epochs = plural(num_epochs, "epoch");
@@ -88,21 +98,26 @@ fn convergence(contents: &RunContents) -> Option<String> {
     };
     let before = agreements.len().checked_sub(2).map(|index| agreements[index]);
     let agreement = format!("the last two clusterings agree by {:.0} % (NMI)", 100.0 * last);
-    let change = before.map_or(f64::INFINITY, |before| last - before);
-    Some(if last >= SETTLED.0 && change.abs() < SETTLED.1 {
-        format!("The clusters have settled: {agreement}, as those before them did.")
-    } else if change > SETTLED.1 {
-        format!(
+    Some(match before.map(|before| last - before) {
+        _ if last >= UNCHANGED => format!("The clusters no longer change: {agreement}."),
+        Some(change) if last >= SETTLED.0 && change.abs() < SETTLED.1 => {
+            format!("The clusters have settled: {agreement}, as those before them did.")
+        }
+        Some(change) if change > SETTLED.1 => format!(
             "After {epochs} the clusters still change: {agreement}, and that is rising. More epochs would help."
-        )
-    } else {
-        format!("After {epochs} the clusters still change: {agreement}.")
+        ),
+        Some(_) => format!("After {epochs} the clusters still change: {agreement}."),
+        None => format!("After {epochs} the clusters still change: {agreement}. More epochs would help."),
     })
 }
 
 fn labels(contents: &RunContents) -> Option<String> {
     let agreement = contents.metrics.last()?.labels.as_ref()?;
     let num_labels = contents.images.labels()?.names.len();
+    // With one label everything agrees.
+    if num_labels < 2 {
+        return None;
+    }
     Some(format!(
         "Of the images with one of the {num_labels} labels, which the training did not see, {:.0} % have the most \
          frequent label of their cluster (purity); clusters and labels agree by {:.0} % (NMI).",
@@ -148,9 +163,16 @@ fn warnings(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> V
     }
     let num_empty = contents.metrics.last().map_or(0, |epoch: &EpochMetrics| epoch.num_empty);
     if num_empty * 10 > cards.len() {
-        warn(format!("{} have no image: fewer clusters would do.", plural(num_empty, "cluster")), Vec::new());
+        let (clusters, have) = counted(num_empty, "cluster", ["has", "have"]);
+        // Two are the fewest that there can be.
+        let advice = if cards.len() + num_empty > 2 { ": fewer clusters would do" } else { "" };
+        warn(format!("{clusters} {have} no image{advice}."), Vec::new());
     }
-    if total < 5 * cards.len() {
+    if cards.len() > 1 && are_equally_far_apart(contents) {
+        let text = "There are no more images than numbers that describe one, and whitening has put all of them equally far \
+                    apart: clusters and likeness are chance. More images, or a smaller clustering.pca_dim, would help.";
+        warn(text.to_string(), Vec::new());
+    } else if cards.len() > 1 && total < 5 * cards.len() {
         warn(
             "There are fewer than 5 images to a cluster: many are groups of chance.".to_string(),
             Vec::new(),
@@ -161,10 +183,22 @@ fn warnings(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> V
         warn(text.to_string(), Vec::new());
     }
     if counts.num_lost > 0 {
-        let text = format!("{} can no longer be read and are shown grey.", plural(counts.num_lost, "image"));
+        let (images, are) = counted(counts.num_lost, "image", ["is", "are"]);
+        let text = format!("{images} can no longer be read and {are} shown grey.");
         warn(text, Vec::new());
     }
     findings
+}
+
+/// Whether whitening had so many components that nothing of the distances is left.
+fn are_equally_far_apart(contents: &RunContents) -> bool {
+    let features = contents.features.as_ref().filter(|_| contents.config.clustering.whiten);
+    features.is_some_and(|features| features.nrows() <= features.ncols() + 1)
+}
+
+/// A number with what it counts, and the verb for so many.
+fn counted(count: usize, noun: &str, [one, many]: [&'static str; 2]) -> (String, &'static str) {
+    (plural(count, noun), if count == 1 { one } else { many })
 }
 
 /// A number and what it counts.
@@ -226,12 +260,54 @@ mod tests {
             convergence(&contents).unwrap_or_default()
         };
         assert!(said(&[]).contains("too early"));
-        assert!(said(&[0.3]).contains("rising"));
+        // One agreement does not rise.
+        assert!(said(&[0.3]).contains("still change") && said(&[0.3]).contains("More epochs"));
+        assert!(!said(&[0.3]).contains("rising"));
         assert!(
             said(&[0.3, 0.5]).contains("more epochs would help") || said(&[0.3, 0.5]).contains("More epochs")
         );
         assert!(said(&[0.5, 0.5]).contains("still change") && !said(&[0.5, 0.5]).contains("rising"));
         assert!(said(&[0.78, 0.8]).contains("have settled") && said(&[0.78, 0.8]).contains("80 %"));
+    }
+
+    #[test]
+    fn clusters_that_agree_wholly_do_not_change() {
+        for agreements in [&[1.0][..], &[0.3, 1.0], &[1.0, 1.0], &[0.2, 0.5, 0.996]] {
+            let mut contents = contents();
+            let epochs = agreements.iter().enumerate();
+            contents.metrics = epochs.map(|(index, &value)| epoch(index + 1, Some(value))).collect();
+            let said = convergence(&contents).unwrap_or_default();
+            assert!(said.contains("100 %") && said.contains("no longer change"), "{said}");
+            assert!(!said.contains("still") && !said.contains("would help"), "{said}");
+        }
+        // 99 % are told as such.
+        let contents = RunContents { metrics: vec![epoch(1, Some(0.99))], ..contents() };
+        assert!(convergence(&contents).unwrap_or_default().contains("99 %"));
+    }
+
+    #[test]
+    fn nothing_is_advised_that_cannot_be_done() {
+        // One image in one cluster: neither fewer clusters nor agreement.
+        let one = EpochMetrics { num_clusters: 2, num_empty: 1, ..epoch(1, Some(0.0)) };
+        let contents = RunContents { metrics: vec![one], ..contents() };
+        let said: Vec<String> =
+            summary(&contents, &[card(0, 1, 1.0)], &COUNTS).into_iter().map(|finding| finding.text).collect();
+        assert!(said.iter().any(|text| text == "1 cluster has no image."), "{said:?}");
+        let wrong = ["fewer", "agree by", "still change"];
+        assert!(!said.iter().any(|text| wrong.iter().any(|words| text.contains(words))), "{said:?}");
+    }
+
+    #[test]
+    fn images_that_whitening_has_set_equally_far_apart_are_told() {
+        let cards = [card(0, 2, 0.5), card(1, 2, 0.5)];
+        let told = |num_components: usize| {
+            let features =
+                ndarray::Array2::from_shape_fn((4, num_components), |(row, column)| (row + column) as f32);
+            let contents = RunContents { features: Some(features), ..contents() };
+            let found = warnings(&contents, &cards, &COUNTS);
+            found.iter().any(|finding| finding.text.contains("clustering.pca_dim"))
+        };
+        assert!(told(3) && !told(2));
     }
 
     #[test]

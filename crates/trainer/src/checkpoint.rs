@@ -1,15 +1,16 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
 use deepcluster_clustering::Assignments;
+use deepcluster_files::TemporaryFolder;
 use deepcluster_models::NamedWeights;
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 use crate::error::TrainerError;
 use crate::files::write_atomic;
@@ -18,6 +19,9 @@ use crate::tensor_file::{Array, TensorFile};
 
 /// How many checkpoints are kept: should the newest be damaged, the one before it still works.
 const NUM_KEPT: usize = 2;
+const MANIFEST: &str = "manifest.json";
+/// A longer manifest is damage.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// A place in a run and everything that has been learned up to it.
 #[derive(Debug)]
@@ -98,15 +102,17 @@ impl Checkpoint {
         writer.finish()
     }
 
-    /// The newest readable checkpoint under `folder`, or `None` where there is none; `warn` is told of damaged ones.
-    pub(crate) fn load_newest(
+    /// The result of `restore` for the newest checkpoint under `folder` that is whole and that it accepts, or `None`
+    /// where there is no checkpoint; `warn` is told of those that were passed over.
+    pub(crate) fn restore_newest<T>(
         folder: &Path,
+        mut restore: impl FnMut(Self) -> Result<T, String>,
         mut warn: impl FnMut(String),
-    ) -> Result<Option<Self>, TrainerError> {
+    ) -> Result<Option<T>, TrainerError> {
         let mut first_problem = None;
         for path in list(folder)?.into_iter().rev() {
-            match Self::load(&path) {
-                Ok(checkpoint) => return Ok(Some(checkpoint)),
+            match Self::load(&path).and_then(&mut restore) {
+                Ok(restored) => return Ok(Some(restored)),
                 Err(reason) => {
                     warn(format!(
                         "the checkpoint {} is damaged ({reason}); using the one before",
@@ -123,9 +129,20 @@ impl Checkpoint {
     }
 
     fn load(path: &Path) -> Result<Self, String> {
-        let read = |name: &str| fs::read(path.join(name)).map_err(|error| format!("{name}: {error}"));
-        let manifest: Manifest = serde_json::from_slice(&read("manifest.json")?)
-            .map_err(|error| format!("manifest.json: {error}"))?;
+        // The length is compared before anything is read.
+        let read = |name: &str, is_right: &dyn Fn(u64) -> bool| {
+            let file = path.join(name);
+            let in_file = |error: io::Error| format!("{name}: {error}");
+            let bytes = fs::metadata(&file).map_err(in_file)?.len();
+            if is_right(bytes) {
+                fs::read(&file).map_err(in_file)
+            } else {
+                Err(format!("{name} is not what was written: it has {bytes} bytes"))
+            }
+        };
+        let manifest = read(MANIFEST, &|bytes| bytes <= MAX_MANIFEST_BYTES)?;
+        let manifest: Manifest =
+            serde_json::from_slice(&manifest).map_err(|error| format!("{MANIFEST}: {error}"))?;
         let mut checkpoint = Self {
             progress: Progress::default(),
             network: NamedWeights::new(),
@@ -142,19 +159,39 @@ impl Checkpoint {
         for (name, expected) in manifest.files {
             // The name comes from a file; it must not lead out of the checkpoint.
             if Path::new(&name).file_name().is_none_or(|file_name| file_name != name.as_str()) {
-                return Err(format!("manifest.json names '{name}'"));
+                return Err(format!("{MANIFEST} names '{name}'"));
             }
-            let bytes = read(&name)?;
-            let found = FileCheck { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-            if found != expected {
-                return Err(format!(
-                    "{name} is not what was written ({} of {} bytes)",
-                    found.bytes, expected.bytes
-                ));
+            let bytes = read(&name, &|bytes| bytes == expected.bytes)?;
+            if crc32fast::hash(&bytes) != expected.crc32 {
+                return Err(format!("{name} is not what was written"));
             }
             checkpoint.take_file(&name, &bytes).map_err(|reason| format!("{name}: {reason}"))?;
         }
+        checkpoint.check().map_err(|reason| format!("progress.json: {reason}"))?;
         Ok(checkpoint)
+    }
+
+    /// Checks what every place in a run has: one within an epoch comes after its clustering, and has a head for it.
+    fn check(&self) -> Result<(), String> {
+        let Progress { epoch, step, loss_sum, metrics, .. } = &self.progress;
+        if !loss_sum.is_finite() {
+            return Err("the loss is no number".to_string());
+        }
+        if *step == 0 {
+            return Ok(());
+        }
+        let metrics = metrics.as_ref().ok_or("the numbers of the running epoch are missing")?;
+        if metrics.epoch != *epoch {
+            return Err(format!("it has the numbers of epoch {} in epoch {epoch}", metrics.epoch));
+        }
+        let assignments = self.assignments.as_ref().ok_or("the clusters of the running epoch are missing")?;
+        let head = self.head.as_ref().ok_or("the head of the running epoch is missing")?;
+        let num_outputs = head.get("linear.bias").map_or(0, TensorData::num_elements);
+        if num_outputs != assignments.num_clusters() {
+            let num_clusters = assignments.num_clusters();
+            return Err(format!("the head has {num_outputs} outputs for {num_clusters} clusters"));
+        }
+        Ok(())
     }
 
     /// Fills in what the file `name` holds; an unknown file is left alone.
@@ -178,18 +215,14 @@ impl Checkpoint {
 pub(crate) struct CheckpointWriter {
     folder: PathBuf,
     target: PathBuf,
-    temporary: TempDir,
+    temporary: TemporaryFolder,
     files: BTreeMap<String, FileCheck>,
 }
 
 impl CheckpointWriter {
     pub(crate) fn begin(folder: &Path, progress: &Progress) -> Result<Self, TrainerError> {
-        fs::create_dir_all(folder).map_err(TrainerError::io("create", folder))?;
         let target = folder.join(format!("epoch-{:05}-step-{:07}", progress.epoch, progress.step));
-        let temporary = tempfile::Builder::new()
-            .prefix(".writing-")
-            .tempdir_in(folder)
-            .map_err(TrainerError::io("write", &target))?;
+        let temporary = TemporaryFolder::beside(&target).map_err(TrainerError::io("write", &target))?;
         let mut writer = Self { folder: folder.to_path_buf(), target, temporary, files: BTreeMap::new() };
         let progress = to_json(progress, &writer.target)?;
         writer.write("progress.json", |file| file.write_all(&progress))?;
@@ -222,11 +255,11 @@ impl CheckpointWriter {
     pub(crate) fn finish(self) -> Result<PathBuf, TrainerError> {
         let Self { folder, target, temporary, files } = self;
         let manifest = to_json(&Manifest { files }, &target)?;
-        write_atomic(&temporary.path().join("manifest.json"), |writer| writer.write_all(&manifest))?;
+        write_atomic(&temporary.path().join(MANIFEST), |writer| writer.write_all(&manifest))?;
         if target.exists() {
             fs::remove_dir_all(&target).map_err(TrainerError::io("replace", &target))?;
         }
-        fs::rename(temporary.keep(), &target).map_err(TrainerError::io("write", &target))?;
+        temporary.persist(&target).map_err(TrainerError::io("write", &target))?;
         prune(&folder)?;
         Ok(target)
     }
@@ -261,7 +294,11 @@ fn read_assignments(bytes: &[u8]) -> Result<Assignments, String> {
     let mut file = TensorFile::from_bytes(bytes)?;
     let labels = file.take("assignments")?.to_u32()?;
     let num_clusters = file.metadata.get("num_clusters").and_then(|text| text.parse().ok());
-    let num_clusters = num_clusters.ok_or("the number of clusters is missing")?;
+    let num_clusters: usize = num_clusters.ok_or("the number of clusters is missing")?;
+    // Arrays are made of it.
+    if num_clusters > labels.len() {
+        return Err(format!("{num_clusters} clusters of {} images are impossible", labels.len()));
+    }
     Assignments::new(labels, num_clusters).map_err(|error| error.to_string())
 }
 
@@ -278,28 +315,158 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, TrainerError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
-    let mut paths = Vec::new();
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(TrainerError::io("read", folder))? {
         let entry = entry.map_err(TrainerError::io("read", folder))?;
-        if entry.file_name().to_string_lossy().starts_with("epoch-") {
-            paths.push(entry.path());
+        if let Some(place) = place_of(&entry.file_name()) {
+            found.push((place, entry.path()));
         }
     }
-    paths.sort();
-    Ok(paths)
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Removes all but the newest checkpoints, and what a killed process left behind.
+/// Epoch and step in the name of a checkpoint; `None` for other names, such as those of copies that a user has made.
+pub(crate) fn place_of(name: &OsStr) -> Option<(usize, usize)> {
+    let (epoch, step) = name.to_str()?.strip_prefix("epoch-")?.split_once("-step-")?;
+    let is_number = |text: &str, digits| text.len() >= digits && text.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(epoch, 5) || !is_number(step, 7) {
+        return None;
+    }
+    Some((epoch.parse().ok()?, step.parse().ok()?))
+}
+
+/// Removes all but the newest checkpoints.
 fn prune(folder: &Path) -> Result<(), TrainerError> {
     let checkpoints = list(folder)?;
     let num_old = checkpoints.len().saturating_sub(NUM_KEPT);
-    let leftovers = fs::read_dir(folder).map_err(TrainerError::io("read", folder))?;
-    let leftovers = leftovers
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(".writing-"))
-        .map(|entry| entry.path());
-    for path in checkpoints[..num_old].iter().cloned().chain(leftovers) {
-        fs::remove_dir_all(&path).map_err(TrainerError::io("remove", &path))?;
+    for path in &checkpoints[..num_old] {
+        fs::remove_dir_all(path).map_err(TrainerError::io("remove", path))?;
     }
     Ok(())
+}
+
+/// Removes what killed processes have left in the checkpoints of a run that this process has locked; nobody else writes
+/// there. What cannot be removed stays.
+pub(crate) fn remove_leftovers(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".writing-")) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use deepcluster_clustering::Assignments;
+
+    use super::*;
+    use crate::metrics::clustering_metrics;
+
+    /// A place within an epoch, with 2 clusters of 4 images.
+    fn within_an_epoch() -> Checkpoint {
+        let assignments = Assignments::new(vec![0, 1, 1, 0], 2).unwrap();
+        let metrics = clustering_metrics(3, &assignments, None, None, 1.0, 2).unwrap();
+        let weights = |name: &str, length: usize| {
+            NamedWeights::from([(name.to_string(), TensorData::new(vec![0.5_f32; length], [length]))])
+        };
+        Checkpoint {
+            progress: Progress { epoch: 3, step: 2, metrics: Some(metrics), ..Progress::default() },
+            network: weights("layer.weight", 6),
+            velocities: weights("layer.weight", 6),
+            head: Some(weights("linear.bias", 2)),
+            assignments: Some(assignments),
+        }
+    }
+
+    /// Number of images of the checkpoint that is used, and the warnings.
+    fn load(folder: &Path) -> (Result<Option<(usize, usize)>, TrainerError>, Vec<String>) {
+        let mut warnings = Vec::new();
+        let place = |checkpoint: Checkpoint| Ok((checkpoint.progress.epoch, checkpoint.progress.step));
+        (Checkpoint::restore_newest(folder, place, |warning| warnings.push(warning)), warnings)
+    }
+
+    /// Replaces a file and its sum, as no accident would.
+    fn forge(checkpoint: &Path, name: &str, bytes: &[u8]) {
+        fs::write(checkpoint.join(name), bytes).unwrap();
+        let path = checkpoint.join(MANIFEST);
+        let mut manifest: Manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let check = FileCheck { bytes: bytes.len() as u64, crc32: crc32fast::hash(bytes) };
+        manifest.files.insert(name.to_string(), check);
+        fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+    }
+
+    fn assignments_of(num_clusters: &str) -> Vec<u8> {
+        let mut file = TensorFile::default();
+        file.arrays.insert("assignments".to_string(), Array::from_u32(&[0, 1, 1, 0]));
+        file.metadata.insert("num_clusters".to_string(), num_clusters.to_string());
+        let mut bytes = Vec::new();
+        file.write_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused_and_the_checkpoint_before_is_used() {
+        let progress = |change: &dyn Fn(&mut Progress)| {
+            let mut progress = within_an_epoch().progress;
+            change(&mut progress);
+            serde_json::to_vec(&progress).unwrap()
+        };
+        for (name, bytes, words) in [
+            ("assignments.safetensors", assignments_of("4000000000"), "4000000000 clusters of 4 images"),
+            ("assignments.safetensors", assignments_of("18446744073709551615"), "of 4 images"),
+            ("assignments.safetensors", assignments_of("3"), "2 outputs for 3 clusters"),
+            ("assignments.safetensors", assignments_of("-1"), "the number of clusters is missing"),
+            (
+                "progress.json",
+                progress(&|progress| progress.metrics = None),
+                "the numbers of the running epoch",
+            ),
+            ("progress.json", progress(&|progress| progress.epoch = 4), "epoch 3 in epoch 4"),
+            ("head.safetensors", Vec::new(), "head.safetensors"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let earlier = Progress { epoch: 2, ..Progress::default() };
+            Checkpoint { progress: earlier, ..within_an_epoch() }.save(folder.path()).unwrap();
+            let newest = within_an_epoch().save(folder.path()).unwrap();
+            assert_eq!(load(folder.path()).0.unwrap(), Some((3, 2)));
+            forge(&newest, name, &bytes);
+            let (place, warnings) = load(folder.path());
+            assert_eq!(place.unwrap(), Some((2, 0)), "{name}, {words}");
+            assert!(warnings[0].contains(words), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_that_does_not_fit_is_passed_over_too() {
+        let folder = tempfile::tempdir().unwrap();
+        within_an_epoch().save(folder.path()).unwrap();
+        let refuse = |_: Checkpoint| Err::<(), _>("too small".to_string());
+        let error = Checkpoint::restore_newest(folder.path(), refuse, |_| {}).unwrap_err();
+        assert!(
+            matches!(&error, TrainerError::NoUsableCheckpoint { reason, .. } if reason.contains("too small"))
+        );
+    }
+
+    #[test]
+    fn the_newest_two_are_kept_and_nobody_elses_folder_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["epoch-best", "epoch-00001-step-0000000-mine", ".writing-a1B2c3"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for epoch in [9, 99_999, 100_000] {
+            let progress = Progress { epoch, ..Progress::default() };
+            Checkpoint { progress, ..within_an_epoch() }.save(folder.path()).unwrap();
+        }
+        remove_leftovers(folder.path());
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        let kept = ["epoch-100000-step-0000000", "epoch-99999-step-0000000"];
+        assert_eq!(names, ["epoch-00001-step-0000000-mine", kept[0], kept[1], "epoch-best"]);
+        assert_eq!(load(folder.path()).0.unwrap(), Some((100_000, 0)));
+    }
 }

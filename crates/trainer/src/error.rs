@@ -1,6 +1,6 @@
 //! Errors of training runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
@@ -39,10 +39,7 @@ pub enum TrainerError {
         reason: String,
     },
     /// Fewer images than clusters, or too few to train at all.
-    #[error(
-        "{num_images} readable image(s) in {folder} cannot fill {num_clusters} clusters: \
-         lower clustering.num_clusters or add images"
-    )]
+    #[error("{}", too_few_images(folder, *num_images, *num_clusters))]
     TooFewImages {
         /// Where the images lie.
         folder: PathBuf,
@@ -133,7 +130,8 @@ pub enum TrainerError {
     },
     /// A run belongs to another folder of images.
     #[error(
-        "the run in {path} was begun on {images}, not on {asked}: leave the folder out, or name the same one"
+        "the run in {path} was begun on {images}, and {asked} lacks {num_missing} of its {num_images} images, the \
+         first {missing}: leave the folder out, or name one that holds them all"
     )]
     OtherImages {
         /// The run directory.
@@ -142,6 +140,38 @@ pub enum TrainerError {
         images: PathBuf,
         /// The folder asked for.
         asked: PathBuf,
+        /// Images of the run that are not in it.
+        num_missing: usize,
+        /// Images of the run.
+        num_images: usize,
+        /// The first that is not in it.
+        missing: PathBuf,
+    },
+    /// The folder of images of a run is not where it was.
+    #[error(
+        "the images of the run in {path} were in {images}, which is gone: name the folder they are in now, as in \
+         deepcluster train FOLDER --out {path} --resume"
+    )]
+    ImagesGone {
+        /// The run directory.
+        path: PathBuf,
+        /// Where its images were.
+        images: PathBuf,
+    },
+    /// Files of a run are of two results.
+    #[error(
+        "{first} and {second} in {path} do not belong together: {reason}. Write the results again with \
+         deepcluster train --out {path} --resume"
+    )]
+    Mixed {
+        /// The run directory.
+        path: PathBuf,
+        /// One of the files.
+        first: &'static str,
+        /// The other.
+        second: String,
+        /// The difference.
+        reason: String,
     },
     /// A file of a run is damaged.
     #[error("{path} is damaged: {reason}")]
@@ -248,6 +278,19 @@ pub enum TrainerError {
     /// Measuring failed.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
+}
+
+/// Advice that can be followed: no number of clusters is below two.
+fn too_few_images(folder: &Path, num_images: usize, num_clusters: usize) -> String {
+    let found = format!("{num_images} readable image(s) in {}", folder.display());
+    if num_images < 2 {
+        return format!(
+            "{found} cannot be clustered: add images, at least 2, and better ten or more for each kind you expect"
+        );
+    }
+    format!(
+        "{found} cannot fill {num_clusters} clusters: lower clustering.num_clusters to at most {num_images} or add images"
+    )
 }
 
 impl TrainerError {

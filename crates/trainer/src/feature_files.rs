@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use deepcluster_clustering::{FeatureType, NpyWriter, Whitening};
 use deepcluster_data::ImageFolder;
+use deepcluster_files::OutputFile;
 use deepcluster_interchange::ParquetWriter;
 use deepcluster_models::Backbone;
 use ndarray::ArrayView2;
 
 use crate::error::TrainerError;
 use crate::features::{FeatureBatch, Layer};
-use crate::files::{path_bytes, write_atomic};
+use crate::files::path_bytes;
 use crate::observer::TrainObserver;
 use crate::trained_network::TrainedNetwork;
 
@@ -84,10 +85,14 @@ impl<B: Backbone> TrainedNetwork<B> {
         };
         let failures = self.extract_batches(images, of_network, observer, &mut sink)?;
         let list = out.with_extension("csv");
-        write_atomic(&list, |file| write_list(file, images, &rows))?;
+        let in_list = |error| TrainerError::io("write", &list)(error);
+        let mut list_file = OutputFile::create(&list).map_err(in_list)?;
+        write_list(&mut list_file, images, &rows).map_err(in_list)?;
+        // Both are complete before either has its name.
         if let Some(writer) = writer {
             writer.finish()?;
         }
+        list_file.finish().map_err(in_list)?;
         Ok(WrittenFeatures { num_rows: rows.len(), feature_dim, list, failures })
     }
 }

@@ -8,6 +8,7 @@ use deepcluster_interchange::pytorch::PytorchCheckpoint;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
+use crate::resume::refuse_fewer_epochs;
 use crate::run_directory::{Origin, RunDirectory};
 
 impl RunDirectory {
@@ -32,6 +33,7 @@ impl RunDirectory {
         change(&mut config)?;
         config.validate()?;
         refuse_other_network(&file, &config)?;
+        refuse_fewer_epochs(config.training.epochs, file.epoch())?;
         if let Some(folder) = images_root {
             let images = ImageFolder::scan(folder, &config.scan_config())?;
             let num_clusters = config.num_clusters(images.len());
@@ -49,9 +51,7 @@ impl RunDirectory {
             assignments: None,
         };
         let origin = Origin { file: checkpoint.to_path_buf(), epoch: file.epoch() };
-        let run = Self::create_with(out, images_root, Some(origin), &config)?;
-        state.save(&run.file("checkpoints"))?;
-        Ok(run)
+        Self::create_with(out, images_root, Some((origin, &state)), &config)
     }
 }
 

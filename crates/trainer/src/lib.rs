@@ -13,8 +13,10 @@
 mod checkpoint;
 mod config;
 mod config_file;
+mod config_ranges;
 mod data_parallel;
 mod device;
+mod digest;
 mod epoch_features;
 mod error;
 mod feature_files;
@@ -28,8 +30,10 @@ mod metrics;
 mod observer;
 mod out_of_memory;
 mod pseudo_labels;
+mod results;
 mod resume;
 mod run_directory;
+mod run_tables;
 mod seeds;
 mod sgd;
 mod tensor_file;
@@ -40,6 +44,7 @@ mod trained_model;
 mod trained_network;
 mod trainer;
 mod training_step;
+mod unbegun_run;
 
 pub use config::{
     ClusteringChoice, ClusteringSettings, DataConfig, ModelConfig, Sampling, TrainConfig, TrainingConfig,
@@ -52,7 +57,8 @@ pub use gradient_exchange::{GradientExchange, HostExchange};
 pub use image_pass::ImagePass;
 pub use metrics::{EpochMetrics, EpochTimings};
 pub use observer::{Phase, TrainEvent, TrainObserver};
-pub use run_directory::{Origin, RunDirectory, write_assignments, write_assignments_to};
+pub use run_directory::{Origin, RunDirectory};
+pub use run_tables::{write_assignments, write_assignments_to};
 pub use sgd::Sgd;
 pub use tensors::{host_values, images_tensor};
 pub use trained_model::{AssignedImages, TrainedModel};

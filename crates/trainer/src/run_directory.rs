@@ -1,19 +1,28 @@
-//! The folder of a run: its layout, its lock, and its text files.
+//! The folder of a run: its layout, its lock, its settings and where its images are.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use deepcluster_data::{ImageFolder, Labels, SkippedFile};
+use deepcluster_data::DataError;
+use deepcluster_files::{create_folder, remove_leftovers};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{self, Checkpoint};
 use crate::config::TrainConfig;
 use crate::error::TrainerError;
-use crate::files::{path_bytes, path_from_bytes, write_atomic};
-use crate::metrics::{EpochMetrics, EpochTimings};
+use crate::files::write_atomic;
+use crate::unbegun_run::{clear_unbegun, is_unbegun};
 
 /// Number of the layout and the file formats; it rises when an older program could not read a run any more.
 const FORMAT: u64 = 1;
+/// A longer `run.json` is damage.
+const MAX_RUN_FILE_BYTES: u64 = 1 << 20;
+
+pub(crate) const RUN_FILE: &str = "run.json";
+pub(crate) const CONFIG_FILE: &str = "config.toml";
+pub(crate) const LOCK: &str = "lock";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// A run directory, held by one process at a time.
 ///
@@ -33,7 +42,8 @@ const FORMAT: u64 = 1;
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
-    _lock: Option<File>,
+    /// Held for as long as it is open.
+    lock: Option<File>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,7 +67,8 @@ pub struct Origin {
 }
 
 impl RunDirectory {
-    /// Creates a new run in an empty or missing folder and locks it.
+    /// Creates a new run in an empty or missing folder and locks it. A folder in which a run was about to begin when
+    /// its process ended counts as empty.
     ///
     /// # Errors
     /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder cannot be
@@ -66,59 +77,83 @@ impl RunDirectory {
         Self::create_with(path, Some(images_root), None, config)
     }
 
+    /// As [`RunDirectory::create`], for a run that may have no images yet or begin with the state of another.
     pub(crate) fn create_with(
         path: &Path,
         images_root: Option<&Path>,
-        imported: Option<Origin>,
+        imported: Option<(Origin, &Checkpoint)>,
         config: &TrainConfig,
     ) -> Result<Self, TrainerError> {
-        fs::create_dir_all(path).map_err(TrainerError::io("create", path))?;
-        if path.join("run.json").exists() {
-            return Err(TrainerError::RunExists { path: path.to_path_buf() });
-        }
-        let mut entries = fs::read_dir(path).map_err(TrainerError::io("read", path))?;
-        // A run killed before its first file leaves the lock, which does not count.
-        if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lock")) {
-            return Err(TrainerError::NotEmpty { path: path.to_path_buf() });
-        }
-        let run = Self { path: path.to_path_buf(), _lock: Some(lock(path)?) };
         let images = images_root.map(absolute).transpose()?;
+        create_folder(path).map_err(TrainerError::io("create", path))?;
+        // Asked before the lock puts a file into a folder that may be somebody else's, and by its holder again.
+        refuse_taken(path)?;
+        let run = Self { path: path.to_path_buf(), lock: Some(lock(path)?) };
+        refuse_taken(path)?;
+        clear_unbegun(path)?;
         run.write_config(config)?;
+        let mut origin = None;
+        if let Some((found, state)) = imported {
+            state.save(&run.file(CHECKPOINTS))?;
+            origin = Some(found);
+        }
+        // The last file: with it the folder is a run that can be resumed.
         run.write_run_file(&RunFile {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_string(),
             images,
-            imported,
+            imported: origin,
         })?;
         Ok(run)
     }
 
-    /// Names the folder of images of a run that was imported without one.
+    /// Names the folder of images of a run that has none, or whose images have moved: it must hold them all.
     ///
     /// # Errors
-    /// [`TrainerError::OtherImages`] where the run has another folder already, [`TrainerError::Io`].
+    /// [`TrainerError::OtherImages`] where images of the run are missing from the folder,
+    /// [`TrainerError::Data`] where it is none, [`TrainerError::RunLocked`], [`TrainerError::Io`].
     pub fn set_images_root(&self, images_root: &Path) -> Result<(), TrainerError> {
-        let mut file = self.run_file()?;
         let asked = absolute(images_root)?;
-        match &file.images {
-            Some(images) if *images == asked => Ok(()),
-            Some(images) => {
-                Err(TrainerError::OtherImages { path: self.path.clone(), images: images.clone(), asked })
-            }
-            None => {
-                file.images = Some(asked);
-                self.write_run_file(&file)
-            }
+        let _lock = if self.lock.is_none() { Some(lock(&self.path)?) } else { None };
+        let mut file = self.run_file()?;
+        let images = match file.images.take() {
+            Some(images) if images == asked => return Ok(()),
+            Some(images) => images,
+            None => asked.clone(),
+        };
+        if self.has_images() {
+            self.refuse_missing(images, &asked)?;
         }
+        file.images = Some(asked);
+        self.write_run_file(&file)
     }
 
-    /// Opens an existing run and locks it, to go on with it.
+    /// Refuses a folder that lacks images of the run, which were in the folder `images`.
+    fn refuse_missing(&self, images: PathBuf, asked: &Path) -> Result<(), TrainerError> {
+        let names = self.image_paths()?;
+        let mut missing = names.iter().filter(|name| !asked.join(name).is_file());
+        let Some(first) = missing.next() else { return Ok(()) };
+        Err(TrainerError::OtherImages {
+            path: self.path.clone(),
+            images,
+            asked: asked.to_path_buf(),
+            missing: first.clone(),
+            num_missing: 1 + missing.count(),
+            num_images: names.len(),
+        })
+    }
+
+    /// Opens an existing run and locks it, to go on with it. Temporary files of killed processes go.
     ///
     /// # Errors
     /// [`TrainerError::NotARun`], [`TrainerError::OtherVersion`], [`TrainerError::RunLocked`].
     pub fn open_to_train(path: &Path) -> Result<Self, TrainerError> {
         let run = Self::open(path)?;
-        Ok(Self { _lock: Some(lock(path)?), ..run })
+        let run = Self { lock: Some(lock(path)?), ..run };
+        // A leftover that cannot be removed is in nobody's way.
+        let _ = remove_leftovers(path);
+        checkpoint::remove_leftovers(&run.file(CHECKPOINTS));
+        Ok(run)
     }
 
     /// Opens an existing run to read it.
@@ -126,7 +161,7 @@ impl RunDirectory {
     /// # Errors
     /// [`TrainerError::NotARun`], [`TrainerError::OtherVersion`].
     pub fn open(path: &Path) -> Result<Self, TrainerError> {
-        let run = Self { path: path.to_path_buf(), _lock: None };
+        let run = Self { path: path.to_path_buf(), lock: None };
         run.run_file()?;
         Ok(run)
     }
@@ -162,193 +197,31 @@ impl RunDirectory {
     /// # Errors
     /// As [`TrainConfig::load`].
     pub fn config(&self) -> Result<TrainConfig, TrainerError> {
-        TrainConfig::load(&self.file("config.toml"))
+        TrainConfig::load(&self.file(CONFIG_FILE))
     }
 
     pub(crate) fn write_config(&self, config: &TrainConfig) -> Result<(), TrainerError> {
-        write_atomic(&self.file("config.toml"), |writer| writer.write_all(config.to_toml().as_bytes()))
-    }
-
-    /// Writes the list of images and of skipped files.
-    pub(crate) fn write_images(&self, images: &ImageFolder) -> Result<(), TrainerError> {
-        let labels = images.labels();
-        write_atomic(&self.file("skipped.csv"), |writer| {
-            let mut csv = csv::Writer::from_writer(writer);
-            csv.write_record(["path", "reason"])?;
-            for skipped in images.skipped() {
-                csv.write_record([&*path_bytes(&skipped.path), skipped.reason.as_bytes()])?;
-            }
-            csv.flush()
-        })?;
-        write_atomic(&self.file("images.csv"), |writer| {
-            let mut csv = csv::Writer::from_writer(writer);
-            csv.write_record(["path", "label"])?;
-            for index in 0..images.len() {
-                let label = labels.and_then(|labels| {
-                    labels.of_image[index].map(|label| labels.names[label as usize].as_bytes())
-                });
-                csv.write_record([&*path_bytes(images.relative_path(index)), label.unwrap_or_default()])?;
-            }
-            csv.flush()
-        })
-    }
-
-    /// The images of the run in their order, with the labels they had.
-    ///
-    /// # Errors
-    /// [`TrainerError::Damaged`] where the list cannot be read.
-    pub fn images(&self) -> Result<ImageFolder, TrainerError> {
-        let row = |record: csv::ByteRecord| {
-            let label = record.get(1).unwrap_or_default();
-            let label = (!label.is_empty()).then(|| String::from_utf8_lossy(label).into_owned());
-            Ok((path_from_bytes(&record[0]), label))
-        };
-        let (paths, label_names): (Vec<PathBuf>, Vec<Option<String>>) =
-            self.read_table("images.csv", row)?.into_iter().unzip();
-        let mut names: Vec<String> = label_names.iter().flatten().cloned().collect();
-        names.sort_unstable();
-        names.dedup();
-        let number = |name: &String| names.binary_search(name).ok().map(|index| index as u32);
-        let of_image = label_names.iter().map(|name| name.as_ref().and_then(number)).collect();
-        let labels = (!names.is_empty()).then_some(Labels { names, of_image });
-        Ok(ImageFolder::from_paths(self.images_root()?, paths, labels))
-    }
-
-    /// Files that were passed over, and why.
-    ///
-    /// # Errors
-    /// [`TrainerError::Damaged`] where the list cannot be read.
-    pub fn skipped(&self) -> Result<Vec<SkippedFile>, TrainerError> {
-        let skipped = |record: csv::ByteRecord| {
-            let reason = String::from_utf8_lossy(record.get(1).unwrap_or_default()).into_owned();
-            Ok(SkippedFile { path: path_from_bytes(&record[0]), reason })
-        };
-        self.read_table("skipped.csv", skipped)
-    }
-
-    /// Cluster of each image by the latest clustering, in the order of [`images`](Self::images), and its distance to
-    /// the centre of the cluster.
-    ///
-    /// # Errors
-    /// [`TrainerError::Unfinished`] where nothing has been clustered yet, [`TrainerError::Damaged`] where the list cannot
-    /// be read.
-    pub fn assignments(&self) -> Result<Vec<(u32, f32)>, TrainerError> {
-        if !self.file("assignments.csv").exists() {
-            return Err(TrainerError::Unfinished { path: self.path.clone() });
-        }
-        let assignment = |record: csv::ByteRecord| {
-            let field = |column| String::from_utf8_lossy(record.get(column).unwrap_or_default());
-            let (cluster, distance) = (field(1).parse(), field(2).parse());
-            cluster
-                .ok()
-                .zip(distance.ok())
-                .ok_or_else(|| format!("'{}' is no cluster with a distance", field(1)))
-        };
-        self.read_table("assignments.csv", assignment)
-    }
-
-    /// The rows of a CSV file below its header.
-    fn read_table<T>(
-        &self,
-        name: &str,
-        read: impl Fn(csv::ByteRecord) -> Result<T, String>,
-    ) -> Result<Vec<T>, TrainerError> {
-        let damaged = |error: csv::Error| self.damaged(name, error.to_string());
-        let mut reader = csv::Reader::from_path(self.file(name)).map_err(damaged)?;
-        let mut rows = Vec::new();
-        for record in reader.byte_records() {
-            rows.push(read(record.map_err(damaged)?).map_err(|reason| self.damaged(name, reason))?);
-        }
-        Ok(rows)
-    }
-
-    /// Whether the list of images has been written, which happens after every image has been read once.
-    pub(crate) fn has_images(&self) -> bool {
-        self.file("images.csv").exists()
-    }
-
-    /// Writes `path,cluster,distance`, the distance being that of the whitened features to their centroid.
-    pub(crate) fn write_assignments(
-        &self,
-        images: &ImageFolder,
-        labels: &[u32],
-        squared_distances: &[f32],
-    ) -> Result<(), TrainerError> {
-        let rows = (0..images.len())
-            .map(|index| (images.relative_path(index), labels[index], squared_distances[index]));
-        write_assignments(&self.file("assignments.csv"), rows)
-    }
-
-    /// The lines of `metrics.jsonl`.
-    ///
-    /// # Errors
-    /// [`TrainerError::Damaged`] with the line.
-    pub fn metrics(&self) -> Result<Vec<EpochMetrics>, TrainerError> {
-        self.read_lines("metrics.jsonl")
-    }
-
-    /// The lines of `timings.jsonl`.
-    ///
-    /// # Errors
-    /// [`TrainerError::Damaged`] with the line.
-    pub fn timings(&self) -> Result<Vec<EpochTimings>, TrainerError> {
-        self.read_lines("timings.jsonl")
-    }
-
-    /// Adds an epoch to both logs. The files are replaced whole, so that a killed process leaves no half line.
-    pub(crate) fn append_epoch(
-        &self,
-        metrics: &EpochMetrics,
-        timings: &EpochTimings,
-    ) -> Result<(), TrainerError> {
-        let mut all_timings = self.timings()?;
-        all_timings.retain(|line| line.epoch < metrics.epoch);
-        all_timings.push(*timings);
-        self.write_lines("timings.jsonl", &all_timings)?;
-        let mut all_metrics = self.metrics()?;
-        all_metrics.retain(|line| line.epoch < metrics.epoch);
-        all_metrics.push(metrics.clone());
-        self.write_lines("metrics.jsonl", &all_metrics)
-    }
-
-    fn read_lines<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Vec<T>, TrainerError> {
-        let path = self.file(name);
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let file = File::open(&path).map_err(TrainerError::io("read", &path))?;
-        let mut lines = Vec::new();
-        for (index, line) in BufReader::new(file).lines().enumerate() {
-            let line = line.map_err(TrainerError::io("read", &path))?;
-            let value = serde_json::from_str(&line)
-                .map_err(|error| self.damaged(name, format!("line {}: {error}", index + 1)))?;
-            lines.push(value);
-        }
-        Ok(lines)
-    }
-
-    fn write_lines<T: Serialize>(&self, name: &str, lines: &[T]) -> Result<(), TrainerError> {
-        write_atomic(&self.file(name), |writer| {
-            for line in lines {
-                serde_json::to_writer(&mut *writer, line)?;
-                writer.write_all(b"\n")?;
-            }
-            Ok(())
-        })
+        write_atomic(&self.file(CONFIG_FILE), |writer| writer.write_all(config.to_toml().as_bytes()))
     }
 
     fn write_run_file(&self, file: &RunFile) -> Result<(), TrainerError> {
         let text = serde_json::to_string_pretty(file)
             .map_err(|error| self.damaged("run.json", format!("cannot be written: {error}")))?;
-        write_atomic(&self.file("run.json"), |writer| writeln!(writer, "{text}"))
+        write_atomic(&self.file(RUN_FILE), |writer| writeln!(writer, "{text}"))
     }
 
     fn run_file(&self) -> Result<RunFile, TrainerError> {
         let not_a_run = |reason: String| TrainerError::NotARun { path: self.path.clone(), reason };
-        let text = fs::read_to_string(self.file("run.json"))
-            .map_err(|error| not_a_run(format!("run.json: {error}")))?;
-        let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| not_a_run(format!("run.json: {error}")))?;
+        let in_file = |error: &dyn std::fmt::Display| not_a_run(format!("run.json: {error}"));
+        let mut text = String::new();
+        let read = File::open(self.file(RUN_FILE))
+            .and_then(|file| file.take(MAX_RUN_FILE_BYTES).read_to_string(&mut text));
+        if text.is_empty() && is_unbegun(&self.path) {
+            let advice = format!("deepcluster train FOLDER --out {}", self.path.display());
+            return Err(not_a_run(format!("nothing has begun in it; begin with {advice}")));
+        }
+        read.map_err(|error| in_file(&error))?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| in_file(&error))?;
         match value.get("format").and_then(serde_json::Value::as_u64) {
             Some(FORMAT) => {}
             Some(found) => {
@@ -356,48 +229,43 @@ impl RunDirectory {
             }
             None => return Err(not_a_run("run.json has no format number".to_string())),
         }
-        serde_json::from_value(value).map_err(|error| not_a_run(format!("run.json: {error}")))
+        serde_json::from_value(value).map_err(|error| in_file(&error))
     }
 
-    fn damaged(&self, name: &str, reason: String) -> TrainerError {
+    pub(crate) fn damaged(&self, name: &str, reason: String) -> TrainerError {
         TrainerError::Damaged { path: self.file(name), reason }
     }
 }
 
-/// Writes a CSV of `path,cluster,distance` (the distance is the root of the squared one) to the file `path`.
-///
-/// # Errors
-/// [`TrainerError::Io`]; the file is complete or absent.
-pub fn write_assignments<'a>(
-    path: &Path,
-    rows: impl Iterator<Item = (&'a Path, u32, f32)>,
-) -> Result<(), TrainerError> {
-    write_atomic(path, |writer| write_assignments_to(writer, rows))
-}
-
-/// As [`write_assignments`], to any writer.
-///
-/// # Errors
-/// Those of the writer.
-pub fn write_assignments_to<'a>(
-    writer: impl Write,
-    rows: impl Iterator<Item = (&'a Path, u32, f32)>,
-) -> std::io::Result<()> {
-    let mut csv = csv::Writer::from_writer(writer);
-    csv.write_record(["path", "cluster", "distance"])?;
-    for (path, cluster, squared_distance) in rows {
-        let distance = squared_distance.max(0.0).sqrt().to_string();
-        csv.write_record([&*path_bytes(path), cluster.to_string().as_bytes(), distance.as_bytes()])?;
+/// Refuses a folder that holds a run, or anything else.
+fn refuse_taken(path: &Path) -> Result<(), TrainerError> {
+    let path = path.to_path_buf();
+    if is_unbegun(&path) {
+        Ok(())
+    } else if path.join(RUN_FILE).exists() {
+        Err(TrainerError::RunExists { path })
+    } else {
+        Err(TrainerError::NotEmpty { path })
     }
-    csv.flush()
 }
 
+/// The folder of images from the root, so that the run finds it from anywhere.
 fn absolute(images_root: &Path) -> Result<PathBuf, TrainerError> {
-    fs::canonicalize(images_root).map_err(TrainerError::io("open", images_root))
+    let path = match fs::canonicalize(images_root) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(DataError::FolderNotFound { path: images_root.to_path_buf() }.into());
+        }
+        found => found.map_err(TrainerError::io("open", images_root))?,
+    };
+    if path.is_dir() {
+        Ok(path)
+    } else {
+        Err(DataError::NotAFolder { path: images_root.to_path_buf() }.into())
+    }
 }
 
 fn lock(path: &Path) -> Result<File, TrainerError> {
-    let file_path = path.join("lock");
+    let file_path = path.join(LOCK);
     let file = File::create(&file_path).map_err(TrainerError::io("write", &file_path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -7,6 +7,12 @@ use std::io::{self, Write};
 
 use burn::tensor::TensorData;
 use safetensors::tensor::{Dtype, SafeTensors};
+
+use crate::digest::DigestWriter;
+
+/// Text entry with the digest of everything else in the file.
+const CHECKSUM: &str = "checksum";
+
 /// An array of 32-bit values, halves or bytes, in little-endian order; large ones are borrowed from what they describe.
 #[derive(Debug, Clone)]
 pub(crate) struct Array<'a> {
@@ -118,6 +124,31 @@ impl<'a> TensorFile<'a> {
         Ok(Self { arrays, metadata: metadata.into_iter().collect() })
     }
 
+    /// Digest of the file as it would be written.
+    pub(crate) fn digest(&self) -> io::Result<String> {
+        let mut writer = DigestWriter::default();
+        self.write_to(&mut writer)?;
+        Ok(writer.finish())
+    }
+
+    /// Adds the checksum of everything that the file holds by now.
+    pub(crate) fn seal(&mut self) -> io::Result<()> {
+        self.metadata.remove(CHECKSUM);
+        let digest = self.digest()?;
+        self.metadata.insert(CHECKSUM.to_string(), digest);
+        Ok(())
+    }
+
+    /// Takes out the checksum and compares it with the rest; `false` where there is none.
+    pub(crate) fn check_seal(&mut self) -> Result<bool, String> {
+        let Some(expected) = self.metadata.remove(CHECKSUM) else { return Ok(false) };
+        let found = self.digest().map_err(|error| error.to_string())?;
+        if found != expected {
+            return Err("its checksum is not that of its contents".to_string());
+        }
+        Ok(true)
+    }
+
     pub(crate) fn take(&mut self, name: &str) -> Result<Array<'a>, String> {
         self.arrays.remove(name).ok_or_else(|| format!("the array '{name}' is missing"))
     }
@@ -125,6 +156,8 @@ impl<'a> TensorFile<'a> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use safetensors::tensor::TensorView;
 
     use super::*;
@@ -179,6 +212,33 @@ mod tests {
         let bytes = to_bytes(&example(&numbers));
         for length in 0..bytes.len() {
             assert!(TensorFile::from_bytes(&bytes[..length]).is_err(), "{length} bytes were accepted");
+        }
+    }
+
+    #[test]
+    fn sealed_files_notice_every_flipped_bit() {
+        let numbers = numbers();
+        let mut file = example(&numbers);
+        file.metadata.retain(|key, _| key == "key7");
+        file.seal().unwrap();
+        let bytes = to_bytes(&file);
+        let mut whole = TensorFile::from_bytes(&bytes).unwrap();
+        assert!(whole.check_seal().unwrap());
+        assert_eq!(whole.metadata, BTreeMap::from([("key7".to_string(), "value \"quoted\"".to_string())]));
+        for bit in 0..8 * bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let Ok(mut damaged) = TensorFile::from_bytes(&damaged) else { continue };
+            match damaged.check_seal() {
+                Err(_) => {}
+                // The entry has another name now, which whoever knows the names will refuse.
+                Ok(false) => assert_eq!(damaged.metadata.len(), 2, "bit {bit}"),
+                // Blanks between the entries hold nothing.
+                Ok(true) => {
+                    damaged.metadata.insert(CHECKSUM.to_string(), file.metadata[CHECKSUM].clone());
+                    assert!(to_bytes(&damaged) == bytes, "bit {bit}");
+                }
+            }
         }
     }
 }

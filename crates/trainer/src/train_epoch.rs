@@ -115,8 +115,9 @@ impl<B: Backbone> Trainer<B> {
             image_index: image as usize,
             augmentation_seed: derive_seed(seed, SeedUse::Augmentation, epoch, position),
         };
-        let samples: Vec<Sample> = images.iter().enumerate().map(sample).collect();
-        samples.chunks(self.config.training.batch_size).map(<[Sample]>::to_vec).collect()
+        let batch_size = self.config.training.batch_size;
+        let steps = images.chunks(batch_size).zip((0..).step_by(batch_size));
+        steps.map(|(images, first)| (first..).zip(images).map(sample).collect()).collect()
     }
 
     fn new_head(&self) -> Head {

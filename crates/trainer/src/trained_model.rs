@@ -1,6 +1,5 @@
 //! A finished run: the network, its PCA and its centroids, ready for new images.
 
-use std::fs;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -14,6 +13,7 @@ use crate::error::TrainerError;
 use crate::features::ExtractedFeatures;
 use crate::files::write_atomic;
 use crate::observer::TrainObserver;
+use crate::results::{CONFIG, FEATURES, MODEL, ResultMark, damaged_result, open_sealed, read_result};
 use crate::run_directory::RunDirectory;
 use crate::tensor_file::{Array, TensorFile};
 use crate::trained_network::TrainedNetwork;
@@ -21,6 +21,7 @@ use crate::trained_network::TrainedNetwork;
 const NETWORK: &str = "network.";
 const HEAD: &str = "head.";
 const CLUSTERS: &str = "clusters";
+const FEATURES_ARRAY: &str = "features";
 
 /// A trained network with everything needed to give new images a cluster.
 #[derive(Debug)]
@@ -46,7 +47,8 @@ impl TrainedModel<ConvNet> {
     /// Loads the trained network of a finished run.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] where there is none yet, [`TrainerError::Damaged`] where it cannot be read.
+    /// [`TrainerError::Unfinished`] where there is none yet, [`TrainerError::Damaged`] where it cannot be read or is
+    /// not what was written, [`TrainerError::Mixed`] where other files of the run are those of another model.
     pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
         let network = run.config()?.network()?;
         Self::load_backbone(run, device, |seed, device| network.init(seed, device))
@@ -73,14 +75,23 @@ impl<B: Backbone> TrainedModel<B> {
         Ok(Self { trained, clusters: saved.clusters })
     }
 
-    /// Writes the model and the whitened features of the training images.
-    pub(crate) fn save(&self, run: &RunDirectory, whitened: &Array2<f32>) -> Result<(), TrainerError> {
-        let mut features = TensorFile::default();
-        let array = Array::from_f16(whitened.shape().to_vec(), whitened.iter().copied());
-        features.arrays.insert("features".to_string(), array);
-        write_atomic(&run.file("features.safetensors"), |writer| features.write_to(writer))?;
-
+    /// The mark of the files that belong to this model: the tables in the run, the features, and its own.
+    pub(crate) fn mark(&self, run: &RunDirectory, epoch: usize) -> Result<ResultMark, TrainerError> {
         let network = export_weights(&self.trained.network)?;
+        let identity = self.arrays(&network)?.digest().map_err(TrainerError::io("read", run.file(MODEL)))?;
+        ResultMark::new(run, epoch, identity)
+    }
+
+    /// Writes the model, the last file of a run.
+    pub(crate) fn save(&self, run: &RunDirectory, mark: &ResultMark) -> Result<(), TrainerError> {
+        let network = export_weights(&self.trained.network)?;
+        let mut file = self.arrays(&network)?;
+        file.metadata.insert(CONFIG.to_string(), self.config().to_toml());
+        mark.seal(&mut file).map_err(TrainerError::io("write", run.file(MODEL)))?;
+        write_atomic(&run.file(MODEL), |writer| file.write_to(writer))
+    }
+
+    fn arrays<'a>(&'a self, network: &'a NamedWeights) -> Result<TensorFile<'a>, TrainerError> {
         let mut file = TensorFile::default();
         let head = self.trained.head.iter().flatten();
         let named = network.iter().map(|part| (NETWORK, part)).chain(head.map(|part| (HEAD, part)));
@@ -90,8 +101,7 @@ impl<B: Backbone> TrainedModel<B> {
             }
         }
         file.arrays.insert(CLUSTERS.to_string(), Array::from_u8(self.clusters.to_bytes()?));
-        file.metadata.insert("config".to_string(), self.config().to_toml());
-        write_atomic(&run.file("model.safetensors"), |writer| file.write_to(writer))
+        Ok(file)
     }
 
     /// The network with its settings, which does more than clustering needs.
@@ -156,16 +166,16 @@ pub(crate) struct SavedModel {
 impl SavedModel {
     /// Reads the model of a run, or `None` where the run has none yet.
     pub(crate) fn load(run: &RunDirectory) -> Result<Option<Self>, TrainerError> {
-        let path = run.file("model.safetensors");
-        if !path.exists() {
+        if !run.is_finished()? {
             return Ok(None);
         }
-        let bytes = fs::read(&path).map_err(TrainerError::io("read", &path))?;
-        Self::from_bytes(&bytes).map(Some).map_err(|reason| TrainerError::Damaged { path, reason })
+        let path = run.file(MODEL);
+        let bytes = read_result(&path)?;
+        Self::from_bytes(&bytes).map(Some).map_err(|reason| damaged_result(&path, reason))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let mut file = TensorFile::from_bytes(bytes)?;
+        let mut file = open_sealed(bytes)?;
         let clusters = file.take(CLUSTERS)?.bytes;
         let clusters = ClusterModel::from_bytes(&clusters).map_err(|error| error.to_string())?;
         let (mut network, mut head) = (NamedWeights::new(), NamedWeights::new());
@@ -185,23 +195,51 @@ impl SavedModel {
 
 impl RunDirectory {
     /// Whitened features of the training images as saved at the end of the run, `[num_images, num_components]`,
-    /// rounded to 16-bit floats.
+    /// rounded to 16-bit floats. Their rows are those of [`images`](Self::images).
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] or [`TrainerError::Damaged`].
+    /// [`TrainerError::Unfinished`]; [`TrainerError::Damaged`] where they are not what was written;
+    /// [`TrainerError::Mixed`] where they are those of another model or of other images.
     pub fn features(&self) -> Result<Array2<f32>, TrainerError> {
-        let path = self.file("features.safetensors");
-        if !path.exists() {
+        self.read_features(|shape, array| {
+            Array2::from_shape_vec(shape, array.to_f32()?).map_err(|error| error.to_string())
+        })
+    }
+
+    /// As [`RunDirectory::features`] without the values.
+    pub(crate) fn check_features(&self) -> Result<(), TrainerError> {
+        self.read_features(|_, _| Ok(()))
+    }
+
+    fn read_features<T>(
+        &self,
+        read: impl FnOnce((usize, usize), &Array<'_>) -> Result<T, String>,
+    ) -> Result<T, TrainerError> {
+        let path = self.file(FEATURES);
+        if !self.is_finished()? || !path.exists() {
             return Err(TrainerError::Unfinished { path: self.path().to_path_buf() });
         }
-        let damaged = |reason: String| TrainerError::Damaged { path: path.clone(), reason };
-        let bytes = fs::read(&path).map_err(TrainerError::io("read", &path))?;
-        let array =
-            TensorFile::from_bytes(&bytes).and_then(|mut file| file.take("features")).map_err(damaged)?;
+        let damaged = |reason: String| damaged_result(&path, reason);
+        let bytes = read_result(&path)?;
+        let array = open_sealed(&bytes).and_then(|mut file| file.take(FEATURES_ARRAY)).map_err(damaged)?;
         let [num_images, num_components] = array.shape[..] else {
             return Err(damaged("the features are no matrix".to_string()));
         };
-        Array2::from_shape_vec((num_images, num_components), array.to_f32().map_err(damaged)?)
-            .map_err(|error| damaged(error.to_string()))
+        self.expect_rows(FEATURES, num_images, self.image_paths()?.len())?;
+        read((num_images, num_components), &array).map_err(damaged)
+    }
+
+    /// Writes the whitened features of the training images.
+    pub(crate) fn save_features(
+        &self,
+        whitened: &Array2<f32>,
+        mark: &ResultMark,
+    ) -> Result<(), TrainerError> {
+        let mut file = TensorFile::default();
+        let array = Array::from_f16(whitened.shape().to_vec(), whitened.iter().copied());
+        file.arrays.insert(FEATURES_ARRAY.to_string(), array);
+        let path = self.file(FEATURES);
+        mark.seal(&mut file).map_err(TrainerError::io("write", &path))?;
+        write_atomic(&path, |writer| file.write_to(writer))
     }
 }

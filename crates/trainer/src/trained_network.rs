@@ -12,7 +12,7 @@ use crate::error::TrainerError;
 use crate::features::{ExtractedFeatures, FeatureBatch, FeatureMatrix, Layer, extract_batches};
 use crate::image_pass::ImagePass;
 use crate::observer::TrainObserver;
-use crate::run_directory::RunDirectory;
+use crate::run_directory::{CHECKPOINTS, RunDirectory};
 use crate::seeds::{SeedUse, derive_seed};
 use crate::trained_model::SavedModel;
 
@@ -30,8 +30,8 @@ impl TrainedNetwork<ConvNet> {
     /// have been imported, or stopped on the way, have one too.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] where the run has no checkpoint yet, [`TrainerError::Damaged`] and
-    /// [`TrainerError::NoUsableCheckpoint`] where it cannot be read.
+    /// [`TrainerError::Unfinished`] where the run has no checkpoint yet; [`TrainerError::Damaged`],
+    /// [`TrainerError::Mixed`] and [`TrainerError::NoUsableCheckpoint`] where its network cannot be read.
     pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
         let network = run.config()?.network()?;
         Self::load_backbone(run, device, |seed, device| network.init(seed, device))
@@ -69,11 +69,16 @@ impl<B: Backbone> TrainedNetwork<B> {
         if let Some(SavedModel { network, head, .. }) = SavedModel::load(run)? {
             return Self::assemble(config, device, network, head, init);
         }
-        let folder = run.file("checkpoints");
-        let checkpoint = Checkpoint::load_newest(&folder, |problem| log::warn!("{problem}"))?;
-        let Checkpoint { network, head, .. } =
-            checkpoint.ok_or_else(|| TrainerError::Unfinished { path: run.path().to_path_buf() })?;
-        Self::assemble(config, device, network, head, init)
+        let device = device.clone().without_autodiff();
+        let untrained = init(0, &device)?;
+        let fill = |Checkpoint { network, head, .. }: Checkpoint| {
+            Ok((import_weights(untrained.clone(), network).map_err(|error| error.to_string())?, head))
+        };
+        let restored =
+            Checkpoint::restore_newest(&run.file(CHECKPOINTS), fill, |problem| log::warn!("{problem}"))?;
+        let (network, head) =
+            restored.ok_or_else(|| TrainerError::Unfinished { path: run.path().to_path_buf() })?;
+        Ok(Self { config, device, network, head })
     }
 
     pub(crate) fn assemble(

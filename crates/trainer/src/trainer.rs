@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::{Device, TensorData};
+use burn::tensor::Device;
 use deepcluster_clustering::{
     Assignments, ClusterModel, Clustering, ClusteringError, ClusteringObserver, IterationStats,
 };
@@ -14,7 +14,7 @@ use deepcluster_evaluation::knn_accuracy;
 use deepcluster_kernels::release_freed_memory;
 use deepcluster_models::{Backbone, ConvNet, Head, ModelError, Precision, export_weights, import_weights};
 
-use crate::checkpoint::{Checkpoint, CheckpointWriter, Progress};
+use crate::checkpoint::{CheckpointWriter, Progress};
 use crate::config::TrainConfig;
 use crate::epoch_features::{EpochFeatures, WhitenedFeatures};
 use crate::error::TrainerError;
@@ -24,12 +24,11 @@ use crate::image_pass::ImagePass;
 use crate::metrics::{EpochMetrics, EpochTimings, clustering_metrics};
 use crate::observer::{Phase, TrainEvent, TrainObserver};
 use crate::out_of_memory::{explained, try_features};
-use crate::resume::refuse_changes;
-use crate::run_directory::RunDirectory;
+use crate::run_directory::{CHECKPOINTS, RunDirectory};
 use crate::seeds::{SeedUse, derive_seed};
 use crate::sgd::Sgd;
-use crate::tensorboard::EventFile;
-use crate::trained_model::TrainedModel;
+use crate::tensorboard::{EventFile, History};
+use crate::trained_model::{SavedModel, TrainedModel};
 use crate::trained_network::{TrainedNetwork, first_failure};
 
 /// At most this many images take part in the nearest-neighbour accuracy, evenly spaced over the folder.
@@ -45,7 +44,7 @@ pub struct Trainer<B: Backbone> {
     /// The device of everything, and those that compute features and train beside it.
     pub(crate) devices: Vec<Device>,
     pub(crate) run: RunDirectory,
-    images: Arc<ImageFolder>,
+    pub(crate) images: Arc<ImageFolder>,
     loader: Loader,
     /// On a device with autodiff.
     pub(crate) network: B,
@@ -54,6 +53,8 @@ pub struct Trainer<B: Backbone> {
     pub(crate) head: Option<Head>,
     pub(crate) progress: Progress,
     pub(crate) assignments: Option<Assignments>,
+    /// Of a finished run that was taken up again.
+    pub(crate) results: Option<SavedModel>,
     tensorboard: Tensorboard,
 }
 
@@ -93,8 +94,9 @@ impl Trainer<ConvNet> {
     /// not touch what has been done: a larger number of epochs, and everything about speed.
     ///
     /// # Errors
-    /// [`TrainerError::ConfigChanged`] for another setting, [`TrainerError::NoUsableCheckpoint`],
-    /// [`TrainerError::NotARun`] and [`TrainerError::RunLocked`].
+    /// [`TrainerError::ConfigChanged`] for another setting, [`TrainerError::InvalidConfig`] for fewer epochs than have
+    /// begun, [`TrainerError::NoUsableCheckpoint`], [`TrainerError::ImagesGone`], [`TrainerError::NotARun`] and
+    /// [`TrainerError::RunLocked`].
     pub fn resume(
         out: impl AsRef<Path>,
         device: &Device,
@@ -126,45 +128,12 @@ impl<B: Backbone> Trainer<B> {
             let (folder, num_images) = (images.root().to_path_buf(), images.len());
             return Err(TrainerError::TooFewImages { folder, num_images, num_clusters });
         }
+        config.check_num_samples(images.len())?;
         let run = RunDirectory::create(out.as_ref(), images.root(), &config)?;
         Self::assemble(config, images, run, device, init)
     }
 
-    /// As [`Trainer::resume`] for any network.
-    ///
-    /// # Errors
-    /// As [`Trainer::resume`].
-    pub fn resume_with_backbone(
-        out: impl AsRef<Path>,
-        device: &Device,
-        change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
-        init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
-    ) -> Result<Self, TrainerError> {
-        let run = RunDirectory::open_to_train(out.as_ref())?;
-        let saved = run.config()?;
-        let mut config = saved.clone();
-        change(&mut config)?;
-        // An imported run in which nothing has been done yet is free, but for its network.
-        if run.has_images() || run.origin()?.is_none() {
-            refuse_changes(&run, &saved, &config)?;
-        }
-        config.validate()?;
-        run.write_config(&config)?;
-        let images = if run.has_images() {
-            run.images()?
-        } else {
-            ImageFolder::scan(run.images_root()?, &config.scan_config())?
-        };
-        let folder = run.file("checkpoints");
-        let mut trainer = Self::assemble(config, images, run, device, init)?;
-        let checkpoint = Checkpoint::load_newest(&folder, |problem| log::warn!("{problem}"))?;
-        if let Some(checkpoint) = checkpoint {
-            trainer.restore(checkpoint)?;
-        }
-        Ok(trainer)
-    }
-
-    fn assemble(
+    pub(crate) fn assemble(
         config: TrainConfig,
         images: ImageFolder,
         run: RunDirectory,
@@ -189,6 +158,7 @@ impl<B: Backbone> Trainer<B> {
             head: None,
             progress: Progress::default(),
             assignments: None,
+            results: None,
             tensorboard,
         })
     }
@@ -230,27 +200,43 @@ impl<B: Backbone> Trainer<B> {
         self.progress.epoch
     }
 
-    /// Trains to the last epoch and writes the results; gives the trained network with its clusters.
+    /// Whether the run is finished: all epochs are done, and its results are on disk and whole.
+    pub fn is_finished(&self) -> bool {
+        self.results.is_some()
+    }
+
+    /// Trains to the last epoch and writes the results; gives the trained network with its clusters. In a run that
+    /// [is finished](Self::is_finished) nothing is computed or written again.
     ///
     /// # Errors
     /// [`TrainerError::Stopped`] when `observer` asked for it; a checkpoint is saved then. Otherwise what goes wrong
     /// on the way; the run can be resumed from its last checkpoint.
     pub fn run(mut self, observer: &mut dyn TrainObserver) -> Result<TrainedModel<B>, TrainerError> {
+        if let Some(SavedModel { network, head, clusters }) = self.results.take() {
+            let network = import_weights(self.network.valid(), network)?;
+            let (config, device) = (self.config.clone(), self.device().clone());
+            return Ok(TrainedModel::new(TrainedNetwork { config, device, network, head }, clusters));
+        }
         while self.progress.epoch < self.config.training.epochs {
             self.step_epoch(observer)?;
         }
         self.finish(observer)
     }
 
-    /// One round of clustering and training, or the rest of one after a resume.
+    /// One round of clustering and training, or the rest of one after a resume. Results of a finished run are removed
+    /// first.
     ///
     /// # Errors
     /// As [`Trainer::run`].
     pub fn step_epoch(&mut self, observer: &mut dyn TrainObserver) -> Result<EpochMetrics, TrainerError> {
+        if self.results.take().is_some() {
+            self.run.retire_results()?;
+        }
         if self.progress.step == 0 {
             self.cluster_epoch(observer)?;
         }
-        // Whitening, training and features need blocks of different sizes: what one phase leaves does not serve the next.
+        // Whitening, training and features need blocks of different sizes: what one phase leaves does not serve the
+        // next.
         release_freed_memory();
         self.train_epoch(observer)?;
         release_freed_memory();
@@ -274,7 +260,7 @@ impl<B: Backbone> Trainer<B> {
             let warning = format!("the event file of TensorBoard cannot be written, and ends here: {error}");
             observer.event(&TrainEvent::Warning(warning));
         }
-        for warning in warnings_of_epoch(metrics) {
+        for warning in warnings_of_epoch(&self.config, &self.run.metrics()?) {
             observer.event(&TrainEvent::Warning(warning));
         }
         observer.event(&TrainEvent::EpochFinished { metrics: Box::new(metrics.clone()), timings });
@@ -284,7 +270,9 @@ impl<B: Backbone> Trainer<B> {
     fn log_to_tensorboard(&mut self, metrics: &EpochMetrics, timings: &EpochTimings) -> std::io::Result<()> {
         if let Tensorboard::Unopened = self.tensorboard {
             let folder = self.run.file("tensorboard");
-            self.tensorboard = Tensorboard::Open(EventFile::open(&folder, metrics.epoch, &self.config)?);
+            let history = self.history()?;
+            self.tensorboard =
+                Tensorboard::Open(EventFile::open(&folder, metrics.epoch, &self.config, &history)?);
         }
         match &mut self.tensorboard {
             Tensorboard::Open(file) => file.log_epoch(metrics, timings, self.config.training.learning_rate),
@@ -292,16 +280,39 @@ impl<B: Backbone> Trainer<B> {
         }
     }
 
-    /// Clusters with the final network and writes model, features and assignments.
+    /// Gives the event file the epochs that it lacks, be it that a power cut took them or that there was none.
+    pub(crate) fn complete_event_file(&self) {
+        let Tensorboard::Unopened = self.tensorboard else { return };
+        let completed = self.history().and_then(|history| {
+            let Some(last) = history.metrics.last() else { return Ok(()) };
+            EventFile::open(&self.run.file("tensorboard"), last.epoch + 1, &self.config, &history).map(|_| ())
+        });
+        if let Err(error) = completed {
+            log::warn!("the event file of TensorBoard cannot be completed: {error}");
+        }
+    }
+
+    /// The epochs of the run so far.
+    fn history(&self) -> std::io::Result<History> {
+        let metrics = self.run.metrics().map_err(std::io::Error::other)?;
+        // How long epochs took is the least of what the file tells.
+        Ok(History { metrics, timings: self.run.timings().unwrap_or_default() })
+    }
+
+    /// Clusters with the final network and writes assignments, features, the numbers, and last of all the model: with
+    /// it the run is finished.
     fn finish(mut self, observer: &mut dyn TrainObserver) -> Result<TrainedModel<B>, TrainerError> {
+        let epoch = self.progress.epoch;
         let clusters = self.cluster_epoch(observer)?;
         let (metrics, timings) = self.close_epoch();
         let head = self.head.as_ref().map(export_weights).transpose()?;
         let (config, device) = (self.config.clone(), self.device().clone());
         let trained = TrainedNetwork { config, device, network: self.network.valid(), head };
         let model = TrainedModel::new(trained, clusters.model);
-        model.save(&self.run, &clusters.whitened.into_matrix()?)?;
+        let mark = model.mark(&self.run, epoch)?;
+        self.run.save_features(&clusters.whitened.into_matrix()?, &mark)?;
         self.report_epoch(&metrics, timings, observer)?;
+        model.save(&self.run, &mark)?;
         Ok(model)
     }
 
@@ -409,7 +420,7 @@ impl<B: Backbone> Trainer<B> {
             );
             observer.event(&TrainEvent::Warning(warning));
         }
-        for warning in warnings_before_training(images.len(), num_clusters) {
+        for warning in warnings_before_training(&self.config, images.len(), num_clusters) {
             observer.event(&TrainEvent::Warning(warning));
         }
         self.run.write_images(&images)?;
@@ -492,7 +503,7 @@ impl<B: Backbone> Trainer<B> {
     }
 
     pub(crate) fn save_checkpoint(&self, observer: &mut dyn TrainObserver) -> Result<(), TrainerError> {
-        let mut writer = CheckpointWriter::begin(&self.run.file("checkpoints"), &self.progress)?;
+        let mut writer = CheckpointWriter::begin(&self.run.file(CHECKPOINTS), &self.progress)?;
         writer.network(&export_weights(&self.network)?)?;
         writer.velocities(&self.optimizer.export()?)?;
         if let Some(head) = &self.head {
@@ -503,25 +514,6 @@ impl<B: Backbone> Trainer<B> {
         }
         let path = writer.finish()?;
         observer.event(&TrainEvent::CheckpointSaved(path));
-        Ok(())
-    }
-
-    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainerError> {
-        let Checkpoint { progress, network, velocities, head, assignments } = checkpoint;
-        self.network = import_weights(self.network.clone(), network)?;
-        self.optimizer.import(velocities, &self.devices[0]);
-        if let Some(weights) = head {
-            let device = self.device().clone().autodiff();
-            let num_clusters = weights.get("linear.bias").map_or(0, TensorData::num_elements);
-            let empty = Head::new(self.network.feature_dim(), num_clusters, 0, &device);
-            self.head = Some(import_weights(empty, weights)?);
-        }
-        if assignments.as_ref().is_some_and(|assignments| assignments.len() != self.images.len()) {
-            let reason = "the checkpoint and images.csv hold different numbers of images".to_string();
-            return Err(TrainerError::Damaged { path: self.run.file("images.csv"), reason });
-        }
-        self.assignments = assignments;
-        self.progress = progress;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use deepcluster_files::Replaceable;
 use deepcluster_plots::{LineChart, Scale, Series};
 use deepcluster_trainer::EpochMetrics;
 
@@ -38,13 +39,15 @@ pub fn training_charts(runs: &[(String, Vec<EpochMetrics>)]) -> Vec<(&'static st
 }
 
 /// Writes [`training_charts`] to a folder as SVG and PNG, and `curves.csv` with a row for each run and epoch (`run`,
-/// `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty where there is no number). Gives the files.
+/// `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty where there is no number), in place of files that
+/// `replaceable` allows to replace. Gives the files.
 ///
 /// # Errors
 /// [`TransferError::Io`], [`TransferError::Plot`].
 pub fn write_curves(
     runs: &[(String, Vec<EpochMetrics>)],
     folder: &Path,
+    replaceable: Replaceable,
 ) -> Result<Vec<PathBuf>, TransferError> {
     let header = ["run", "epoch", "nmi_to_labels", "nmi_to_previous", "loss"];
     let mut rows = vec![header.map(str::to_string).to_vec()];
@@ -54,7 +57,7 @@ pub fn write_curves(
             rows.push([run.clone(), epoch.epoch.to_string()].into_iter().chain(values).collect());
         }
     }
-    write_table_and_charts(folder, "curves.csv", &rows, &training_charts(runs))
+    write_table_and_charts(folder, replaceable, "curves.csv", &rows, &training_charts(runs))
 }
 
 #[cfg(test)]
@@ -91,7 +94,7 @@ mod tests {
         assert_eq!(charts[0].1.series.len(), 1);
         assert_eq!(charts[0].1.series[0].points, [(1.0, 0.5), (2.0, 0.75)]);
         let folder = tempfile::tempdir().unwrap();
-        let files = write_curves(&runs, &folder.path().join("new")).unwrap();
+        let files = write_curves(&runs, &folder.path().join("new"), Replaceable::Own).unwrap();
         assert_eq!(files.len(), 5);
         assert!(files.iter().all(|file| file.exists()));
         let text = std::fs::read_to_string(&files[0]).unwrap();

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use deepcluster_files::create_folder;
+use deepcluster_files::{Replaceable, ResultFolder, create_folder};
 use deepcluster_plots::LineChart;
 
 use crate::error::TransferError;
@@ -17,27 +17,27 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TransferError
 }
 
 /// Writes `rows`, the first of them the header, to the CSV file `table` of a folder, and each chart as SVG and PNG under
-/// its name. Gives the files.
+/// its name, in place of files that `replaceable` allows to replace. Gives the files.
 pub(crate) fn write_table_and_charts(
     folder: &Path,
+    replaceable: Replaceable,
     table: &str,
     rows: &[Vec<String>],
     charts: &[(&'static str, LineChart)],
 ) -> Result<Vec<PathBuf>, TransferError> {
-    let path = folder.join(table);
+    let failed = || TransferError::io("write", folder);
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = rows.iter().try_for_each(|row| writer.write_record(row)).map_err(std::io::Error::from);
     let bytes = written.and_then(|()| writer.into_inner().map_err(|error| error.into_error()));
-    write_whole(&path, &bytes.map_err(TransferError::io("write", &path))?)?;
-    let mut files = vec![path];
+    let mut files = vec![(table.to_string(), bytes.map_err(failed())?)];
     for (name, chart) in charts {
-        for extension in ["svg", "png"] {
-            let path = folder.join(format!("{name}.{extension}"));
-            chart.save(&path)?;
-            files.push(path);
-        }
+        files.push((format!("{name}.svg"), chart.to_svg()?.into_bytes()));
+        files.push((format!("{name}.png"), chart.to_png()?));
     }
-    Ok(files)
+    let mut results = ResultFolder::new(folder, replaceable);
+    files.iter().try_for_each(|(name, bytes)| results.stage(name, bytes)).map_err(failed())?;
+    results.publish(|_| false).map_err(failed())?;
+    Ok(files.into_iter().map(|(name, _)| folder.join(name)).collect())
 }
 
 /// A number in a table, or nothing.

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
-use crate::state_file::TaskState;
+use crate::state_file::{TaskState, check_velocities};
 
 /// Steps between two states.
 const STATE_STEPS: usize = 500;
@@ -69,6 +69,15 @@ pub struct TaskSgd {
     pub max_gradient_norm: Option<f64>,
 }
 
+/// Most steps of a task.
+pub(crate) const MAX_STEPS: usize = 10_000_000;
+
+/// Most images of a step, as in training.
+const MAX_BATCH_SIZE: usize = 1 << 20;
+
+/// Most images of all steps together: their order is laid out before the first is read, in 16 bytes each.
+const MAX_SAMPLES: usize = 1 << 28;
+
 impl TaskSgd {
     /// Checks every field.
     ///
@@ -78,8 +87,18 @@ impl TaskSgd {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let norm = self.max_gradient_norm;
         check_settings([
-            ("num_steps", self.num_steps.to_string(), self.num_steps > 0, "at least 1"),
-            ("batch_size", self.batch_size.to_string(), self.batch_size > 0, "at least 1"),
+            (
+                "num_steps",
+                self.num_steps.to_string(),
+                (1..=MAX_STEPS).contains(&self.num_steps),
+                "1 to 10000000",
+            ),
+            (
+                "batch_size",
+                self.batch_size.to_string(),
+                (1..=MAX_BATCH_SIZE).contains(&self.batch_size),
+                "1 to 1048576",
+            ),
             ("learning_rate", self.learning_rate.to_string(), positive(self.learning_rate), "more than 0"),
             ("decay_steps", self.decay_steps.to_string(), self.decay_steps > 0, "at least 1"),
             (
@@ -249,6 +268,8 @@ pub(crate) fn fine_tune<M: Module>(
             return other("a setting");
         }
         let (weights, velocities) = split(saved.arrays);
+        check_velocities(&velocities, &weights)
+            .map_err(|reason| TransferError::Damaged { path: path.to_path_buf(), reason })?;
         module = import_weights(module, weights)?;
         let device = module.devices().first().cloned().unwrap_or_default();
         sgd.import(velocities, &device.without_autodiff());
@@ -320,14 +341,15 @@ fn split(arrays: BTreeMap<String, TensorData>) -> (NamedWeights, BTreeMap<String
     (weights, velocities)
 }
 
-/// Every entry of `items` once in each pass, in an order of its own, cut into steps; for the steps from `first` on.
+/// Every entry of `items` once in each pass, in an order of its own, cut into steps; for the steps from `first` on. A
+/// step holds no more than all entries.
 pub(crate) fn shuffled_steps(
     num_items: usize,
     config: &TaskSgd,
     seed: u64,
     first: usize,
 ) -> impl Iterator<Item = Vec<usize>> + use<> {
-    let (batch_size, num_steps) = (config.batch_size, config.num_steps);
+    let (batch_size, num_steps) = (config.batch_size.min(num_items), config.num_steps);
     let mut order: (usize, Vec<usize>) = (usize::MAX, Vec::new());
     let mut item = move |position: usize| {
         let pass = position / num_items;
@@ -363,6 +385,13 @@ impl<'a> StepBatches<'a> {
         seed: u64,
     ) -> Result<Self, TransferError> {
         crop.validate()?;
+        sgd.validate()?;
+        let batch_size = sgd.batch_size.min(images.len()).max(1);
+        if sgd.num_steps > MAX_SAMPLES / batch_size {
+            let allowed = format!("at most {} with {batch_size} images in each", MAX_SAMPLES / batch_size);
+            let value = sgd.num_steps.to_string();
+            return Err(TransferError::InvalidConfig { field: "num_steps", value, allowed });
+        }
         Ok(Self { loader, crop, images, sgd, seed, batches: None })
     }
 
@@ -477,6 +506,18 @@ mod tests {
         }
         let rest: Vec<Vec<usize>> = shuffled_steps(3, &config, 1, 4).collect();
         assert_eq!(rest, all[4..]);
+    }
+
+    #[test]
+    fn a_step_holds_all_entries_at_most_however_many_are_asked_for() {
+        let config = TaskSgd { batch_size: usize::MAX, ..sgd(2) };
+        for mut step in shuffled_steps(3, &config, 1, 0) {
+            step.sort_unstable();
+            assert_eq!(step, [0, 1, 2]);
+        }
+        let refused = |config: TaskSgd| config.validate().unwrap_err().to_string();
+        assert!(refused(config).contains("batch_size = 18446744073709551615 is not allowed: 1 to 1048576"));
+        assert!(refused(sgd(usize::MAX)).contains("1 to 10000000"));
     }
 
     fn learn(num_steps: usize, norm: Option<f64>, state: Option<&Path>) -> Result<f32, TransferError> {

@@ -44,13 +44,18 @@ pub use linear_probe::{LayerCurve, LinearProbe, LinearProbeConfig, ProbeEpoch};
 pub use pooled_taps::{MAX_POOLED_VALUES, pool_map};
 pub use retrieval::{
     LandmarkGroundTruth, LandmarkQuery, LandmarkResult, RecallResult, RetrievalConfig, recall_at,
-    retrieve_landmarks, rmac_regions,
+    remove_retrieval_states, retrieve_landmarks, rmac_regions,
 };
 pub use segmentation::{SegmentationConfig, SegmentationDataset, SegmentationResult, segment_voc};
 pub use supervised::train_with_labels;
-pub use sweep::{Sweep, SweepPoint, SweepTask, sweep_charts, sweep_clusters, write_sweep};
+pub use sweep::{SWEEP_TABLE, Sweep, SweepPoint, SweepTask, sweep_charts, sweep_clusters, write_sweep};
 pub use voc_classification::{
     ClassAveragePrecision, LayerSvm, MeanAveragePrecision, SvmConfig, VocClassificationConfig,
     VocClassificationResult, classify_voc, svm_on_layers,
 };
 pub use voc_dataset::{VocBox, VocDataset, VocImages};
+
+/// Counts the memory of readers in tests.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: deepcluster_damage::CountingAllocator = deepcluster_damage::CountingAllocator;

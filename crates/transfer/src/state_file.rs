@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::TransferError;
 
-/// Key of the text entry.
+/// Key of the text entry, which holds the sum of the state in hexadecimal digits, a blank, and the progress as JSON.
 const PROGRESS: &str = "progress";
 
 /// The state of a task between two of its steps.
@@ -41,7 +41,9 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
 
     /// The header of the file, which fills multiples of 8 bytes.
     fn header(&self) -> io::Result<String> {
-        let progress = HashMap::from([(PROGRESS.to_string(), serde_json::to_string(&self.progress)?)]);
+        let progress = serde_json::to_string(&self.progress)?;
+        let text = format!("{:08x} {progress}", sum(&progress, &self.arrays));
+        let texts = HashMap::from([(PROGRESS.to_string(), text)]);
         let mut end = 0;
         let mut infos = Vec::with_capacity(self.arrays.len());
         for (name, data) in &self.arrays {
@@ -50,7 +52,7 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
             let shape = data.shape().to_vec();
             infos.push((name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) }));
         }
-        let metadata = Metadata::new(Some(progress), infos).map_err(io::Error::other)?;
+        let metadata = Metadata::new(Some(texts), infos).map_err(io::Error::other)?;
         let mut header = serde_json::to_string(&metadata)?;
         header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
         Ok(header)
@@ -73,8 +75,8 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
         let text = header.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS));
-        let text = text.ok_or("its progress is missing")?;
-        let progress = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let (stored, progress) =
+            text.and_then(|text| text.split_once(' ')).ok_or("its progress or its sum is missing")?;
         let mut arrays = BTreeMap::new();
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
@@ -87,23 +89,62 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
                 .collect();
             arrays.insert(name, TensorData::new(values, view.shape().to_vec()));
         }
+        if stored != format!("{:08x}", sum(progress, &arrays)) {
+            return Err("its sum is not that of its contents".to_string());
+        }
+        let progress = serde_json::from_str(progress).map_err(|error| error.to_string())?;
         Ok(Self { progress, arrays })
     }
+}
+
+/// Sum of everything in a state.
+fn sum(progress: &str, arrays: &BTreeMap<String, TensorData>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(progress.as_bytes());
+    for (name, data) in arrays {
+        hasher.update(format!("{name:?} {:?}", data.shape().to_vec()).as_bytes());
+        hasher.update(data.as_bytes());
+    }
+    hasher.finalize()
+}
+
+/// Refuses velocities of other weights than `weights`, or of other sizes.
+pub(crate) fn check_velocities(
+    velocities: &BTreeMap<String, TensorData>,
+    weights: &BTreeMap<String, TensorData>,
+) -> Result<(), String> {
+    for (name, velocity) in velocities {
+        let size = weights.get(name).map(TensorData::num_elements);
+        if size != Some(velocity.num_elements()) {
+            return Err(format!("its velocity '{name}' has not the size of the weight"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use deepcluster_damage::ReaderTest;
+
     use super::*;
+
+    fn state() -> TaskState<Vec<u32>> {
+        let array = |values: &[f32], shape: &[usize]| TensorData::new(values.to_vec(), shape.to_vec());
+        let arrays =
+            [("weight.a", array(&[1.0, -2.0, f32::NAN, 4.0, 5.5, 6.0], &[2, 3])), ("b", array(&[], &[0, 4]))];
+        let arrays = arrays.map(|(name, data)| (name.to_string(), data));
+        TaskState { progress: vec![7, 3], arrays: BTreeMap::from(arrays) }
+    }
 
     #[test]
     fn states_read_back_and_damage_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("eval/state.safetensors");
         assert!(TaskState::<Vec<u32>>::load(&path).unwrap().is_none());
-        let data = TensorData::new(vec![1.0_f32, 2.0], [2, 1]);
-        let state = TaskState { progress: vec![7_u32, 3], arrays: BTreeMap::from([("a".to_string(), data)]) };
+        let mut state = state();
+        state.arrays.insert("weight.a".to_string(), TensorData::new(vec![1.0_f32, 2.0], [2, 1]));
         state.save(&path).unwrap();
         assert_eq!(TaskState::load(&path).unwrap().unwrap(), state);
         let bytes = fs::read(&path).unwrap();
@@ -111,5 +152,52 @@ mod tests {
         let error = TaskState::<Vec<u32>>::load(&path).unwrap_err().to_string();
         assert!(error.contains("state.safetensors is damaged"), "{error}");
         assert_eq!(fs::read_dir(folder.path().join("eval")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn every_changed_bit_of_a_state_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.safetensors");
+        state().save(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        // All but the blanks that fill the header, where others may stand.
+        let places: Vec<usize> = (0..bytes.len()).filter(|&place| bytes[place] != b' ').collect();
+        for (place, bit) in places.into_iter().flat_map(|place| (0..8).map(move |bit| (place, bit))) {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1 << bit;
+            fs::write(&path, &changed).unwrap();
+            assert!(TaskState::<Vec<u32>>::load(&path).is_err(), "bit {bit} of byte {place}");
+        }
+    }
+
+    #[test]
+    fn damaged_states_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sound.safetensors");
+        state().save(&path).unwrap();
+        let outcomes = ReaderTest::new("state.safetensors", [fs::read(&path).unwrap()])
+            .num_cases(4_000)
+            .memory(64, 64 << 10)
+            .run(|path| {
+                TaskState::<Vec<u32>>::load(path).inspect(|loaded| {
+                    // Blanks may have changed, or nothing.
+                    let loaded = loaded.as_ref().unwrap();
+                    let bytes = |state: &TaskState<Vec<u32>>| {
+                        state.arrays.values().map(|data| data.as_bytes().to_vec()).collect::<Vec<_>>()
+                    };
+                    assert_eq!((&loaded.progress, bytes(loaded)), (&state().progress, bytes(&state())));
+                })
+            });
+        assert!(outcomes.num_refused > 0);
+    }
+
+    #[test]
+    fn velocities_belong_to_weights() {
+        let array = |len: usize| TensorData::new(vec![0.0_f32; len], [len]);
+        let weights = BTreeMap::from([("a".to_string(), TensorData::new(vec![0.0_f32; 6], [2, 3]))]);
+        let check =
+            |name: &str, len| check_velocities(&BTreeMap::from([(name.to_string(), array(len))]), &weights);
+        check("a", 6).unwrap();
+        assert!(check("a", 5).unwrap_err().contains("'a'") && check("b", 6).unwrap_err().contains("'b'"));
     }
 }

@@ -10,7 +10,7 @@ use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
 use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedNetwork, images_tensor};
 
 use crate::error::TransferError;
-use crate::fine_tuning::{Classifier, StepBatches, TaskRecord, TaskSgd, fine_tune, fingerprint};
+use crate::fine_tuning::{Classifier, MAX_STEPS, StepBatches, TaskRecord, TaskSgd, fine_tune, fingerprint};
 use crate::labelled_folder::LabelledFolder;
 
 /// Trains the network of `settings` from its own first weights on the classes of `folder`, numbered below `num_classes`,
@@ -18,7 +18,7 @@ use crate::labelled_folder::LabelledFolder;
 /// labels in place of clusters. With a `state` file a training that was stopped goes on.
 ///
 /// # Errors
-/// [`TransferError::InvalidConfig`] for no epochs, [`TransferError::Stopped`] on request of `observer`,
+/// [`TransferError::InvalidConfig`] for no epochs or too many, [`TransferError::Stopped`] on request of `observer`,
 /// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be
 /// gone on from, [`TransferError::Device`].
 pub fn train_with_labels(
@@ -30,15 +30,18 @@ pub fn train_with_labels(
     state: Option<&Path>,
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainedNetwork<ConvNet>, TransferError> {
-    if epochs == 0 {
-        let (field, value) = ("epochs", "0".to_string());
-        return Err(TransferError::InvalidConfig { field, value, allowed: "at least 1".to_string() });
-    }
     let device = device.clone().without_autodiff();
     let tracking = device.clone().autodiff();
     let images = folder.labelled_images();
     let training = &settings.training;
-    let num_steps = epochs * images.len().div_ceil(training.batch_size);
+    let steps_per_epoch = images.len().div_ceil(training.batch_size).max(1);
+    let most = MAX_STEPS / steps_per_epoch;
+    if !(1..=most).contains(&epochs) {
+        let (field, value, allowed) =
+            ("epochs", epochs.to_string(), format!("1 to {most} with so many images"));
+        return Err(TransferError::InvalidConfig { field, value, allowed });
+    }
+    let num_steps = epochs * steps_per_epoch;
     let sgd = TaskSgd {
         num_steps,
         batch_size: training.batch_size,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use deepcluster_data::ImageFolder;
 use deepcluster_evaluation::WeightedKnnConfig;
+use deepcluster_files::Replaceable;
 use deepcluster_models::{ConvNet, NamedWeights};
 use deepcluster_plots::{LineChart, Scale, Series};
 use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, Trainer};
@@ -116,6 +117,9 @@ pub struct SweepPoint {
     pub scores: Vec<(String, f64)>,
 }
 
+/// Name of the table of a sweep in its folder.
+pub const SWEEP_TABLE: &str = "sweep.csv";
+
 /// A finished point and what it was measured by.
 #[derive(Serialize, Deserialize)]
 struct SavedPoint {
@@ -165,7 +169,7 @@ fn point(
             *saved = config;
             Ok(())
         })?;
-        if !is_finished(trainer.run_directory(), trainer.config().training.epochs)? {
+        if !trainer.is_finished() {
             trainer.run(observer)?;
         }
     } else {
@@ -198,12 +202,6 @@ fn point(
         std::fs::remove_file(&state).map_err(TransferError::io("remove", &state))?;
     }
     Ok(point)
-}
-
-/// Whether the clustering after the last epoch is on disk.
-fn is_finished(run: &RunDirectory, epochs: usize) -> Result<bool, TransferError> {
-    let has_last = run.metrics()?.last().is_some_and(|last| last.epoch == epochs);
-    Ok(has_last && run.file("model.safetensors").exists())
 }
 
 /// Charts over the numbers of clusters: the scores by layer, and the agreement with labels where there are any.
@@ -241,7 +239,8 @@ pub fn sweep_charts(points: &[SweepPoint], task: &SweepTask) -> Vec<(&'static st
 }
 
 /// Writes [`sweep_charts`] to a folder as SVG and PNG, and `sweep.csv` with a row for each number of clusters
-/// (`clusters`, `nmi_to_labels`, `nmi_to_previous`, `loss`, and a column for each layer's score). Gives the files.
+/// (`clusters`, `nmi_to_labels`, `nmi_to_previous`, `loss`, and a column for each layer's score), in place of files
+/// that `replaceable` allows to replace. Gives the files.
 ///
 /// # Errors
 /// [`TransferError::Io`], [`TransferError::Plot`].
@@ -249,6 +248,7 @@ pub fn write_sweep(
     points: &[SweepPoint],
     task: &SweepTask,
     folder: &Path,
+    replaceable: Replaceable,
 ) -> Result<Vec<PathBuf>, TransferError> {
     let layers = points.first().map(|point| point.scores.iter().map(|(layer, _)| layer.clone()));
     let header = ["clusters", "nmi_to_labels", "nmi_to_previous", "loss"].map(str::to_string);
@@ -258,7 +258,7 @@ pub fn write_sweep(
         let scores = point.scores.iter().map(|(_, score)| score.to_string());
         rows.push(std::iter::once(point.num_clusters.to_string()).chain(numbers).chain(scores).collect());
     }
-    write_table_and_charts(folder, "sweep.csv", &rows, &sweep_charts(points, task))
+    write_table_and_charts(folder, replaceable, SWEEP_TABLE, &rows, &sweep_charts(points, task))
 }
 
 #[cfg(test)]
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(again[..2], points);
         assert!(run(&[]).unwrap_err().to_string().starts_with("clusters = []"));
         assert_eq!(num_finished, 5);
-        let files = write_sweep(&points, &task, &out).unwrap();
+        let files = write_sweep(&points, &task, &out, Replaceable::Own).unwrap();
         assert_eq!(files.len(), 5);
         let text = std::fs::read_to_string(&files[0]).unwrap();
         assert!(text.starts_with("clusters,nmi_to_labels,nmi_to_previous,loss,conv1,"), "{text}");

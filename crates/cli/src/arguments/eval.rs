@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::DeviceChoice;
+use super::{DeviceChoice, Replacing};
 
 /// Protocols; results go to standard output and, as JSON and Markdown, to a folder.
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,16 @@ pub(crate) enum Eval {
     Retrieve(EvalRetrieve),
 }
 
+/// Where results go.
+#[derive(Debug, Args)]
+pub(crate) struct ResultsOutput {
+    /// Folder for results.json and results.md, and for what a stopped task needs to go on [default: RUN/eval/PROTOCOL]
+    #[arg(long, short)]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replacing: Replacing,
+}
+
 /// A run and a data set in the layout of PASCAL VOC.
 #[derive(Debug, Args)]
 pub(crate) struct VocData {
@@ -42,9 +52,8 @@ pub(crate) struct VocData {
     /// Measure the untrained network too.
     #[arg(long)]
     pub(crate) baseline: bool,
-    /// Folder for results.json and results.md, and for what a stopped task needs to go on [default: RUN/eval/PROTOCOL]
-    #[arg(long, short)]
-    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) results: ResultsOutput,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
@@ -165,9 +174,8 @@ pub(crate) struct EvalData {
     /// Leave out the untrained network.
     #[arg(long)]
     pub(crate) no_baseline: bool,
-    /// Folder for results.json and results.md [default: RUN/eval/PROTOCOL]
-    #[arg(long, short)]
-    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) results: ResultsOutput,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
@@ -245,9 +253,8 @@ pub(crate) struct EvalRetrieve {
     /// Leave out the untrained network.
     #[arg(long)]
     pub(crate) no_baseline: bool,
-    /// Folder for results.json and results.md, and for what a stopped task needs to go on [default: RUN/eval/retrieve]
-    #[arg(long, short)]
-    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) results: ResultsOutput,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
@@ -261,9 +268,8 @@ pub(crate) struct EvalClusters {
     /// Labels: auto, folders, or a CSV file with columns path and label.
     #[arg(long, default_value = "auto")]
     pub(crate) labels: String,
-    /// Folder for results.json and results.md [default: RUN/eval/clusters]
-    #[arg(long, short)]
-    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) results: ResultsOutput,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use deepcluster::pictures::FilterChoice;
 
-use super::DeviceChoice;
+use super::{DeviceChoice, Replacing};
 
 #[derive(Debug, Args)]
 pub(crate) struct Report {
@@ -14,6 +14,8 @@ pub(crate) struct Report {
     /// Folder for the page and its tables [default: RUN/report]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replacing: Replacing,
     /// Title of the page [default: the name of the folder of images]
     #[arg(long)]
     pub(crate) title: Option<String>,
@@ -40,6 +42,8 @@ pub(crate) struct Filters {
     /// Folder for the sheets [default: RUN/pictures]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replacing: Replacing,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
@@ -107,6 +111,8 @@ pub(crate) struct TopImages {
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) replacing: Replacing,
+    #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
 
@@ -126,6 +132,9 @@ pub(crate) struct Kernels {
     /// PNG file to write [default: RUN/pictures/kernels.png]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
@@ -146,6 +155,9 @@ pub(crate) struct Neighbors {
     /// PNG file to draw queries and neighbours in [default with --compare-untrained: RUN/pictures/neighbors.png]
     #[arg(long, short)]
     pub(crate) picture: Option<PathBuf>,
+    /// Replace the picture if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }

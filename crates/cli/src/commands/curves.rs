@@ -18,8 +18,9 @@ pub(crate) fn run(command: Curves, output: Output) -> anyhow::Result<()> {
     if runs.iter().all(|(_, epochs)| epochs.is_empty()) {
         bail!("no epoch of these runs has ended yet");
     }
+    let replaceable = command.replacing.in_folder(command.out.as_ref());
     let out = command.out.unwrap_or_else(|| command.runs[0].join("curves"));
-    let files = write_curves(&runs, &out)?;
+    let files = write_curves(&runs, &out, replaceable)?;
     if output.json {
         print_json(&json!({"files": files}));
     } else {

@@ -11,6 +11,7 @@ use crate::commands::train::train;
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::{print_json, print_out};
+use crate::usage_error::UsageError;
 
 const NUM_IMAGES: usize = 3_000;
 const IMAGE_SIZE: u32 = 32;
@@ -20,7 +21,9 @@ pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;
     let mut progress = Progress::new(output, stop_flag()?);
     if command.out.exists() {
-        bail!("{} exists already: remove it, or name another folder with --out", command.out.display());
+        let message =
+            format!("{} exists already: remove it, or name another folder with --out", command.out.display());
+        return Err(UsageError(message).into());
     }
     let (folder, run) = (command.out.join("images"), command.out.join("run"));
     progress.say(&format!(

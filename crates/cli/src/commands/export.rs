@@ -1,18 +1,22 @@
 //! `deepcluster export`
 
-use anyhow::bail;
 use deepcluster::interchange::ExportFormat;
 use serde_json::json;
 
 use crate::arguments::{Export, Output};
 use crate::stdout::{print_json, print_out};
+use crate::usage_error::UsageError;
 
 pub(crate) fn run(command: Export, output: Output) -> anyhow::Result<()> {
     let format = command.format;
     let path = command.out.unwrap_or_else(|| command.run.join(format!("network.{}", format.extension())));
     // A link that leads nowhere is a file too.
     if !command.force && path.symlink_metadata().is_ok() {
-        bail!("{} exists already: replace it with --force, or name another file with --out", path.display());
+        let message = format!(
+            "{} exists already: replace it with --force, or name another file with --out",
+            path.display()
+        );
+        return Err(UsageError(message).into());
     }
     let summary = deepcluster::export(&command.run, format, &path)?;
     if output.json {

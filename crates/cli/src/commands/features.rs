@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use deepcluster::Error;
 use deepcluster::clustering::FeatureType;
 use deepcluster::data::{ImageFolder, LabelSource};
@@ -13,13 +12,18 @@ use crate::arguments::{Features, LayerName, NumberType, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::print_json;
+use crate::usage_error::UsageError;
 
 pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     let list = command.out.with_extension("csv");
     if let Some(path) = [&command.out, &list].into_iter().find(|path| path.symlink_metadata().is_ok())
         && !command.force
     {
-        bail!("{} exists already: replace it with --force, or name another file with --out", path.display());
+        let message = format!(
+            "{} exists already: replace it with --force, or name another file with --out",
+            path.display()
+        );
+        return Err(UsageError(message).into());
     }
     let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
@@ -31,12 +35,16 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     let scan = |config: &deepcluster::trainer::TrainConfig| {
         let mut scan = config.scan_config();
         scan.labels = LabelSource::None;
-        ImageFolder::scan(&command.images, &scan).map(Arc::new).map_err(Error::from)
+        let images = ImageFolder::scan(&command.images, &scan).map_err(Error::from)?;
+        progress.say_found(&images);
+        Ok::<_, Error>(Arc::new(images))
     };
     let (images, written) = if command.layer == LayerName::Whitened {
         let model = TrainedModel::load(&run, &device)?;
         let Some(whitening) = &model.clusters().whitening else {
-            bail!("the clusters of {} have no whitening: use --layer fc7", command.run.display());
+            let message =
+                format!("the clusters of {} have no whitening: use --layer fc7", command.run.display());
+            return Err(UsageError(message).into());
         };
         let images = scan(model.config())?;
         let layer = FeatureLayer::Whitened(whitening);

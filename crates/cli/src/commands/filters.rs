@@ -1,8 +1,5 @@
 //! `deepcluster filters`
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Context;
 use deepcluster::models::{Backbone, ConvNet};
 use deepcluster::pictures::{
     AscentMethod, FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
@@ -10,6 +7,7 @@ use deepcluster::pictures::{
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 
+use super::sheets::SheetFolder;
 use crate::arguments::{Ascent, Filters, LayerFilters, Output, PictureMethod};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
@@ -23,7 +21,8 @@ pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
     let trained = TrainedNetwork::load(&RunDirectory::open(&command.run)?, &device)?;
     let chosen = command.choice.resolve(trained.network())?;
     let config = command.ascent.config();
-    let folder = pictures_folder(command.out.as_ref(), &command.run)?;
+    let names: Vec<String> = chosen.iter().map(|(layer, _)| sheet_name(layer)).collect();
+    let mut folder = SheetFolder::new(command.out.as_ref(), command.replacing, &command.run, &names)?;
     let mut progress = Progress::new(output, stop_flag()?);
     if !output.json {
         print_out("layer,filter,answer,answer_to_noise");
@@ -32,8 +31,7 @@ pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
         progress.say(&format!("{layer}: {} filters", filters.len()));
         let pictures = filter_pictures(&trained, layer, filters, &config, &mut progress)?;
         progress.clear();
-        let path = folder.join(format!("filters-{layer}.png"));
-        filter_sheet(layer, &pictures).save(&path)?;
+        let path = folder.save(&sheet_name(layer), &filter_sheet(layer, &pictures))?;
         progress.say(&format!("the sheet is in {}", path.display()));
         for picture in &pictures {
             let (filter, answer, before) = (picture.filter, picture.answer, picture.answer_to_noise);
@@ -49,11 +47,8 @@ pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder that pictures of a run go to; it is made where it does not exist.
-pub(super) fn pictures_folder(out: Option<&PathBuf>, run: &Path) -> anyhow::Result<PathBuf> {
-    let folder = out.cloned().unwrap_or_else(|| run.join("pictures"));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    Ok(folder)
+fn sheet_name(layer: &str) -> String {
+    format!("filters-{layer}.png")
 }
 
 impl LayerFilters {

@@ -13,7 +13,11 @@ use crate::stdout::{print_json, print_out};
 pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     let run = RunDirectory::open(&command.run)?;
     let (config, metrics, timings) = (run.config()?, run.metrics()?, run.timings()?);
-    let finished = run.file("model.safetensors").exists();
+    let (finished, problem) = match run.is_finished() {
+        Ok(finished) => (finished, None),
+        Err(error @ (Error::Mixed { .. } | Error::Damaged { .. })) => (false, Some(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
     let (images_root, origin) = (images_root(&run)?, run.origin()?);
     if output.json {
         print_json(&json!({
@@ -21,6 +25,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
             "images": images_root.as_ref().map(|path| path.to_string_lossy()),
             "imported": origin,
             "finished": finished,
+            "problem": problem,
             "config": config,
             "epochs": metrics,
             "timings": timings,
@@ -38,13 +43,20 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         print_out(&format!("imported from {} after {} epochs", origin.file.display(), origin.epoch));
     }
     let first = origin.as_ref().map_or(0, |origin| origin.epoch);
-    let done = metrics.last().map_or(first, |line| line.epoch + 1);
-    let state = if finished { "finished" } else { "not finished; continue with --resume" };
+    let done = metrics.last().map_or(first, |line| line.epoch.saturating_add(1));
+    let state = match &problem {
+        Some(_) => "results damaged; continue with --resume",
+        None if finished => "finished",
+        None => "not finished; continue with --resume",
+    };
     print_out(&format!(
         "state    {state}, {} of {} epochs",
         done.min(config.training.epochs),
         config.training.epochs
     ));
+    if let Some(problem) = problem {
+        print_out(&format!("problem  {problem}"));
+    }
     if let Some(last) = metrics.last() {
         let skipped = run.skipped()?.len();
         print_out(&format!("data     {} images, {skipped} files skipped (skipped.csv)", last.num_images));

@@ -9,13 +9,17 @@ use deepcluster::pictures::{ComparedNeighbors, FoundNeighbors, neighbor_sheet, n
 use deepcluster::trainer::{RunDirectory, TrainedModel};
 use serde_json::json;
 
-use super::filters::pictures_folder;
+use super::sheets::SheetFile;
 use crate::arguments::{Neighbors, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::{Progress, csv_line};
 use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
+    let in_run = SheetFile::InRun { run: &command.run, name: "neighbors.png" };
+    let named = command.picture.as_deref().map(SheetFile::Named);
+    let picture = named.or_else(|| command.compare_untrained.then_some(in_run));
+    picture.iter().try_for_each(|picture| picture.check(command.force))?;
     let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
     let model = TrainedModel::load(&run, &device)?;
@@ -33,12 +37,8 @@ pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
     for (index, reason) in &failures {
         progress.say(&format!("skipped {}: {reason}", command.queries[*index].display()));
     }
-    let picture = match command.picture.clone() {
-        None if command.compare_untrained => Some(pictures_folder(None, &command.run)?.join("neighbors.png")),
-        chosen => chosen,
-    };
-    if let Some(path) = picture {
-        neighbor_sheet(model.config(), &images, &queries, &found)?.save(&path)?;
+    if let Some(picture) = picture {
+        let path = picture.save(&neighbor_sheet(model.config(), &images, &queries, &found)?)?;
         progress.say(&format!("the picture is in {}", path.display()));
     }
     print_found(&command, &images, &found, output)

@@ -15,6 +15,7 @@ pub(crate) fn run(command: Report, output: Output) -> anyhow::Result<()> {
         thumbnail_size: command.thumbnail_size,
         embed_bytes: command.embed_mib.saturating_mul(1 << 20),
         with_tsne: !command.no_tsne,
+        replaceable: command.replacing.in_folder(command.out.as_ref()),
     };
     config.validate()?;
     let contents = RunContents::read(&RunDirectory::open(&command.run)?)?;

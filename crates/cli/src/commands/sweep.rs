@@ -1,13 +1,15 @@
 //! `deepcluster sweep`
 
+use anyhow::Context;
 use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
 use deepcluster::trainer::TrainConfig;
 use deepcluster::transfer::{
-    LabelledPair, LinearProbeConfig, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
+    LabelledPair, LinearProbeConfig, SWEEP_TABLE, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
     VocClassificationConfig, VocDataset, sweep_clusters, write_sweep,
 };
+use deepcluster_files::ResultFolder;
 use serde_json::json;
 
 use crate::arguments::{Output, Sweep, SweepScore};
@@ -16,6 +18,11 @@ use crate::progress::Progress;
 use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
+    let replaceable = command.replacing.in_folder(Some(&command.out));
+    // A file that may not be replaced is told now, not after all the training.
+    ResultFolder::new(&command.out, replaceable)
+        .check([SWEEP_TABLE])
+        .with_context(|| format!("cannot write to {}", command.out.display()))?;
     let device = command.device.device()?;
     let mut base = TrainConfig::default();
     command.settings.change(&mut base, None)?;
@@ -35,7 +42,7 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     let sweep = SweepRuns { base, clusters: command.clusters, task };
     let points = sweep_clusters(&images, &sweep, &command.out, &device, &mut progress, &mut finished)?;
     progress.clear();
-    let files = write_sweep(&points, &sweep.task, &command.out)?;
+    let files = write_sweep(&points, &sweep.task, &command.out, replaceable)?;
     if output.json {
         print_json(&json!({"event": "finished", "files": files}));
     } else {

@@ -9,7 +9,7 @@ use deepcluster::pictures::{
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 
-use super::filters::pictures_folder;
+use super::sheets::SheetFolder;
 use crate::arguments::{Output, Score, TopImages};
 use crate::interrupt::stop_flag;
 use crate::progress::{Progress, csv_line};
@@ -30,7 +30,9 @@ pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
     };
     let config = TopImageConfig { count: command.count, score };
     let images = Arc::new(ImageFolder::open(&command.images)?);
-    let folder = pictures_folder(command.out.as_ref(), &command.run)?;
+    let names: Vec<String> =
+        chosen.iter().flat_map(|(layer, filters)| sheet_names(layer, filters.len())).collect();
+    let mut folder = SheetFolder::new(command.out.as_ref(), command.replacing, &command.run, &names)?;
     let mut progress = Progress::new(output, stop_flag()?);
     if !output.json {
         print_out("layer,filter,rank,path,score,left,top,right,bottom");
@@ -44,16 +46,20 @@ pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
             filter_pictures(&trained, layer, filters, &ascent, &mut progress)?
         };
         progress.clear();
-        let num_sheets = tops.len().div_ceil(FILTERS_PER_SHEET);
-        for (index, tops) in tops.chunks(FILTERS_PER_SHEET).enumerate() {
-            let part = if num_sheets > 1 { format!("-{}", index + 1) } else { String::new() };
-            let path = folder.join(format!("top-images-{layer}{part}.png"));
-            top_image_sheet(layer, trained.config(), &images, tops, &pictures)?.save(&path)?;
+        for (tops, name) in tops.chunks(FILTERS_PER_SHEET).zip(sheet_names(layer, tops.len())) {
+            let sheet = top_image_sheet(layer, trained.config(), &images, tops, &pictures)?;
+            let path = folder.save(&name, &sheet)?;
             progress.say(&format!("the sheet is in {}", path.display()));
         }
         print_tops(layer, &images, &tops, output)?;
     }
     Ok(())
+}
+
+fn sheet_names(layer: &str, num_filters: usize) -> Vec<String> {
+    let num_sheets = num_filters.div_ceil(FILTERS_PER_SHEET);
+    let part = |number: usize| if num_sheets > 1 { format!("-{number}") } else { String::new() };
+    (1..=num_sheets).map(|number| format!("top-images-{layer}{}.png", part(number))).collect()
 }
 
 /// A line for each filter and image.

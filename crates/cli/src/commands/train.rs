@@ -20,16 +20,19 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
     let mut progress = Progress::new(output, stop_flag()?);
     let trainer = if command.resume {
         if let Some(folder) = &command.images {
-            RunDirectory::open(&command.out)?.set_images_root(folder)?;
+            RunDirectory::open_to_train(&command.out)?.set_images_root(folder)?;
         }
         let trainer = Trainer::resume(&command.out, &device, |config| command.settings.change(config))?;
-        progress.say(&format!("continuing at epoch {}", trainer.epoch()));
+        if !trainer.is_finished() {
+            progress.say(&format!("continuing at epoch {}", trainer.epoch()));
+        }
         trainer
     } else {
         let config = command.settings.config()?;
         config.validate()?;
         let folder = command.images.context("a folder of images is needed")?;
         let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+        progress.say_found(&images);
         Trainer::new(config, images, &command.out, &device)?
     };
     train(trainer.train_beside(devices.into_iter().skip(1)), &mut progress, output)
@@ -44,13 +47,18 @@ pub(crate) fn train(
     let out = trainer.run_directory().path().to_path_buf();
     let images = trainer.images();
     let num_clusters = trainer.config().num_clusters(images.len());
-    progress.say(&format!(
-        "{} images under {}, {} clusters asked for, {} epochs",
-        images.len(),
-        images.root().display(),
-        num_clusters,
-        trainer.config().training.epochs
-    ));
+    let num_epochs = trainer.config().training.epochs;
+    if trainer.is_finished() {
+        progress.say(&format!(
+            "finished after {num_epochs} epochs; there is nothing left to do, but for more --epochs"
+        ));
+    } else {
+        progress.say(&format!(
+            "{} images under {}, {num_clusters} clusters asked for, {num_epochs} epochs",
+            images.len(),
+            images.root().display(),
+        ));
+    }
     trainer.run(progress)?;
     progress.clear();
     if output.json {

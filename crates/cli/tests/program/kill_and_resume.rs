@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{assert_same_results, deepcluster, draw_images, tiny_config};
+use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -106,4 +106,84 @@ fn more_epochs_on_resume_equal_a_run_that_had_them_from_the_start() {
     let mut resume = deepcluster();
     resume.args(["train", "--resume", "--epochs", "3", "--out"]).arg(&runs.interrupted).assert().success();
     assert_same_results(&runs.reference, &runs.interrupted);
+}
+
+#[test]
+fn a_run_killed_before_it_began_is_begun_again() {
+    let (_folder, images, run) = finished_run();
+    let beginning = run.parent().unwrap().join("beginning");
+    std::fs::create_dir(&beginning).unwrap();
+    std::fs::write(beginning.join("lock"), "").unwrap();
+    std::fs::copy(run.join("config.toml"), beginning.join("config.toml")).unwrap();
+    std::fs::write(beginning.join(".writing-deepcluster-a1B2c3.tmp"), "half").unwrap();
+    let mut resume = deepcluster();
+    resume.args(["train", "--resume", "--out"]).arg(&beginning);
+    resume.assert().code(2).stderr(predicates::str::contains("begin with deepcluster train FOLDER"));
+    let config = tiny_config(run.parent().unwrap(), 2);
+    crate::common::train(&images, &beginning, &config);
+    assert_same_results(&run, &beginning);
+    assert_eq!(temporary_files(&beginning), 0);
+}
+
+#[test]
+fn an_extension_that_was_stopped_leaves_no_mixture() {
+    let (folder, images, run) = finished_run();
+    let mut extend = Command::new(env!("CARGO_BIN_EXE_deepcluster"));
+    extend.args(["--quiet", "train", "--resume", "--epochs", "500", "--out"]).arg(&run);
+    let model = run.join("model.safetensors");
+    let mut child = extend.stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while model.exists() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let inspected = deepcluster().arg("inspect").arg(&run).assert().success();
+    let inspected = String::from_utf8_lossy(&inspected.get_output().stdout).into_owned();
+    assert!(inspected.contains("not finished"), "{inspected}");
+    let csv = folder.path().join("clusters.csv");
+    let image = walk_to_a_file(&images);
+    for arguments in [
+        vec![Path::new("assign"), &run, &images, Path::new("--out"), &csv],
+        vec![Path::new("neighbors"), &run, &image],
+    ] {
+        let refused = deepcluster().args(arguments).assert().code(1);
+        refused.stderr(predicates::str::contains("is not finished"));
+    }
+    let mut more = deepcluster();
+    more.args(["train", "--resume", "--epochs", "3", "--out"]).arg(&run).assert().success();
+    let reference = folder.path().join("reference");
+    crate::common::train(&images, &reference, &tiny_config(folder.path(), 3));
+    assert_same_results(&reference, &run);
+}
+
+fn walk_to_a_file(folder: &Path) -> PathBuf {
+    let path = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    if path.is_dir() { walk_to_a_file(&path) } else { path }
+}
+
+#[test]
+fn a_finished_run_says_so_and_goes_on_where_its_images_have_moved() {
+    let (folder, images, run) = finished_run();
+    let resume = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deepcluster"));
+        command.args(["train", "--resume", "--out"]).arg(&run).args(arguments).output().unwrap()
+    };
+    let words = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let finished = resume(&[]);
+    assert!(finished.status.success() && words(&finished).contains("nothing left to do"), "{finished:?}");
+    let fewer = resume(&["--epochs", "1"]);
+    assert_eq!(fewer.status.code(), Some(2));
+    assert!(words(&fewer).contains("at least 2"), "{fewer:?}");
+    let moved = folder.path().join("moved");
+    std::fs::rename(&images, &moved).unwrap();
+    let lost = resume(&["--epochs", "3"]);
+    assert!(words(&lost).contains("name the folder they are in now"), "{lost:?}");
+    assert!(run.join("model.safetensors").exists());
+    let found = resume(&["--epochs", "3", moved.to_str().unwrap()]);
+    assert!(found.status.success(), "{found:?}");
+    std::fs::rename(&moved, &images).unwrap();
+    let reference = folder.path().join("reference");
+    crate::common::train(&images, &reference, &tiny_config(folder.path(), 3));
+    assert_same_results(&reference, &run);
 }

@@ -111,7 +111,8 @@ fn neighbors_of_the_untrained_network_stand_beside_those_of_the_trained() {
     );
     assert!(rows.iter().all(|row| row[3] != query.to_str().unwrap()));
     assert!(shows_something(&picture));
-    let json = command.arg("--json").assert().success();
+    command.assert().failure().stderr(predicates::str::contains("--force"));
+    let json = command.args(["--json", "--force"]).assert().success();
     let lines = results(&json);
     assert_eq!(lines.len(), 8);
     assert_eq!(lines[0]["network"], "untrained");
@@ -133,8 +134,48 @@ fn bad_requests_for_pictures_are_explained() {
     fails(&["filters", run, "--steps", "0"], 2, "steps = 0");
     fails(&["filters", run, "--size", "9", "--layer", "conv1"], 2, "choose a larger size");
     fails(&["top-images", run, images, "--count", "0"], 2, "count = 0");
-    fails(&["top-images", run, "/no/such/folder"], 1, "/no/such/folder");
+    fails(&["top-images", run, "/no/such/folder"], 2, "/no/such/folder");
     fails(&["kernels", folder.path().to_str().unwrap()], 2, "run.json");
     fails(&["report", run, "--thumbnail-size", "4"], 2, "thumbnail_size = 4");
     fails(&["report", folder.path().to_str().unwrap()], 2, "run.json");
+}
+
+#[test]
+fn pictures_and_tables_replace_only_earlier_ones() {
+    let (folder, images, run) = finished_run();
+    let (run, images) = (run.to_str().unwrap(), images.to_str().unwrap());
+    let out = folder.path().join("mine");
+    let few = ["--layer", "conv1", "--filter", "0"];
+    let commands: [(&[&str], &str); 5] = [
+        (&["curves", run], "curves.csv"),
+        (&["filters", run, "--steps", "1", "--size", "40"], "filters-conv1.png"),
+        (&["top-images", run, images, "--no-filter-pictures"], "top-images-conv1.png"),
+        (&["eval", "clusters", run], "results.md"),
+        (&["kernels", run], "kernels.png"),
+    ];
+    for (arguments, name) in commands {
+        let is_file = arguments[0] == "kernels";
+        let call = |force: &[&str]| {
+            let mut command = deepcluster();
+            command.args(arguments).arg("--out").arg(if is_file { out.join(name) } else { out.clone() });
+            command.args(if arguments.contains(&"filters") || arguments.contains(&"top-images") {
+                &few[..]
+            } else {
+                &[]
+            });
+            command.args(force).assert()
+        };
+        let _ = fs::remove_dir_all(&out);
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join(name), "mine").unwrap();
+        call(&[]).failure();
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "{arguments:?}");
+        assert_eq!(fs::read(out.join(name)).unwrap(), b"mine", "{arguments:?}");
+        call(&["--force"]).success();
+        assert_ne!(fs::read(out.join(name)).unwrap(), b"mine", "{arguments:?}");
+        // The command replaces its own files.
+        if !is_file {
+            call(&[]).success();
+        }
+    }
 }

@@ -25,7 +25,8 @@ fn reported_run(arguments: &[&str]) -> (TempDir, PathBuf, PathBuf) {
 fn reports_are_one_page_with_its_tables() {
     let (_folder, _, report) = reported_run(&[]);
     let names: Vec<_> = fs::read_dir(&report).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names.len(), 4, "{names:?}");
+    // With the record and the mark of results.
+    assert_eq!(names.len(), 6, "{names:?}");
     let page = fs::read_to_string(report.join("index.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
     // Nothing is fetched: no address of a host, but those that SVG has for its own names.
@@ -79,7 +80,76 @@ fn many_thumbnails_lie_beside_the_page() {
     // A report that holds them itself leaves none behind.
     let run = report.parent().unwrap();
     deepcluster().arg("report").arg(run).assert().success();
-    assert_eq!(fs::read_dir(report.join("thumbnails")).unwrap().count(), 0);
+    assert!(!report.join("thumbnails").exists());
+}
+
+/// Names and bytes of all files below a folder.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match entry.is_dir() {
+            true => found.extend(contents(&entry)),
+            false => found.push((entry.clone(), fs::read(&entry).unwrap())),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn reports_take_nothing_away_from_others() {
+    let (folder, _, run) = finished_run();
+    let out = folder.path().join("mine");
+    fs::create_dir_all(out.join("thumbnails")).unwrap();
+    let thumbnails = ["thumbnails/00000.jpg", "thumbnails/00017.jpg", "thumbnails/holiday.jpg"];
+    let names = ["index.html", "clusters.csv", "outliers.csv", "near-duplicates.csv"];
+    thumbnails.iter().chain(&names).for_each(|name| fs::write(out.join(name), "mine").unwrap());
+    let report = |arguments: &[&str]| {
+        let mut command = deepcluster();
+        command.arg("report").arg(&run).arg("--out").arg(&out).arg("--no-tsne").args(arguments);
+        command.assert()
+    };
+    // Whichever is in the way is named, and nothing has changed.
+    for name in names {
+        let before = contents(&out);
+        let refused = report(&[]).failure().code(2);
+        let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        assert!(said.contains(name) && said.contains("name another folder"), "{said}");
+        assert_eq!(contents(&out), before);
+        fs::remove_file(out.join(name)).unwrap();
+    }
+    let before = contents(&out);
+    report(&["--embed-mib", "0"]).failure().code(2);
+    assert_eq!(contents(&out), before);
+    // Thumbnails in the page need none of these names; then none of them is touched.
+    report(&[]).success();
+    report(&[]).success();
+    assert!(thumbnails.iter().all(|name| fs::read(out.join(name)).unwrap() == b"mine"));
+    // By force they are replaced, but what the report does not write stays.
+    report(&["--embed-mib", "0", "--force"]).success();
+    report(&[]).success();
+    assert!(!out.join("thumbnails/00000.jpg").exists());
+    assert_eq!(fs::read(out.join("thumbnails/00017.jpg")).unwrap(), b"mine");
+    // A page with notes of somebody is theirs.
+    fs::write(out.join("index.html"), "notes").unwrap();
+    report(&[]).failure().code(2);
+    assert_eq!(fs::read(out.join("index.html")).unwrap(), b"notes");
+}
+
+#[test]
+fn reports_are_the_same_bytes_again_and_are_no_images() {
+    let (folder, _, run) = finished_run();
+    let reported = |out: &Path| {
+        let mut command = deepcluster();
+        command.arg("report").arg(&run).arg("--out").arg(out).args(["--embed-mib", "0"]).assert().success();
+        let files = contents(out).into_iter();
+        files.map(|(path, bytes)| (path.strip_prefix(out).unwrap().to_path_buf(), bytes)).collect::<Vec<_>>()
+    };
+    let (once, other) = (folder.path().join("once"), folder.path().join("other"));
+    let first = reported(&once);
+    assert_eq!(reported(&other), first);
+    assert_eq!(reported(&once), first);
+    assert!(once.join(".deepcluster-output").is_dir());
 }
 
 #[test]

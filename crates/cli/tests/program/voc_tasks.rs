@@ -79,8 +79,8 @@ fn objects_are_classified_detected_and_segmented() {
     let found = results(&out);
     assert_eq!(found["networks"].as_array().unwrap().len(), 2);
     assert_eq!(found["networks"][1]["result"]["num_images"], 12);
-    // Results are there, and no state of tasks that are done.
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+    // Results are there with their record, and no state of tasks that are done.
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
 
     eval("voc-classify", &["--svm", "--svm-layers", "conv1"]).assert().success();
     let found = results(&run.join("eval/voc-svm"));
@@ -193,7 +193,7 @@ fn images_find_their_like() {
     let out = run.join("eval/retrieve");
     let found = results(&out);
     assert_eq!(found["networks"][1]["result"]["num_queries"], 120);
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
 
     let class = fs::read_dir(&images).unwrap().next().unwrap().unwrap().path();
     let list = folder.path().join("exclude.txt");
@@ -273,5 +273,5 @@ fn linear_probes_compare_with_labels() {
     let networks = results(&out)["networks"].as_array().unwrap().clone();
     let names: Vec<&str> = networks.iter().map(|network| network["network"].as_str().unwrap()).collect();
     assert_eq!(names, ["untrained", "trained", "labels"]);
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
 }

@@ -120,7 +120,8 @@ impl FeatureSource for FeatureFile {
 
     fn rows<'a>(&'a self, first: usize, count: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
         assert!(first <= self.num_rows && count <= self.num_rows - first, "rows beyond the last");
-        let row_size = self.feature_dim * self.feature_type.size();
+        // A file without rows may claim rows of any length.
+        let row_size = self.feature_dim.saturating_mul(self.feature_type.size());
         let bytes = &self.map[self.data_start + first * row_size..][..count * row_size];
         match self.feature_type {
             FeatureType::F32 => {

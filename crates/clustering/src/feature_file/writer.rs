@@ -12,7 +12,8 @@ use crate::ClusteringError;
 
 /// Writes rows to a `.npy` file as they come.
 ///
-/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves nothing.
+/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves
+/// nothing.
 #[derive(Debug)]
 pub struct NpyWriter {
     file: BufWriter<OutputFile>,

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::assign::ScanPrecision;
 use crate::ClusteringError;
 
+/// Most steps of a chain, which are kept together.
+const LONGEST_CHAIN: usize = 1_000_000;
+
 /// Settings of [`KMeans`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,7 +22,7 @@ pub struct KMeansConfig {
     pub num_redos: usize,
     /// How the initial centroids are chosen. Default: at random, as in the original code.
     pub initialization: Initialization,
-    /// Length of the Markov chains of [`Initialization::AfkMc2`], at least 1. Default: 50, as in faiss.
+    /// Length of the Markov chains of [`Initialization::AfkMc2`], from 1 to 1,000,000. Default: 50, as in faiss.
     pub chain_length: usize,
     /// Whether centroids are scaled to unit norm whenever they have moved, for rows of unit norm (spherical k-means).
     /// Default: false.
@@ -32,7 +35,8 @@ pub struct KMeansConfig {
     pub max_samples_per_cluster: Option<usize>,
     /// The course of the run. Default: Lloyd's iterations over all samples.
     pub variant: KMeansVariant,
-    /// Samples drawn in each iteration of [`KMeansVariant::MiniBatch`], at least 1. Default: 4,096.
+    /// Samples drawn in each iteration of [`KMeansVariant::MiniBatch`], at least 1; as many as there are, if there are
+    /// fewer. Default: 4,096.
     pub batch_size: usize,
     /// What arithmetic the search of the nearest centroids begins with; no result depends on it. Default: the fastest.
     pub precision: ScanPrecision,
@@ -111,6 +115,10 @@ impl KMeansConfig {
                 return Err(ClusteringError::InvalidConfig { field, value: value.to_string(), allowed });
             }
         }
+        if self.chain_length > LONGEST_CHAIN {
+            let (field, value) = ("chain_length", self.chain_length.to_string());
+            return Err(ClusteringError::InvalidConfig { field, value, allowed: "1 to 1000000" });
+        }
         if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
             let (field, value) = ("tolerance", self.tolerance.to_string());
             return Err(ClusteringError::InvalidConfig {
@@ -178,6 +186,7 @@ mod tests {
             (KMeansConfig { num_iterations: 0, ..valid.clone() }, "num_iterations"),
             (KMeansConfig { num_redos: 0, ..valid.clone() }, "num_redos"),
             (KMeansConfig { chain_length: 0, ..valid.clone() }, "chain_length"),
+            (KMeansConfig { chain_length: usize::MAX, ..valid.clone() }, "chain_length"),
             (KMeansConfig { batch_size: 0, ..valid.clone() }, "batch_size"),
             (KMeansConfig { max_samples_per_cluster: Some(0), ..valid.clone() }, "max_samples_per_cluster"),
             (KMeansConfig { tolerance: -1.0, ..valid.clone() }, "tolerance"),

@@ -1,6 +1,5 @@
 //! The run of k-means: from samples to clusters.
 
-use std::ops::Range;
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
@@ -168,7 +167,7 @@ pub(super) fn best_of_redos(
     let mut best: Option<Clustering> = None;
     for redo in 0..num_redos {
         let place = RunPlace {
-            first_iteration: redo * config.num_iterations,
+            first_iteration: redo.saturating_mul(config.num_iterations),
             total_iterations: num_redos.saturating_mul(config.num_iterations),
             begin,
         };
@@ -199,8 +198,9 @@ pub(super) struct RunPlace {
 
 impl RunPlace {
     /// The numbers of the iterations of the run.
-    pub(super) fn iterations(&self, config: &KMeansConfig) -> Range<usize> {
-        self.first_iteration..self.first_iteration + config.num_iterations
+    pub(super) fn iterations(&self, config: &KMeansConfig) -> impl Iterator<Item = usize> + use<> {
+        let first = self.first_iteration;
+        (0..config.num_iterations).map(move |iteration| first.saturating_add(iteration))
     }
 }
 

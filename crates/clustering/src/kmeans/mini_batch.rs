@@ -31,9 +31,9 @@ pub(super) fn iterate(
     generator.set_stream(1);
     let mut weights_seen = vec![0.0_f64; num_clusters];
     let mut iterations = Vec::new();
+    let batch_size = config.batch_size.min(samples.len());
     for iteration in run.place.iterations(config) {
-        let indices: Vec<usize> =
-            (0..config.batch_size).map(|_| generator.random_range(0..samples.len())).collect();
+        let indices: Vec<usize> = (0..batch_size).map(|_| generator.random_range(0..samples.len())).collect();
         let rows = samples.gather(indices.iter().copied());
         let weights = samples.gather_weights(&indices);
         let view = ArrayView2::from_shape((indices.len(), dim), &rows).expect("one row for each index");

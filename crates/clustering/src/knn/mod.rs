@@ -34,6 +34,7 @@ pub struct Neighbors {
 ///
 /// # Errors
 /// - [`ClusteringError::InvalidConfig`]: `num_neighbors` is 0.
+/// - [`ClusteringError::TooManyNeighbors`]: memory does not hold `num_neighbors` for each query.
 /// - [`ClusteringError::TooFewCandidates`]: the database has fewer than `num_neighbors` other rows.
 /// - [`ClusteringError::DimensionMismatch`]: the matrices differ in their number of columns or, with
 ///   `exclude_self`, of rows.

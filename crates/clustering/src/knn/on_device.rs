@@ -4,7 +4,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::Neighbors;
-use super::search::find_neighbors;
+use super::search::{find_neighbors, list_of_neighbors};
 use crate::device_rows::{checked_norms, score_error};
 use crate::feature_matrix::{FeatureMatrix, squared_distance};
 use crate::scan::{Database, Instructions, Nearest, Scan};
@@ -32,7 +32,8 @@ pub(crate) fn find_neighbors_on_device(
     let norms = checked_norms(rows)?;
     let largest_norm = norms.iter().copied().fold(0.0, f64::max);
     let lists = rows.lowest_scores(ScoredRows::Own, count)?;
-    let mut nearest = vec![Nearest { index: 0, squared_distance: 0.0 }; num_rows * num_neighbors];
+    let none = Nearest { index: 0, squared_distance: 0.0 };
+    let mut nearest = list_of_neighbors(num_rows, num_neighbors, none)?;
     let unknown: Vec<usize> = nearest
         .par_chunks_exact_mut(num_neighbors)
         .enumerate()

@@ -42,8 +42,8 @@ pub(crate) fn find_neighbors(
         exclude_self,
     };
     let num_queries = queries.num_rows();
-    let mut indices = vec![0; num_queries * num_neighbors];
-    let mut squared_distances = vec![0.0; num_queries * num_neighbors];
+    let mut indices = list_of_neighbors(num_queries, num_neighbors, 0)?;
+    let mut squared_distances = list_of_neighbors(num_queries, num_neighbors, 0.0)?;
     let waves = indices
         .chunks_mut(QUERIES_PER_WAVE * num_neighbors)
         .zip(squared_distances.chunks_mut(QUERIES_PER_WAVE * num_neighbors));
@@ -60,6 +60,21 @@ pub(crate) fn find_neighbors(
         squared_distances: Array2::from_shape_vec(shape, squared_distances)
             .expect("each query has num_neighbors distances"),
     })
+}
+
+/// `num_neighbors` values for each query.
+pub(super) fn list_of_neighbors<T: Clone>(
+    num_queries: usize,
+    num_neighbors: usize,
+    value: T,
+) -> Result<Vec<T>, ClusteringError> {
+    let mut values = Vec::new();
+    let length = num_queries.checked_mul(num_neighbors);
+    match length.filter(|&length| values.try_reserve_exact(length).is_ok()) {
+        Some(length) => values.resize(length, value),
+        None => return Err(ClusteringError::TooManyNeighbors { num_queries, num_neighbors }),
+    }
+    Ok(values)
 }
 
 struct Search<'a> {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::decode::{UpperRows, decode_image, decode_upper_rows};
+use crate::decode::{UpperRows, decode_upper_rows};
 use crate::error::DataError;
 use crate::image_folder::ImageFolder;
 use crate::loader::LoaderConfig;
@@ -76,7 +76,9 @@ impl ImageReader {
             return Err(DataError::NoSuchImage { image_index, num_images });
         }
         let path = self.images.path(image_index);
-        let disk = disk.as_ref().and_then(|disk| Some((disk, CacheKey::new(&path, self.shrink_to)?)));
+        let disk = disk
+            .as_ref()
+            .and_then(|disk| Some((disk, CacheKey::new(&path, self.max_pixels, self.shrink_to)?)));
         let kept = disk.as_ref().and_then(|(disk, key)| disk.get(key));
         if let Some(image) = kept {
             let square = part(image.width, image.height).cut_out(resampler, &image)?;
@@ -107,8 +109,9 @@ impl ImageReader {
         let Some(side) = self.shrink_to else {
             return decode_upper_rows(path, self.max_pixels, rows_needed);
         };
-        let image = decode_image(path, self.max_pixels)?;
-        Ok(UpperRows::whole(if image.width.min(image.height) > side { shrink(&image, side)? } else { image }))
+        let rows = decode_upper_rows(path, self.max_pixels, &|_, height| height)?;
+        let image = &rows.image;
+        Ok(if image.width.min(image.height) > side { UpperRows::whole(shrink(image, side)?) } else { rows })
     }
 }
 

@@ -1,11 +1,14 @@
 //! The XML files of PASCAL VOC that name the objects of an image.
 
-use std::fs;
 use std::path::Path;
 
 use roxmltree::{Document, Node};
 
+use super::read_text;
 use crate::error::DataError;
+
+/// Most bytes of a file: those of tens of thousands of objects. Parsing takes several times as much memory.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// What is in an image.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +36,7 @@ pub struct VocObject {
 
 impl VocAnnotation {
     pub(super) fn read(path: &Path) -> Result<Self, DataError> {
-        let text = fs::read_to_string(path).map_err(|source| DataError::io("read", path, source))?;
+        let text = read_text(path, MAX_BYTES)?;
         let malformed = |reason| DataError::MalformedAnnotation { path: path.to_path_buf(), reason };
         let document = Document::parse(&text).map_err(|error| malformed(error.to_string()))?;
         let objects = document.root_element().children().filter(|node| node.has_tag_name("object"));
@@ -70,6 +73,8 @@ fn text_of<'a>(node: Node<'a, '_>, name: &str) -> Result<&'a str, String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
 
     use super::*;
 
@@ -117,5 +122,17 @@ mod tests {
         assert!(bounds("nan").contains("<xmax> is 'nan'"));
         assert!(bounds("2").contains("inside out"));
         assert!(read("<annotation>").unwrap_err().to_string().contains("malformed"));
+    }
+
+    #[test]
+    fn files_that_are_large_or_deep_are_refused() {
+        let long = format!("<annotation>{}</annotation>", " ".repeat(16 << 20));
+        assert!(read(&long).unwrap_err().to_string().contains("longer than 16 MiB"));
+        let deep = ["<a>".repeat(1 << 18), "</a>".repeat(1 << 18)].concat();
+        assert!(read(&deep).is_ok_and(|annotation| annotation.objects.is_empty()));
+        let laughs = |n: u32| format!("<!ENTITY l{} \"{}\">", n + 1, format!("&l{n};").repeat(10));
+        let entities: String = (0..12).map(laughs).collect();
+        let bomb = format!("<!DOCTYPE a [<!ENTITY l0 \"ha\">{entities}]><annotation>&l12;</annotation>");
+        assert!(read(&bomb).unwrap_err().to_string().contains("malformed"));
     }
 }

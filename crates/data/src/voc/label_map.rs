@@ -1,13 +1,17 @@
 //! PNG files whose values are classes, not colours.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder, Transformations};
 
-use crate::decode::{DEFAULT_MAX_PIXELS, catch_decoder_panic};
+use crate::decode::DEFAULT_MAX_PIXELS;
+use crate::decoder_guard::catch_decoder_panic;
 use crate::error::DataError;
+
+/// Deflate cannot expand data more than this.
+const MOST_EXPANSION: u64 = 1_032;
 
 /// A class for every pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,15 +30,22 @@ impl LabelMap {
     /// # Errors
     /// [`DataError::Io`] where it cannot be opened, [`DataError::Decode`] where it is no such PNG or has too many pixels.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| DataError::io("open", path, source))?;
-        catch_decoder_panic(|| decode(file))
-            .map_err(|reason| DataError::Decode { path: path.to_path_buf(), reason })
+        let io = |source| DataError::io("open", path, source);
+        let broken = |reason| DataError::Decode { path: path.to_path_buf(), reason };
+        let metadata = fs::metadata(path).map_err(io)?;
+        if !metadata.is_file() {
+            return Err(broken("it is not a regular file".to_string()));
+        }
+        let file = File::open(path).map_err(io)?;
+        catch_decoder_panic(|| decode(file, metadata.len())).map_err(broken)
     }
 }
 
-fn decode(file: File) -> Result<LabelMap, String> {
+fn decode(file: File, num_file_bytes: u64) -> Result<LabelMap, String> {
     let mut decoder = Decoder::new(BufReader::new(file));
     decoder.set_transformations(Transformations::IDENTITY);
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
     let info = reader.info();
     let (width, height) = (info.width, info.height);
@@ -51,6 +62,9 @@ fn decode(file: File) -> Result<LabelMap, String> {
         return Err(format!("{width} x {height} pixels are too many"));
     }
     let num_bytes = reader.output_buffer_size().ok_or("its size is out of range")?;
+    if num_bytes as u64 > num_file_bytes.saturating_mul(MOST_EXPANSION) {
+        return Err(format!("its {num_file_bytes} bytes cannot hold {width} x {height} pixels"));
+    }
     let mut rows = vec![0; num_bytes];
     let frame = reader.next_frame(&mut rows).map_err(|error| error.to_string())?;
     let per_byte = 8 / bits;

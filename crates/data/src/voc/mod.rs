@@ -3,8 +3,9 @@
 mod annotation;
 mod label_map;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::DataError;
 
@@ -37,6 +38,9 @@ pub const VOC_CLASSES: [&str; 20] = [
 
 /// Value of pixels in masks that belong to no class and do not count.
 pub const VOC_VOID: u8 = 255;
+
+/// Most bytes of a list: those of ten million names.
+const MAX_SET_BYTES: u64 = 256 << 20;
 
 /// Which lists of images are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +90,8 @@ impl VocFolder {
     /// Names of the images of a list such as `trainval` or `test`, in its order.
     ///
     /// # Errors
-    /// [`DataError::NoImageSet`] where there is no such list, or an empty one; [`DataError::Io`].
+    /// [`DataError::NoImageSet`] where there is no such list, or an empty one; [`DataError::NameOutsideFolder`] where a
+    /// name leads out of the folder; [`DataError::Io`].
     pub fn image_set(&self, task: VocTask, set: &str) -> Result<Vec<String>, DataError> {
         let folder = self.root.join("ImageSets").join(task.folder());
         let path = folder.join(format!("{set}.txt"));
@@ -94,13 +99,20 @@ impl VocFolder {
             let known = known_sets(&folder);
             DataError::NoImageSet { path: path.clone(), known }
         };
-        let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => missing(),
-            _ => DataError::io("read", &path, source),
+        let text = read_text(&path, MAX_SET_BYTES).map_err(|error| match error {
+            DataError::Io { source, .. } if source.kind() == ErrorKind::NotFound => missing(),
+            other => other,
         })?;
-        // The lists of single classes have a second column.
-        let names: Vec<String> =
-            text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_string).collect();
+        let mut names = Vec::new();
+        for (line, row) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+            // The lists of single classes have a second column.
+            let Some(name) = row.split_whitespace().next() else { continue };
+            if !Path::new(name).components().all(|component| matches!(component, Component::Normal(_))) {
+                let name = name.to_string();
+                return Err(DataError::NameOutsideFolder { path, line, name });
+            }
+            names.push(name.to_string());
+        }
         if names.is_empty() { Err(missing()) } else { Ok(names) }
     }
 
@@ -127,6 +139,21 @@ impl VocFolder {
     pub fn class_mask(&self, name: &str) -> Result<LabelMap, DataError> {
         LabelMap::read(&self.root.join("SegmentationClass").join(format!("{name}.png")))
     }
+}
+
+/// A file of UTF-8 text with at most `max_bytes`.
+fn read_text(path: &Path, max_bytes: u64) -> Result<String, DataError> {
+    let failed = |source| DataError::io("read", path, source);
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(max_bytes + 1).read_to_string(&mut text).map_err(|source| match source.kind() {
+        ErrorKind::InvalidData => failed(io::Error::other("it is no text in UTF-8")),
+        _ => failed(source),
+    })?;
+    if text.len() as u64 > max_bytes {
+        return Err(failed(io::Error::other(format!("it is longer than {} MiB", max_bytes >> 20))));
+    }
+    Ok(text)
 }
 
 /// Names of the lists of a folder that are not those of single classes.
@@ -163,8 +190,29 @@ mod tests {
         assert_eq!(folder.image_set(VocTask::Main, "dog_train").unwrap(), ["b", "a"]);
         let error = folder.image_set(VocTask::Main, "test").unwrap_err().to_string();
         assert!(error.contains("test.txt") && error.contains("there is: train"), "{error}");
+        fs::write(main.join("train.txt"), "\u{feff}b\r\nsub/a\r\n").unwrap();
+        assert_eq!(folder.image_set(VocTask::Main, "train").unwrap(), ["b", "sub/a"]);
         fs::write(root.path().join("JPEGImages/a.png"), "").unwrap();
         assert!(folder.image_path("a").ends_with("a.png"));
         assert!(folder.image_path("b").ends_with("b.jpg"));
+    }
+
+    #[test]
+    fn names_that_lead_out_of_the_folder_are_refused_by_file_and_line() {
+        let root = tempfile::tempdir().unwrap();
+        let main = root.path().join("ImageSets/Main");
+        fs::create_dir_all(&main).unwrap();
+        fs::create_dir(root.path().join("JPEGImages")).unwrap();
+        let folder = VocFolder::open(root.path()).unwrap();
+        for name in ["../../secret", "/etc/passwd", "a/../../b", "..", ".", "./a"] {
+            fs::write(main.join("train.txt"), format!("a\n\n{name} 1\n")).unwrap();
+            let error = folder.image_set(VocTask::Main, "train").unwrap_err();
+            assert!(matches!(error, DataError::NameOutsideFolder { line: 3, .. }), "{error}");
+            let error = error.to_string();
+            assert!(error.contains("train.txt, line 3") && error.contains(name), "{error}");
+        }
+        fs::write(main.join("train.txt"), b"a\n\xFF\xFE").unwrap();
+        let error = folder.image_set(VocTask::Main, "train").unwrap_err().to_string();
+        assert!(error.contains("train.txt: it is no text in UTF-8"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use deepcluster_files::{create_folder, sync_folder};
 use prost::Message;
 
 use super::messages::{Event, Summary, What};
@@ -19,6 +20,19 @@ const NAME: &str = "events.out.tfevents.deepcluster";
 const HEADER_BYTES: usize = 12;
 const FOOTER_BYTES: usize = 4;
 
+/// The version that the first record tells.
+const VERSION: &str = "brain.Event:2";
+
+/// Records before those of the epochs: the version and the settings.
+const NUM_HEADER_RECORDS: usize = 2;
+
+/// The epochs of a run, as `metrics.jsonl` and `timings.jsonl` hold them.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) metrics: Vec<EpochMetrics>,
+    pub(crate) timings: Vec<EpochTimings>,
+}
+
 /// The event file of a run, open at its end. The step of a point is its epoch.
 #[derive(Debug)]
 pub(crate) struct EventFile {
@@ -26,36 +40,56 @@ pub(crate) struct EventFile {
 }
 
 impl EventFile {
-    /// Opens the file in `folder`, or creates it. What an earlier process wrote from `epoch` on, and a record that it
-    /// did not finish, are cut off, so that a resumed run has the points of one that never stopped.
-    pub(crate) fn open(folder: &Path, epoch: usize, config: &TrainConfig) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+    /// Opens the file in `folder`, or creates it, with the points of the epochs of `history` before `epoch`.
+    ///
+    /// Points that an earlier process wrote from `epoch` on, and a record that it did not finish, are cut off, and
+    /// epochs that are missing, from the first gap or damage on, are written anew: a resumed run has the points of one
+    /// that never stopped, whatever a power cut left of the file.
+    pub(crate) fn open(
+        folder: &Path,
+        epoch: usize,
+        config: &TrainConfig,
+        history: &History,
+    ) -> io::Result<Self> {
+        create_folder(folder)?;
         let path = folder.join(NAME);
-        let kept = match fs::read(&path) {
-            Ok(bytes) => kept_length(&bytes, epoch),
-            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        let bytes = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => fs::read(&path)?,
+            Ok(_) => return Err(io::Error::other(format!("{} is no file", path.display()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
+        let kept = kept_part(&bytes, epoch);
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-        file.set_len(kept as u64)?;
+        file.set_len(kept.length as u64)?;
         file.seek(SeekFrom::End(0))?;
         let mut events = Self { file };
-        if kept == 0 {
-            events.append(0, What::FileVersion("brain.Event:2".to_string()))?;
+        if kept.length == 0 {
+            events.append(0, What::FileVersion(VERSION.to_string()))?;
             events.append(0, What::Summary(config_summary(config)))?;
         }
+        for metrics in
+            history.metrics.iter().filter(|metrics| (kept.num_epochs..epoch).contains(&metrics.epoch))
+        {
+            let timings = history.timings.iter().find(|timings| timings.epoch == metrics.epoch);
+            let summary = epoch_summary(metrics, timings, config.training.learning_rate);
+            events.append(metrics.epoch, What::Summary(summary))?;
+        }
+        events.file.sync_all()?;
+        sync_folder(folder)?;
         Ok(events)
     }
 
-    /// Adds the points of an epoch.
+    /// Adds the points of an epoch, which are on the disk when this returns.
     pub(crate) fn log_epoch(
         &mut self,
         metrics: &EpochMetrics,
         timings: &EpochTimings,
         learning_rate: f64,
     ) -> io::Result<()> {
-        let summary: Summary = epoch_summary(metrics, timings, learning_rate);
-        self.append(metrics.epoch, What::Summary(summary))
+        let summary: Summary = epoch_summary(metrics, Some(timings), learning_rate);
+        self.append(metrics.epoch, What::Summary(summary))?;
+        self.file.sync_data()
     }
 
     fn append(&mut self, epoch: usize, what: What) -> io::Result<()> {
@@ -95,24 +129,49 @@ fn first_record(bytes: &[u8]) -> Option<(&[u8], usize)> {
     is_whole.then_some((contents, HEADER_BYTES + length + FOOTER_BYTES))
 }
 
-/// Bytes of the whole records before `epoch`.
-fn kept_length(bytes: &[u8], epoch: usize) -> usize {
+/// The beginning of a file that is as it should be.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct KeptPart {
+    /// In bytes; 0 where not even the records before the first epoch are whole.
+    length: usize,
+    /// Epochs in it, from the first, without a gap.
+    num_epochs: usize,
+}
+
+/// The part of `bytes` that can be kept for a file with the epochs before `epoch`.
+fn kept_part(bytes: &[u8], epoch: usize) -> KeptPart {
+    let mut kept = KeptPart::default();
     if epoch == 0 {
-        return 0;
+        // Begun anew, with settings that may be others.
+        return kept;
     }
-    let mut position = 0;
+    let (mut position, mut num_records) = (0, 0);
     while let Some((contents, length)) = first_record(&bytes[position..]) {
-        if !Event::decode(contents).is_ok_and(|event| event.step < epoch as i64) {
+        let Ok(event) = Event::decode(contents) else { break };
+        let expected_step = num_records.max(NUM_HEADER_RECORDS) - NUM_HEADER_RECORDS;
+        let is_expected = event.step == expected_step as i64
+            && match &event.what {
+                Some(What::FileVersion(version)) => num_records == 0 && version == VERSION,
+                Some(What::Summary(_)) => num_records > 0,
+                None => false,
+            };
+        if !is_expected || num_records == NUM_HEADER_RECORDS + epoch {
             break;
         }
         position += length;
+        num_records += 1;
+        if num_records >= NUM_HEADER_RECORDS {
+            kept = KeptPart { length: position, num_epochs: num_records - NUM_HEADER_RECORDS };
+        }
     }
-    position
+    kept
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::tensorboard::messages::Content;
@@ -146,11 +205,19 @@ mod tests {
         events
     }
 
+    /// Epochs 0 to 3, of which the last has no training.
+    fn history() -> History {
+        let metrics: Vec<EpochMetrics> =
+            (0..4).map(|epoch| metrics(epoch, (epoch < 3).then_some(1.0 / (epoch + 1) as f64))).collect();
+        let timings = (0..4).map(|epoch| EpochTimings { epoch, ..EpochTimings::default() }).collect();
+        History { metrics, timings }
+    }
+
     fn log(folder: &Path, first: usize, last: usize) {
-        let mut file = EventFile::open(folder, first, &TrainConfig::default()).unwrap();
+        let history = history();
+        let mut file = EventFile::open(folder, first, &TrainConfig::default(), &history).unwrap();
         for epoch in first..=last {
-            let metrics = metrics(epoch, (epoch < 3).then_some(1.0 / (epoch + 1) as f64));
-            file.log_epoch(&metrics, &EpochTimings::default(), 0.05).unwrap();
+            file.log_epoch(&history.metrics[epoch], &history.timings[epoch], 0.05).unwrap();
         }
     }
 
@@ -198,10 +265,86 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_can_be_opened() {
+    fn epochs_that_a_power_cut_took_are_written_anew() {
+        let whole = tempfile::tempdir().unwrap();
+        log(whole.path(), 0, 3);
+        let bytes = fs::read(whole.path().join(NAME)).unwrap();
+        let mut zeros = bytes.clone();
+        let middle = bytes.len() / 2;
+        zeros[middle..].fill(0);
+        let damaged: [(&str, &[u8]); 5] = [
+            ("emptied", &[]),
+            ("cut within the settings", &bytes[..60]),
+            ("cut within an epoch", &bytes[..middle]),
+            ("of zeros at its end", &zeros),
+            ("of another program", &[0xff; 100]),
+        ];
+        for (name, left) in damaged {
+            for first in 1..=3 {
+                let folder = tempfile::tempdir().unwrap();
+                fs::write(folder.path().join(NAME), left).unwrap();
+                log(folder.path(), first, 3);
+                assert_eq!(read(folder.path()), read(whole.path()), "{name}, resumed at {first}");
+            }
+        }
+        // Removed with its folder, and with an epoch missing in between.
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(NAME), [0xff; 100]).unwrap();
-        log(folder.path(), 2, 3);
-        assert_eq!(read(folder.path()).len(), 2 + 2);
+        log(&folder.path().join("tensorboard"), 2, 3);
+        assert_eq!(read(&folder.path().join("tensorboard")), read(whole.path()));
+        let lengths: Vec<usize> = record_lengths(&bytes);
+        let second_epoch: usize = lengths[..3].iter().sum();
+        let gap = [&bytes[..second_epoch], &bytes[second_epoch + lengths[3]..]].concat();
+        fs::write(folder.path().join(NAME), gap).unwrap();
+        log(folder.path(), 3, 3);
+        assert_eq!(read(folder.path()), read(whole.path()));
+    }
+
+    #[test]
+    fn a_folder_in_place_of_the_file_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(NAME)).unwrap();
+        let error =
+            EventFile::open(folder.path(), 0, &TrainConfig::default(), &History::default()).unwrap_err();
+        assert!(error.to_string().contains("is no file"), "{error}");
+    }
+
+    fn record_lengths(bytes: &[u8]) -> Vec<usize> {
+        let (mut position, mut lengths) = (0, Vec::new());
+        while let Some((_, length)) = first_record(&bytes[position..]) {
+            lengths.push(length);
+            position += length;
+        }
+        lengths
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn whole_records_of_damaged_bytes_are_kept_and_no_more(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in any::<prop::sample::Index>(),
+            epoch in 0_usize..6,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            log(folder.path(), 0, 3);
+            let whole = fs::read(folder.path().join(NAME)).unwrap();
+            let mut bytes = whole[..cut.index(whole.len() + 1)].to_vec();
+            for (at, value) in changes {
+                if !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] = value;
+                }
+            }
+            let kept = kept_part(&bytes, epoch);
+            prop_assert!(kept.length <= bytes.len() && kept.num_epochs <= epoch.min(4));
+            // Sums tell every change of a byte, so that what is kept is what was written.
+            prop_assert_eq!(&bytes[..kept.length], &whole[..kept.length]);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(kept_part(&bytes, 3), KeptPart::default());
+        }
     }
 }

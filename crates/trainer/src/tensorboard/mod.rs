@@ -4,4 +4,4 @@ mod event_file;
 mod messages;
 mod summaries;
 
-pub(crate) use event_file::EventFile;
+pub(crate) use event_file::{EventFile, History};

@@ -11,9 +11,14 @@ const STRING: i32 = 7;
 const NUM_BUCKETS: usize = 30;
 
 /// The numbers of an epoch and the histogram of its cluster sizes.
-pub(super) fn epoch_summary(metrics: &EpochMetrics, timings: &EpochTimings, learning_rate: f64) -> Summary {
+pub(super) fn epoch_summary(
+    metrics: &EpochMetrics,
+    timings: Option<&EpochTimings>,
+    learning_rate: f64,
+) -> Summary {
     let labels = metrics.labels.as_ref();
     let was_trained = metrics.loss.is_some();
+    let training_timings = timings.filter(|_| was_trained);
     let scalars = [
         ("train/loss", metrics.loss),
         ("train/learning_rate", was_trained.then_some(learning_rate)),
@@ -24,12 +29,15 @@ pub(super) fn epoch_summary(metrics: &EpochMetrics, timings: &EpochTimings, lear
         ("labels/adjusted_rand_index", labels.map(|labels| labels.adjusted_rand_index)),
         ("labels/purity", labels.map(|labels| labels.purity)),
         ("labels/knn_accuracy", metrics.knn_accuracy),
-        ("speed/features_images_per_second", Some(timings.features_images_per_second)),
-        ("speed/training_images_per_second", was_trained.then_some(timings.training_images_per_second)),
-        ("seconds/features", Some(timings.features_seconds)),
-        ("seconds/whitening", Some(timings.whitening_seconds)),
-        ("seconds/clustering", Some(timings.clustering_seconds)),
-        ("seconds/training", was_trained.then_some(timings.training_seconds)),
+        ("speed/features_images_per_second", timings.map(|timings| timings.features_images_per_second)),
+        (
+            "speed/training_images_per_second",
+            training_timings.map(|timings| timings.training_images_per_second),
+        ),
+        ("seconds/features", timings.map(|timings| timings.features_seconds)),
+        ("seconds/whitening", timings.map(|timings| timings.whitening_seconds)),
+        ("seconds/clustering", timings.map(|timings| timings.clustering_seconds)),
+        ("seconds/training", training_timings.map(|timings| timings.training_seconds)),
     ];
     let value = |tag: &str, content| Value { tag: tag.to_string(), content: Some(content), metadata: None };
     let scalars = scalars.into_iter().filter_map(|(tag, number)| Some((tag, number?)));

@@ -48,7 +48,7 @@ impl LinearProbeConfig {
     pub fn validate(&self) -> Result<(), TransferError> {
         let (rate, decay) = (self.learning_rate, self.weight_decay);
         check_settings([
-            ("epochs", self.epochs.to_string(), self.epochs > 0, "at least 1"),
+            ("epochs", self.epochs.to_string(), (1..=100_000).contains(&self.epochs), "1 to 100000"),
             ("batch_size", self.batch_size.to_string(), self.batch_size > 0, "at least 1"),
             ("learning_rate", rate.to_string(), rate > 0.0 && rate.is_finite(), "more than 0"),
             ("momentum", self.momentum.to_string(), (0.0..1.0).contains(&self.momentum), "0 to below 1"),

@@ -26,7 +26,7 @@ use crate::error::TransferError;
 use crate::fine_tuning::fingerprint;
 use crate::labelled_folder::{LabelledFolder, LabelledPair};
 use crate::pooled_taps::pool_map;
-use crate::state_file::TaskState;
+use crate::state_file::{TaskState, check_velocities};
 
 pub use config::LinearProbeConfig;
 pub use curves::{LayerCurve, ProbeEpoch};
@@ -221,9 +221,21 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
                     .filter_map(|name| Some((name[prefix.len()..].to_string(), arrays.remove(&name)?)))
                     .collect()
             };
+            let (weights, velocities) = (take(WEIGHT), take(VELOCITY));
+            let damaged = |reason: String| TransferError::Damaged { path: path.to_path_buf(), reason };
+            // Before a classifier of that size is made.
+            let size: usize = weights.values().map(TensorData::num_elements).sum();
+            if curve.num_values.checked_add(1).and_then(|rows| rows.checked_mul(num_classes)) != Some(size) {
+                let reason = format!(
+                    "its classifier of {} is not one of {} values and {num_classes} classes",
+                    curve.layer, curve.num_values
+                );
+                return Err(damaged(reason));
+            }
+            check_velocities(&velocities, &weights).map_err(damaged)?;
             let classifier = Head::new(curve.num_values, num_classes, 0, &device);
-            layer.classifier = Some(import_weights(classifier, take(WEIGHT))?);
-            layer.sgd.import(take(VELOCITY), &self.device);
+            layer.classifier = Some(import_weights(classifier, weights)?);
+            layer.sgd.import(velocities, &self.device);
             layer.curve = curve;
         }
         self.num_steps = progress.num_steps;

@@ -69,7 +69,7 @@ impl Extraction<'_> {
         images: &[RetrievalImage],
         observer: &mut dyn TrainObserver,
     ) -> Result<Vec<Option<Array2<f32>>>, TransferError> {
-        let state = self.states.map(|folder| folder.join(format!("{name}.safetensors")));
+        let state = self.states.map(|folder| super::state_file(folder, name));
         let keys: Vec<String> =
             images.iter().map(|image| format!("{} {:?}", image.path.display(), image.crop)).collect();
         let fingerprint =
@@ -82,7 +82,7 @@ impl Extraction<'_> {
                 let what = "the network, the images or a setting";
                 return Err(TransferError::OtherTask { path: path.clone(), what });
             }
-            vectors = restored(saved, path)?;
+            vectors = restored(saved, path, images.len())?;
         }
         let save = |vectors: &[Option<Array2<f32>>]| match &state {
             None => Ok(()),
@@ -118,6 +118,13 @@ impl Extraction<'_> {
             }
             observer.event(&TrainEvent::Progress { done: index + 1, loss: None });
         }
+        let mut widths = vectors.iter().flatten().map(Array2::ncols);
+        if let (Some(path), Some(width)) = (&state, widths.next())
+            && widths.any(|other| other != width)
+        {
+            let reason = "its arrays are not all of one network".to_string();
+            return Err(TransferError::Damaged { path: path.clone(), reason });
+        }
         if first < images.len() {
             save(&vectors)?;
         }
@@ -143,11 +150,17 @@ impl Extraction<'_> {
     }
 }
 
+/// The content of a state for the first of `num_images` images.
 fn restored(
     saved: TaskState<ExtractionProgress>,
     path: &Path,
+    num_images: usize,
 ) -> Result<Vec<Option<Array2<f32>>>, TransferError> {
     let damaged = |reason: String| TransferError::Damaged { path: path.to_path_buf(), reason };
+    let num_done = saved.progress.num_images;
+    if num_done > num_images {
+        return Err(damaged(format!("it is of {num_done} images, and there are {num_images}")));
+    }
     let mut arrays: BTreeMap<String, TensorData> = saved.arrays;
     let restore = |index: usize| {
         let Some(data) = arrays.remove(&index.to_string()) else { return Ok(None) };
@@ -157,7 +170,7 @@ fn restored(
         let matrix = Array2::from_shape_vec((rows, columns), values);
         Ok(Some(matrix.map_err(|error| damaged(error.to_string()))?))
     };
-    (0..saved.progress.num_images).map(restore).collect()
+    (0..num_done).map(restore).collect()
 }
 
 /// The whitening of regions, learned on a set of images.
@@ -170,7 +183,7 @@ impl RegionWhitening {
         observer: &mut dyn TrainObserver,
     ) -> Result<Self, TransferError> {
         let vectors: Vec<Array2<f32>> =
-            extraction.region_vectors("whitening", images, observer)?.into_iter().flatten().collect();
+            extraction.region_vectors(super::WHITENING, images, observer)?.into_iter().flatten().collect();
         if vectors.is_empty() {
             let image = images.first().map(|image| image.path.display().to_string()).unwrap_or_default();
             return Err(TransferError::NoReadableImage { image });

@@ -89,6 +89,8 @@ impl LandmarkGroundTruth {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use deepcluster_damage::ReaderTest;
+
     use super::*;
 
     #[test]
@@ -113,5 +115,31 @@ mod tests {
         assert!(error().contains("four numbers"));
         write("eiffel_2_query.txt", "x 9 2 3 4");
         assert!(error().contains("box is empty"));
+    }
+
+    #[test]
+    fn damaged_ground_truth_is_refused_or_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            ("eiffel_2_query.txt", "oxc1_paris_eiffel_000128 10.5 20 300.25 400\n"),
+            ("eiffel_2_good.txt", "paris_eiffel_000001\nparis_eiffel_000002\r\n"),
+            ("eiffel_2_ok.txt", "paris_eiffel_000003\n"),
+            ("eiffel_2_junk.txt", ""),
+        ];
+        let restore = || files.map(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        for (name, text) in &files[..3] {
+            restore();
+            let outcomes = ReaderTest::new(name, [text.as_bytes().to_vec()])
+                .folder(folder.path())
+                .num_cases(2_000)
+                .memory(16, 16 << 10)
+                .run(|_| {
+                    LandmarkGroundTruth::open(folder.path()).inspect(|truth| {
+                        let [left, upper, right, lower] = truth.queries[0].bounds;
+                        assert!(left < right && upper < lower, "{:?}", truth.queries[0]);
+                    })
+                });
+            assert!(outcomes.num_read > 0 && outcomes.num_refused > 0, "{name}: {outcomes:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ mod ground_truth;
 mod regions;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::{CropBox, ImageFolder};
@@ -19,6 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{TransferError, check_settings};
 use crate::labelled_folder::LabelledFolder;
 use descriptors::{Extraction, RegionWhitening, RetrievalImage};
+
+/// Names of the sets of images whose extraction can go on.
+const WHITENING: &str = "whitening";
+const DATABASE: &str = "database";
+const QUERIES: &str = "queries";
 
 pub use ground_truth::{LandmarkGroundTruth, LandmarkQuery};
 pub use regions::rmac_regions;
@@ -53,6 +58,29 @@ impl RetrievalConfig {
             ("num_components", components.to_string(), components > 0, "at least 1"),
         ])
     }
+}
+
+/// Removes what a finished retrieval has left in its folder `states`, and the folder where nothing else is in it.
+///
+/// # Errors
+/// [`TransferError::Io`].
+pub fn remove_retrieval_states(states: &Path) -> Result<(), TransferError> {
+    for name in [WHITENING, DATABASE, QUERIES] {
+        let path = state_file(states, name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(TransferError::io("remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    // A folder that holds anything else stays.
+    let _ = std::fs::remove_dir(states);
+    Ok(())
+}
+
+fn state_file(states: &Path, name: &str) -> PathBuf {
+    states.join(format!("{name}.safetensors"))
 }
 
 /// How well landmarks are retrieved.
@@ -115,8 +143,8 @@ pub fn retrieve_landmarks(
         .collect::<Result<_, TransferError>>()?;
     let extraction = Extraction { trained, config, states };
     let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all_of(whitening_images), observer)?;
-    let database_vectors = whitening.describe(&extraction, "database", &database, observer)?;
-    let query_vectors = whitening.describe(&extraction, "queries", &queries, observer)?;
+    let database_vectors = whitening.describe(&extraction, DATABASE, &database, observer)?;
+    let query_vectors = whitening.describe(&extraction, QUERIES, &queries, observer)?;
     let mut results = Vec::with_capacity(queries.len());
     for (query, vector) in ground_truth.queries.iter().zip(&query_vectors) {
         let Some(vector) = vector else {
@@ -169,7 +197,7 @@ pub fn recall_at(
     let images: Vec<RetrievalImage> = labelled.iter().map(|&index| all[index].clone()).collect();
     let extraction = Extraction { trained, config, states };
     let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all_of(whitening_images), observer)?;
-    let vectors = whitening.describe(&extraction, "database", &images, observer)?;
+    let vectors = whitening.describe(&extraction, DATABASE, &images, observer)?;
     let (mut rows, mut labels) = (Vec::new(), Vec::new());
     for (vector, &index) in vectors.into_iter().zip(&labelled) {
         if let (Some(vector), Some(label)) = (vector, folder.labels[index]) {
@@ -224,6 +252,8 @@ mod tests {
     use image::{Rgb, RgbImage};
 
     use super::*;
+    use crate::state_file::TaskState;
+    use burn::tensor::TensorData;
 
     /// Images of three textures, six of each, in folders of their own.
     fn textures(root: &Path) {
@@ -285,8 +315,53 @@ mod tests {
         assert!(result.mean_average_precision > 0.95, "{result:?}");
         // The states give the same again.
         assert_eq!(run(&images, &ground_truth).unwrap(), result);
-        let mut other = ground_truth;
+        // Only the states are removed.
+        fs::write(states.join("mine.txt"), "mine").unwrap();
+        remove_retrieval_states(&states).unwrap();
+        assert_eq!(fs::read_dir(&states).unwrap().count(), 1);
+        fs::remove_file(states.join("mine.txt")).unwrap();
+        remove_retrieval_states(&states).unwrap();
+        assert!(!states.exists());
+        let mut other = ground_truth.clone();
         other.queries[0].image = "nowhere".to_string();
         assert!(run(&images, &other).unwrap_err().to_string().contains("'nowhere'"));
+    }
+
+    #[test]
+    fn states_whose_numbers_cannot_be_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        textures(root.path());
+        let images = ImageFolder::open(root.path()).unwrap();
+        let (network, states) = (network(), root.path().join("states"));
+        let labels = vec![Some(0); images.len()];
+        let images = std::sync::Arc::new(images);
+        let folder = LabelledFolder { images: images.clone(), labels };
+        let run = || recall_at(&network, &folder, &images, &[1], &CONFIG, Some(&states), &mut ());
+        run().unwrap();
+        let whole: Vec<(std::path::PathBuf, Vec<u8>)> = fs::read_dir(&states)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), fs::read(&path).unwrap()))
+            .collect();
+        type State = TaskState<serde_json::Value>;
+        let changes: [(&str, fn(&mut State)); 3] = [
+            ("images", |state| state.progress["num_images"] = u64::MAX.into()),
+            ("images", |state| state.progress["num_images"] = (1_u64 << 40).into()),
+            ("of one network", |state| {
+                let other = TensorData::new(vec![1.0_f32; 6], [2, 3]);
+                state.arrays.insert("0".to_string(), other);
+            }),
+        ];
+        for (reason, change) in changes {
+            for (path, bytes) in &whole {
+                let mut state = State::load(path).unwrap().unwrap();
+                change(&mut state);
+                state.save(path).unwrap();
+                let error = run().unwrap_err().to_string();
+                assert!(error.contains(reason) && error.contains(".safetensors"), "{error}");
+                fs::write(path, bytes).unwrap();
+            }
+        }
+        run().unwrap();
     }
 }

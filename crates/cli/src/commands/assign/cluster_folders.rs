@@ -16,8 +16,8 @@ use crate::arguments::Placement;
 const MAX_NAME_BYTES: usize = 255;
 const MAX_EXTENSION_BYTES: usize = 16;
 
-/// Writes the folders `cluster-N` in `folder`, which appears when all is in its place. Every image keeps its name as far as
-/// it is free. Gives the images that are not there any more, with the reason.
+/// Writes the folders `cluster-N` in `folder`, which appears when all is in its place. Every image keeps its name as
+/// far as it is free. Gives the images that are not there any more, with the reason.
 pub(super) fn write_cluster_folders(
     images: &ImageFolder,
     assigned: &AssignedImages,
@@ -97,8 +97,8 @@ fn stem_and_extension(name: &OsStr) -> (OsString, OsString) {
     }
 }
 
-/// `stem` and `end` in one name, which loses its beginning where it would be too long: an image is known by what its path
-/// ends with.
+/// `stem` and `end` in one name, which loses its beginning where it would be too long: an image is known by what its
+/// path ends with.
 fn shortened(stem: &OsStr, end: &OsStr) -> OsString {
     let room = MAX_NAME_BYTES.saturating_sub(end.len());
     let mut name = if stem.len() <= room {

@@ -4,7 +4,7 @@ mod cluster_folders;
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use deepcluster::Error;
 use deepcluster::data::ImageFolder;
 use deepcluster::trainer::{
@@ -17,6 +17,7 @@ use crate::arguments::{Assign, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::{print_json, print_with};
+use crate::usage_error::UsageError;
 
 pub(crate) fn run(command: Assign, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;
@@ -25,12 +26,14 @@ pub(crate) fn run(command: Assign, output: Output) -> anyhow::Result<()> {
     if let Some(folder) = &command.folders
         && folder.symlink_metadata().is_ok()
     {
-        bail!("{} exists already: name a new folder for the clusters", folder.display());
+        let message = format!("{} exists already: name a new folder for the clusters", folder.display());
+        return Err(UsageError(message).into());
     }
     let mut scan = model.config().scan_config();
     scan.labels = deepcluster::data::LabelSource::None;
     let images = Arc::new(ImageFolder::scan(&command.images, &scan).map_err(Error::from)?);
     let mut progress = Progress::new(output, stop_flag()?);
+    progress.say_found(&images);
     let assigned = model.assign(&images, &mut progress)?;
     progress.clear();
     for skipped in images.skipped() {

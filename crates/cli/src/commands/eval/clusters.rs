@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
 use deepcluster::trainer::{RunDirectory, TrainedModel};
 use deepcluster::transfer::{ClusterReport, cluster_report};
 use serde_json::json;
 
-use super::results::{folder_of, percent, publish, table};
+use super::results::{ResultsPlace, percent, publish, table};
 use crate::arguments::{EvalClusters, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
+use crate::usage_error::UsageError;
 
 pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
+    let place = ResultsPlace::new(&command.results, &command.run, "clusters")?;
     let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
     let model = TrainedModel::load(&run, &device)?;
@@ -24,8 +25,10 @@ pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
     };
     let scan = ScanConfig { labels: LabelSource::from(command.labels.clone()) };
     let images = Arc::new(ImageFolder::scan(&folder, &scan).map_err(Error::from)?);
-    let labels =
-        images.labels().with_context(|| format!("the images in {} have no labels", folder.display()))?;
+    let Some(labels) = images.labels() else {
+        let message = format!("the images in {} have no labels", folder.display());
+        return Err(UsageError(message).into());
+    };
     let mut progress = Progress::new(output, stop_flag()?);
     let assigned = model.assign(&images, &mut progress)?;
     progress.clear();
@@ -35,7 +38,8 @@ pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
     let of_rows: Vec<Option<u32>> =
         assigned.image_indices.iter().map(|&image| labels.of_image[image]).collect();
     if of_rows.iter().all(Option::is_none) {
-        bail!("none of the images in {} has a label", folder.display());
+        let message = format!("none of the images in {} has a label", folder.display());
+        return Err(UsageError(message).into());
     }
     let report = cluster_report(&assigned.clusters, &of_rows, &labels.names)?;
     let results = json!({
@@ -45,8 +49,7 @@ pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
         "num_clusters": model.clusters().centroids.nrows(),
         "report": report,
     });
-    let out = folder_of(command.out.as_ref(), &command.run, "clusters");
-    publish(&out, &results, &as_table(&report), output, &progress)
+    publish(&place, &results, &as_table(&report), output, &progress)
 }
 
 fn as_table(report: &ClusterReport) -> String {

@@ -5,12 +5,13 @@ use deepcluster::models::Backbone;
 use deepcluster::transfer::{LayerKnn, knn_of_layers};
 use serde_json::json;
 
-use super::results::{Subject, folder_of, percent, publish, table};
+use super::results::{ResultsPlace, Subject, percent, publish, table};
 use crate::arguments::{EvalKnn, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 
 pub(crate) fn run(command: EvalKnn, output: Output) -> anyhow::Result<()> {
+    let place = ResultsPlace::new(&command.data.results, &command.data.run, "knn")?;
     let subject = Subject::load(&command.data)?;
     let config =
         WeightedKnnConfig { num_neighbors: command.neighbors.clone(), temperature: command.temperature };
@@ -47,8 +48,7 @@ pub(crate) fn run(command: EvalKnn, output: Output) -> anyhow::Result<()> {
             .map(|(name, layers)| json!({"network": name, "layers": layers}))
             .collect::<Vec<_>>(),
     });
-    let folder = folder_of(command.data.out.as_ref(), &command.data.run, "knn");
-    publish(&folder, &results, &as_table(&of_networks), output, &progress)
+    publish(&place, &results, &as_table(&of_networks), output, &progress)
 }
 
 /// A row for each network and number of neighbours, a column for each layer.

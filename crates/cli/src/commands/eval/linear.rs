@@ -4,7 +4,7 @@ use anyhow::Context;
 use deepcluster::transfer::{LayerCurve, LinearProbe, LinearProbeConfig, train_with_labels};
 use serde_json::{Value, json};
 
-use super::results::{Subject, folder_of, percent, publish, table};
+use super::results::{ResultsPlace, Subject, percent, publish, table};
 use crate::arguments::{EvalLinear, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
@@ -21,7 +21,8 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
         seed: command.seed,
         ..LinearProbeConfig::default()
     };
-    let folder = folder_of(command.data.out.as_ref(), &command.data.run, "linear");
+    let place = ResultsPlace::new(&command.data.results, &command.data.run, "linear")?;
+    let folder = &place.folder;
     let mut progress = Progress::new(output, stop_flag()?);
     let with_labels = folder.join("labels-training.safetensors");
     if command.label_epochs > 0 {
@@ -59,7 +60,7 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
         "label_epochs": command.label_epochs,
         "networks": of_networks.iter().map(|(name, curves)| describe(name, curves)).collect::<Vec<_>>(),
     });
-    publish(&folder, &results, &as_table(&of_networks), output, &progress)?;
+    publish(&place, &results, &as_table(&of_networks), output, &progress)?;
     // They are needed no more, and would refuse other settings.
     let states = of_networks.iter().map(|(name, _)| folder.join(format!("{name}.safetensors")));
     for state in states.chain((command.label_epochs > 0).then_some(with_labels)) {

@@ -1,14 +1,12 @@
 //! Where results go.
 
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use deepcluster_files::write_whole;
+use deepcluster_files::{Replaceable, ResultFolder};
 use serde_json::Value;
 
-use crate::arguments::{EvalData, Output};
+use crate::arguments::{EvalData, Output, ResultsOutput};
 use crate::progress::Progress;
 use crate::stdout::{print_json, print_out};
 use deepcluster::burn::tensor::Device;
@@ -50,30 +48,51 @@ pub(super) fn networks(
     Ok(networks)
 }
 
+/// Names of the results in JSON and Markdown.
+const NAMES: [&str; 2] = ["results.json", "results.md"];
+
+/// The folder of the results of a protocol.
+pub(super) struct ResultsPlace {
+    pub(super) folder: PathBuf,
+    replaceable: Replaceable,
+}
+
+impl ResultsPlace {
+    /// The folder that the options name, or that of the protocol in the run. What may not be replaced there is told
+    /// now, not when the work is done.
+    pub(super) fn new(options: &ResultsOutput, run: &Path, protocol: &str) -> anyhow::Result<Self> {
+        let folder = options.out.clone().unwrap_or_else(|| run.join("eval").join(protocol));
+        let replaceable = options.replacing.in_folder(options.out.as_ref());
+        ResultFolder::new(&folder, replaceable)
+            .check(NAMES)
+            .with_context(|| format!("cannot write results to {}", folder.display()))?;
+        Ok(Self { folder, replaceable })
+    }
+}
+
 /// Writes `results.json` and `results.md` to the folder, and prints one of them.
 pub(super) fn publish(
-    folder: &Path,
+    place: &ResultsPlace,
     results: &Value,
     table: &str,
     output: Output,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let json = serde_json::to_string_pretty(results)?;
-    write_text(&folder.join("results.json"), &format!("{json}\n"))?;
-    write_text(&folder.join("results.md"), table)?;
+    let json = format!("{}\n", serde_json::to_string_pretty(results)?);
+    let mut files = ResultFolder::new(&place.folder, place.replaceable);
+    NAMES
+        .into_iter()
+        .zip([json.as_str(), table])
+        .try_for_each(|(name, text)| files.stage(name, text.as_bytes()))
+        .and_then(|()| files.publish(|_| false))
+        .with_context(|| format!("cannot write results to {}", place.folder.display()))?;
     if output.json {
         print_json(results);
     } else {
         print_out(table.trim_end());
     }
-    progress.say(&format!("results.json and results.md are in {}", folder.display()));
+    progress.say(&format!("results.json and results.md are in {}", place.folder.display()));
     Ok(())
-}
-
-/// Folder of the results of a protocol.
-pub(super) fn folder_of(out: Option<&PathBuf>, run: &Path, protocol: &str) -> PathBuf {
-    out.cloned().unwrap_or_else(|| run.join("eval").join(protocol))
 }
 
 /// A table in Markdown.
@@ -87,9 +106,4 @@ pub(super) fn table(header: &[String], rows: &[Vec<String>]) -> String {
 
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
-}
-
-fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_whole(path, |writer| writer.write_all(text.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -10,11 +10,11 @@ use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
 
 use deepcluster::transfer::{
     LabelledFolder, LandmarkGroundTruth, LandmarkResult, RecallResult, RetrievalConfig, TransferError,
-    recall_at, retrieve_landmarks,
+    recall_at, remove_retrieval_states, retrieve_landmarks,
 };
 use serde_json::{Value, json};
 
-use super::results::{folder_of, networks, percent, publish, table};
+use super::results::{ResultsPlace, networks, percent, publish, table};
 use crate::arguments::{EvalRetrieve, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
@@ -22,7 +22,7 @@ use crate::progress::Progress;
 pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;
     let networks = networks(&command.run, !command.no_baseline, &device)?;
-    let folder = folder_of(command.out.as_ref(), &command.run, "retrieve");
+    let place = ResultsPlace::new(&command.results, &command.run, "retrieve")?;
     let config = RetrievalConfig {
         long_side: command.long_side,
         num_scales: command.scales,
@@ -53,7 +53,7 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
         }
     };
     let mut progress = Progress::new(output, stop_flag()?);
-    let states = |name: &str| folder.join(format!("{name}-state"));
+    let states = |name: &str| place.folder.join(format!("{name}-state"));
     let mut of_networks: Vec<(&str, Found)> = Vec::new();
     for (name, network) in &networks {
         progress.say(&format!("describing images by the {name} network"));
@@ -90,11 +90,10 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
             .map(|(name, found)| json!({"network": name, "result": found.to_json()}))
             .collect::<Vec<_>>(),
     });
-    publish(&folder, &results, &as_table(&of_networks), output, &progress)?;
+    publish(&place, &results, &as_table(&of_networks), output, &progress)?;
     // They are needed no more, and would refuse other settings.
     for (name, _) in &networks {
-        let states = states(name);
-        std::fs::remove_dir_all(&states).with_context(|| format!("cannot remove {}", states.display()))?;
+        remove_retrieval_states(&states(name))?;
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
         }
         progress.clear();
         let results = command.data.results(protocol, config, &of_networks);
-        return publish(&subject.folder, &results, &svm_table(&of_networks), output, &progress);
+        return publish(&subject.place, &results, &svm_table(&of_networks), output, &progress);
     }
     let mut config = VocClassificationConfig {
         train_batch_norm: command.train_batch_norm,
@@ -43,7 +43,7 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
     let results = command.data.results(protocol, config, &of_networks);
     let of_classes: Vec<_> =
         of_networks.iter().map(|(name, result)| (name.to_string(), &result.average_precision)).collect();
-    publish(&subject.folder, &results, &average_precision_table(&of_classes), output, &progress)?;
+    publish(&subject.place, &results, &average_precision_table(&of_classes), output, &progress)?;
     subject.remove_states()
 }
 

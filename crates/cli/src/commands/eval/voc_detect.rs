@@ -26,7 +26,7 @@ pub(crate) fn run(command: EvalVocDetect, output: Output) -> anyhow::Result<()> 
         Some(path) => read_proposals(path).map_err(TransferError::from)?,
         None => {
             let search = SelectiveSearchConfig::default();
-            let cache = subject.folder.join("proposals.csv");
+            let cache = subject.place.folder.join("proposals.csv");
             progress.say("selective search");
             find_proposals(&data, &search, Some(&cache), &mut progress)?
         }
@@ -44,6 +44,6 @@ pub(crate) fn run(command: EvalVocDetect, output: Output) -> anyhow::Result<()> 
         let number = quality.num_per_image;
         table.push_str(&format!("\n{number:.0} proposals per image cover {recall} of the objects.\n"));
     }
-    publish(&subject.folder, &results, &table, output, &progress)?;
+    publish(&subject.place, &results, &table, output, &progress)?;
     subject.remove_states()
 }

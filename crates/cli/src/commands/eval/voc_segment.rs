@@ -21,7 +21,7 @@ pub(crate) fn run(command: EvalVocSegment, output: Output) -> anyhow::Result<()>
     })?;
     let mut results = command.data.results("voc-segment", config, &of_networks);
     results["void"] = json!(command.void);
-    publish(&subject.folder, &results, &as_table(&of_networks), output, &progress)?;
+    publish(&subject.place, &results, &as_table(&of_networks), output, &progress)?;
     subject.remove_states()
 }
 

@@ -10,7 +10,7 @@ use deepcluster::transfer::{FineTunedLayers, MeanAveragePrecision, TaskSgd, Tran
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::results::{folder_of, networks, percent, table};
+use super::results::{ResultsPlace, networks, percent, table};
 use crate::arguments::{FineTuning, TunedLayers, VocData};
 use crate::progress::Progress;
 
@@ -18,20 +18,20 @@ use crate::progress::Progress;
 pub(super) struct VocSubject {
     pub(super) networks: Vec<(&'static str, TrainedNetwork<ConvNet>)>,
     pub(super) device: Device,
-    pub(super) folder: PathBuf,
+    pub(super) place: ResultsPlace,
 }
 
 impl VocSubject {
     pub(super) fn load(options: &VocData, protocol: &str) -> anyhow::Result<Self> {
+        let place = ResultsPlace::new(&options.results, &options.run, protocol)?;
         let device = options.device.device()?;
         let networks = networks(&options.run, options.baseline, &device)?;
-        let folder = folder_of(options.out.as_ref(), &options.run, protocol);
-        Ok(Self { networks, device, folder })
+        Ok(Self { networks, device, place })
     }
 
     /// File of what a task on a network needs to go on.
     fn state(&self, network: &str) -> PathBuf {
-        self.folder.join(format!("{network}.safetensors"))
+        self.place.folder.join(format!("{network}.safetensors"))
     }
 
     /// Fine-tunes each network to a task.

@@ -1,0 +1,15 @@
+//! Wrong usage that the program finds itself.
+
+use std::fmt;
+
+/// A request that cannot be meant; the exit code is that of wrong usage.
+#[derive(Debug)]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
