@@ -360,6 +360,21 @@ fn images_may_move_but_not_be_others() {
 }
 
 #[test]
+fn a_run_that_has_just_begun_is_unfinished_and_not_damaged() {
+    let finished = finished(0);
+    let images = ImageFolder::open(finished.folder.path().join("images")).unwrap();
+    let begun = finished.folder.path().join("begun");
+    let _trainer = Trainer::new(config(1), images, &begun, &cpu()).unwrap();
+    let run = RunDirectory::open(&begun).unwrap();
+    assert!(matches!(run.images(), Err(Error::Unfinished { .. })));
+    assert!(matches!(run.skipped(), Err(Error::Unfinished { .. })));
+    // With clusters there must be a list of images.
+    fs::remove_file(finished.out.join("images.csv")).unwrap();
+    let run = RunDirectory::open(&finished.out).unwrap();
+    assert!(matches!(run.images(), Err(Error::Damaged { .. })));
+}
+
+#[test]
 fn tables_say_which_file_and_line_is_damaged() {
     let finished = finished(0);
     let run = RunDirectory::open(&finished.out).unwrap();

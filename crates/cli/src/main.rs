@@ -123,6 +123,7 @@ fn code_of_trainer(error: &Error) -> u8 {
         | Error::NotARun { .. }
         | Error::NoDevice { .. }
         | Error::NoImages { .. }
+        | Error::ImagesGone { .. }
         | Error::UnknownFeatureFile { .. }
         | Error::OtherImages { .. }
         | Error::TooFewImages { .. } => USAGE,

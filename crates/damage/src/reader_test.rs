@@ -16,6 +16,9 @@ use crate::corpus::Corpus;
 /// Changes that are taken back one by one to find which of them does the harm.
 const MAX_SHRINK_STEPS: u32 = 500;
 
+/// Makes the file of damaged contents.
+type Pack<'a> = dyn Fn(&[u8]) -> Vec<u8> + 'a;
+
 /// A test of a reader of files.
 pub struct ReaderTest<'a> {
     file_name: &'a str,
@@ -25,7 +28,7 @@ pub struct ReaderTest<'a> {
     num_cases: u32,
     bytes_per_byte: usize,
     base_bytes: usize,
-    packed: Box<dyn Fn(&[u8]) -> Vec<u8> + 'a>,
+    packed: Box<Pack<'a>>,
 }
 
 /// How a reader has taken damaged files.

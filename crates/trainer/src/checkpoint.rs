@@ -380,8 +380,11 @@ mod tests {
         }
     }
 
-    /// Number of images of the checkpoint that is used, and the warnings.
-    fn load(folder: &Path) -> (Result<Option<(usize, usize)>, TrainerError>, Vec<String>) {
+    /// Epoch and step.
+    type Place = (usize, usize);
+
+    /// Place of the checkpoint that is used, and the warnings.
+    fn load(folder: &Path) -> (Result<Option<Place>, TrainerError>, Vec<String>) {
         let mut warnings = Vec::new();
         let place = |checkpoint: Checkpoint| Ok((checkpoint.progress.epoch, checkpoint.progress.step));
         (Checkpoint::restore_newest(folder, place, |warning| warnings.push(warning)), warnings)

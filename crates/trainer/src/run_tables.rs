@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -34,7 +34,8 @@ impl RunDirectory {
     /// The images of the run in their order, with the labels they had.
     ///
     /// # Errors
-    /// [`TrainerError::Damaged`] where the list cannot be read.
+    /// [`TrainerError::Unfinished`] before the first pass over the images, [`TrainerError::Damaged`] where the list
+    /// cannot be read.
     pub fn images(&self) -> Result<ImageFolder, TrainerError> {
         let row = |record: &ByteRecord| {
             let label = (!record[1].is_empty()).then(|| String::from_utf8_lossy(&record[1]).into_owned());
@@ -197,7 +198,13 @@ impl RunDirectory {
         read: impl Fn(&ByteRecord) -> Result<T, String>,
     ) -> Result<Vec<T>, TrainerError> {
         let path = self.file(name);
-        let file = File::open(&path).map_err(|error| self.damaged(name, error.to_string()))?;
+        let file = File::open(&path).map_err(|error| {
+            // The first pass over the images writes these tables, and only then come clusters.
+            if error.kind() == ErrorKind::NotFound && !self.file(ASSIGNMENTS).exists() {
+                return TrainerError::Unfinished { path: self.path().to_path_buf() };
+            }
+            self.damaged(name, error.to_string())
+        })?;
         let bytes_left = Rc::new(Cell::new(MAX_ROW_BYTES));
         let bounded = BoundedReader { reader: file, bytes_left: bytes_left.clone() };
         let mut reader = csv::Reader::from_reader(bounded);

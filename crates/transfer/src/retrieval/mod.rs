@@ -344,7 +344,8 @@ mod tests {
             .map(|path| (path.clone(), fs::read(&path).unwrap()))
             .collect();
         type State = TaskState<serde_json::Value>;
-        let changes: [(&str, fn(&mut State)); 3] = [
+        type Change = fn(&mut State);
+        let changes: [(&str, Change); 3] = [
             ("images", |state| state.progress["num_images"] = u64::MAX.into()),
             ("images", |state| state.progress["num_images"] = (1_u64 << 40).into()),
             ("of one network", |state| {
