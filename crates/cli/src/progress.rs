@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deepcluster::Error;
 use deepcluster::data::ImageFolder;
 use deepcluster::trainer::{EpochMetrics, EpochTimings, Phase, TrainEvent, TrainObserver};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -161,13 +160,7 @@ pub(crate) fn csv_line(fields: &[&str]) -> anyhow::Result<String> {
 
 /// An error with its causes on standard error.
 pub(crate) fn print_error(error: &anyhow::Error) {
-    let message = format!("error: {}", with_causes(error));
-    if let Some(Error::UnreadableConfig { .. }) = error.downcast_ref() {
-        // The parser shows the place in the file below its message.
-        message.lines().for_each(print_line);
-    } else {
-        print_line(&message);
-    }
+    print_line(&format!("error: {}", with_causes(error)));
 }
 
 /// The message, and after it those of its causes that it does not repeat.

@@ -5,6 +5,7 @@
 //!   written to.
 //! - [`TemporaryFolder`] and [`create_folder`]: the same for folders.
 //! - [`ResultFolder`]: results in a folder that holds other things too.
+//! - [`read_bounded`] and [`BoundedLines`]: input that ends, whatever a path leads to.
 //! - [`remove_leftovers`]: temporary files of killed processes.
 //! - [`mark_output_folder`]: results that are not to be read as images.
 //!
@@ -20,6 +21,7 @@
 //! # }
 //! ```
 
+mod bounded;
 mod destination;
 mod folders;
 mod leftovers;
@@ -27,6 +29,7 @@ mod output_file;
 mod output_marker;
 mod result_folder;
 
+pub use bounded::{BoundedLines, read_bounded, read_text};
 pub use folders::{TemporaryFolder, create_folder, sync_folder};
 pub use leftovers::remove_leftovers;
 pub use output_file::{OutputFile, write_whole};

@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use deepcluster_evaluation::BoundingBox;
-use deepcluster_files::write_whole;
+use deepcluster_files::{BoundedLines, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProposalError;
 use crate::proposal_file::Proposals;
+
+/// Most bytes of a line: a name and four numbers.
+const MAX_LINE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
@@ -22,8 +25,9 @@ pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
     let malformed = |reason: String| ProposalError::Malformed { path: path.to_path_buf(), reason };
     let io = |source| ProposalError::Io { action: "read", path: path.to_path_buf(), source };
     let file = std::fs::File::open(path).map_err(io)?;
+    let mut reader = csv::Reader::from_reader(BoundedLines::new(file, MAX_LINE_BYTES));
     let mut proposals = Proposals::new();
-    for (index, row) in csv::Reader::from_reader(std::io::BufReader::new(file)).deserialize().enumerate() {
+    for (index, row) in reader.deserialize().enumerate() {
         let line = index + 2;
         let row: Row = row.map_err(|error| malformed(error.to_string()))?;
         let Row { image, x_min, y_min, x_max, y_max } = row;

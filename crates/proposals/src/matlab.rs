@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use deepcluster_evaluation::BoundingBox;
+use deepcluster_files::read_bounded;
 use flate2::read::ZlibDecoder;
 
 use crate::error::ProposalError;
@@ -13,6 +14,8 @@ use crate::proposal_file::Proposals;
 /// Most bytes that the variables of a file may expand to: for each of the file, and besides.
 const MOST_EXPANSION: u64 = 64;
 const BASE_EXPANSION: u64 = 64 << 20;
+/// Most bytes of a file: those of a variable are counted with 32 bits.
+const MAX_FILE_BYTES: u64 = 4 << 30;
 /// Cells within cells, at most.
 const MAX_DEPTH: usize = 8;
 
@@ -35,7 +38,7 @@ enum Array<'a> {
 
 pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
     let io = |source| ProposalError::Io { action: "read", path: path.to_path_buf(), source };
-    let bytes = std::fs::read(path).map_err(io)?;
+    let bytes = read_bounded(path, MAX_FILE_BYTES).map_err(io)?;
     from_bytes(&bytes).map_err(|reason| ProposalError::Malformed { path: path.to_path_buf(), reason })
 }
 

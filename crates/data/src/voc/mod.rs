@@ -3,8 +3,8 @@
 mod annotation;
 mod label_map;
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::DataError;
@@ -143,17 +143,7 @@ impl VocFolder {
 
 /// A file of UTF-8 text with at most `max_bytes`.
 fn read_text(path: &Path, max_bytes: u64) -> Result<String, DataError> {
-    let failed = |source| DataError::io("read", path, source);
-    let mut text = String::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(max_bytes + 1).read_to_string(&mut text).map_err(|source| match source.kind() {
-        ErrorKind::InvalidData => failed(io::Error::other("it is no text in UTF-8")),
-        _ => failed(source),
-    })?;
-    if text.len() as u64 > max_bytes {
-        return Err(failed(io::Error::other(format!("it is longer than {} MiB", max_bytes >> 20))));
-    }
-    Ok(text)
+    deepcluster_files::read_text(path, max_bytes).map_err(|source| DataError::io("read", path, source))
 }
 
 /// Names of the lists of a folder that are not those of single classes.

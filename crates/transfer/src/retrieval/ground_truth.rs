@@ -4,7 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use deepcluster_files::read_text;
+
 use crate::error::TransferError;
+
+/// Most bytes of a file: names of images.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// A landmark to look for.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +64,7 @@ impl LandmarkGroundTruth {
         let mut queries = Vec::with_capacity(names.len());
         for name in names {
             let path = folder.join(format!("{name}_query.txt"));
-            let text = fs::read_to_string(&path).map_err(io(&path))?;
+            let text = read_text(&path, MAX_FILE_BYTES).map_err(io(&path))?;
             let mut words = text.split_whitespace();
             let image = words.next().ok_or_else(|| malformed(&path, "it is empty"))?;
             let sides: Vec<f32> = words.filter_map(|word| word.parse().ok()).collect();
@@ -72,7 +77,7 @@ impl LandmarkGroundTruth {
             }
             let list = |kind: &str| {
                 let path = folder.join(format!("{name}_{kind}.txt"));
-                let text = fs::read_to_string(&path).map_err(io(&path))?;
+                let text = read_text(&path, MAX_FILE_BYTES).map_err(io(&path))?;
                 Ok::<_, TransferError>(text.split_whitespace().map(str::to_string).collect::<BTreeSet<_>>())
             };
             let mut relevant = list("good")?;

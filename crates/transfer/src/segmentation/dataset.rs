@@ -1,14 +1,16 @@
 //! Images with a class for every pixel.
 
-use std::fs;
 use std::path::Path;
 
 use deepcluster_data::{LabelMap, VOC_CLASSES, VocFolder, VocTask};
+use deepcluster_files::read_text;
 
 use crate::error::TransferError;
 
 /// A file that names the classes of a data set that is not PASCAL's, one to a line, from 0.
 const CLASS_FILE: &str = "classes.txt";
+/// Most bytes of it: 256 names.
+const MAX_CLASS_FILE_BYTES: u64 = 1 << 20;
 
 /// Training and test images of a folder in the layout of PASCAL VOC.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ impl SegmentationDataset {
         let folder = VocFolder::open(root)?;
         let path = root.join(CLASS_FILE);
         let mut class_names: Vec<String> = if path.exists() {
-            let text = fs::read_to_string(&path).map_err(|source| TransferError::Io {
+            let text = read_text(&path, MAX_CLASS_FILE_BYTES).map_err(|source| TransferError::Io {
                 action: "read",
                 path,
                 source,
@@ -70,6 +72,8 @@ impl SegmentationDataset {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
 
     use super::*;
     use crate::voc_dataset::tests::bars;

@@ -12,6 +12,7 @@ use deepcluster::transfer::{
     LabelledFolder, LandmarkGroundTruth, LandmarkResult, RecallResult, RetrievalConfig, TransferError,
     recall_at, remove_retrieval_states, retrieve_landmarks,
 };
+use deepcluster_files::read_text;
 use serde_json::{Value, json};
 
 use super::results::{ResultsPlace, networks, percent, publish, table};
@@ -98,9 +99,12 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Most bytes of a list of names.
+const MAX_LIST_BYTES: u64 = 256 << 20;
+
 /// Leaves out the images that a file names.
 fn exclude(images: &mut ImageFolder, list: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let text = read_text(list, MAX_LIST_BYTES).with_context(|| format!("cannot read {}", list.display()))?;
     let names: HashSet<&str> = text.split_whitespace().collect();
     let is_named = |index: &usize| {
         let stem = images.relative_path(*index).file_stem().map(|stem| stem.to_string_lossy().into_owned());
