@@ -140,7 +140,8 @@ impl<'a> ReaderTest<'a> {
         }
         let Outcomes { num_read, num_refused, most_bytes } = outcomes.get();
         eprintln!(
-            "{}: {} damaged files, {num_read} read, {num_refused} refused; at most {most_bytes} bytes of memory, {:.1} ms",
+            "{}: {} damaged files, {num_read} read, {num_refused} refused; at most {most_bytes} bytes of memory, \
+             {:.1} ms",
             self.file_name,
             num_read + num_refused,
             slowest.get().as_secs_f64() * 1e3,

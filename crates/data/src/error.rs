@@ -96,7 +96,8 @@ pub enum DataError {
     },
     /// A line of the label file that cannot be understood.
     #[error(
-        "{}, line {line}: {reason}; expected a header that names a column of paths and one of labels, best `path,label`, \
+        "{}, line {line}: {reason}; expected a header that names a column of paths and one of labels, \
+         best `path,label`, \
          and one such row per image",
         path.display()
     )]

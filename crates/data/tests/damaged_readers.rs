@@ -88,9 +88,12 @@ const LABEL_PIECES: &[&str] =
     &["\"", ";", ",", "\t", "|", "\n", "\r", "\u{feff}", "path", "label", "file", "../", "/", "\0"];
 const NAMES: &str = "\u{feff}a 1\r\nb -1\nsub/c\n\n";
 const NAME_PIECES: &[&str] = &["../", "/", "..", ".", "\n", " ", "\t", "\0", "\u{feff}", "\\"];
-const ANNOTATION: &str = "<?xml version=\"1.0\"?><annotation><filename>a.jpg</filename><size><width>90</width></size><object>\
-    <name>dog</name><difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>\
-    <object><name>cat</name><bndbox><xmin>3</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>";
+const ANNOTATION: &str = "<?xml version=\"1.0\"?><annotation><filename>a.jpg</filename>\
+    <size><width>90</width></size><object>\
+    <name>dog</name><difficult>1</difficult><bndbox>\
+    <xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>\
+    <object><name>cat</name><bndbox>\
+    <xmin>3</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>";
 const ANNOTATION_PIECES: &[&str] = &[
     "<object>",
     "</object>",

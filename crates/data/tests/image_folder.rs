@@ -100,7 +100,8 @@ fn whatever_is_passed_over_is_counted_by_kind() {
     let images = ImageFolder::open(folder.path()).unwrap();
     assert_eq!(
         images.summary().to_string(),
-        "found 1 image; passed over: 2 .heic, 1 .avif (not read; convert to JPEG), 3 .txt, 1 .mov, 1 .mp4, 1 without extension"
+        "found 1 image; passed over: 2 .heic, 1 .avif (not read; convert to JPEG), 3 .txt, 1 .mov, 1 .mp4, \
+         1 without extension"
     );
     assert_eq!((images.summary().num_images(), images.summary().num_passed_over()), (1, 9));
     assert_eq!(images.skipped().len(), 3);

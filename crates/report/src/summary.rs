@@ -169,7 +169,8 @@ fn warnings(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> V
         warn(format!("{clusters} {have} no image{advice}."), Vec::new());
     }
     if cards.len() > 1 && are_equally_far_apart(contents) {
-        let text = "There are no more images than numbers that describe one, and whitening has put all of them equally far \
+        let text = "There are no more images than numbers that describe one, and whitening has put all of them \
+                    equally far \
                     apart: clusters and likeness are chance. More images, or a smaller clustering.pca_dim, would help.";
         warn(text.to_string(), Vec::new());
     } else if cards.len() > 1 && total < 5 * cards.len() {

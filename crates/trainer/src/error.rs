@@ -289,7 +289,8 @@ fn too_few_images(folder: &Path, num_images: usize, num_clusters: usize) -> Stri
         );
     }
     format!(
-        "{found} cannot fill {num_clusters} clusters: lower clustering.num_clusters to at most {num_images} or add images"
+        "{found} cannot fill {num_clusters} clusters: lower clustering.num_clusters to at most {num_images} \
+         or add images"
     )
 }
 

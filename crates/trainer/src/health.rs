@@ -87,7 +87,8 @@ pub(crate) fn warnings_of_epoch(config: &TrainConfig, history: &[EpochMetrics]) 
             "Raise training.learning_rate, or use more images"
         };
         warnings.push(format!(
-            "the loss {loss:.2} is that of guessing (ln {} = {:.2}), for {GUESSING_EPOCHS} epochs now: the network does \
+            "the loss {loss:.2} is that of guessing (ln {} = {:.2}), for {GUESSING_EPOCHS} epochs now: the network \
+             does \
              not learn its clusters. {advice}",
             metrics.num_clusters,
             (metrics.num_clusters as f64).ln()
