@@ -9,7 +9,8 @@
 //! - `report`: the page of a run, in a real browser;
 //! - `outputs`: standard output that ends early, links, pipes, devices, and folders of clusters;
 //! - `voc_tasks`: PASCAL VOC, retrieval, curves and sweeps;
-//! - `kill_and_resume`: stops of every sort, and what comes after.
+//! - `kill_and_resume`: stops of every sort, and what comes after;
+//! - `recorded_runs`: bits of small runs against a record.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod bad_input;
@@ -21,5 +22,6 @@ mod interchange;
 mod kill_and_resume;
 mod outputs;
 mod pictures;
+mod recorded_runs;
 mod report;
 mod voc_tasks;
