@@ -8,6 +8,7 @@
 //! - [`read_bounded`] and [`BoundedLines`]: input that ends, whatever a path leads to.
 //! - [`remove_leftovers`]: temporary files of killed processes.
 //! - [`mark_output_folder`]: results that are not to be read as images.
+//! - [`Kind`] and [`HasKind`]: failures by their kind.
 //!
 //! ```
 //! use std::io::Write;
@@ -23,6 +24,7 @@
 
 mod bounded;
 mod destination;
+mod error_kind;
 mod folders;
 mod leftovers;
 mod output_file;
@@ -30,6 +32,7 @@ mod output_marker;
 mod result_folder;
 
 pub use bounded::{BoundedLines, read_bounded, read_text};
+pub use error_kind::{HasKind, Kind};
 pub use folders::{TemporaryFolder, create_folder, sync_folder};
 pub use leftovers::remove_leftovers;
 pub use output_file::{OutputFile, write_whole};
