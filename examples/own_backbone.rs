@@ -75,7 +75,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.training.batch_size = 64;
     let init = |seed, device: &Device| Ok(Tiny::new(seed, device));
     let out = temporary.path().join("run");
-    let trainer = Trainer::with_backbone(config, images, &out, &parse_device("auto")?, init)?;
+    let device = parse_device("auto")?;
+    let trainer = Trainer::<DeepCluster<Tiny>>::with_backbone(config, images, &out, &device, init)?;
     trainer.run(&mut ())?;
     for epoch in RunDirectory::open(&out)?.metrics()? {
         println!("epoch {}: loss {:?}, NMI to previous {:?}", epoch.epoch, epoch.loss, epoch.nmi_to_previous);

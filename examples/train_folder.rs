@@ -13,14 +13,16 @@ use deepcluster::prelude::*;
 /// Prints every epoch.
 struct Print;
 
+impl Observer for Print {
+    fn event(&mut self, _event: &Event) {}
+}
+
 impl TrainObserver for Print {
-    fn event(&mut self, event: &TrainEvent) {
-        if let TrainEvent::EpochFinished { metrics, .. } = event {
-            println!(
-                "epoch {}: loss {:?}, NMI to previous {:?}",
-                metrics.epoch, metrics.loss, metrics.nmi_to_previous
-            );
-        }
+    fn epoch_finished(&mut self, metrics: &EpochMetrics, _timings: &EpochTimings) {
+        println!(
+            "epoch {}: loss {:?}, NMI to previous {:?}",
+            metrics.epoch, metrics.loss, metrics.nmi_to_previous
+        );
     }
 }
 

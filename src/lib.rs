@@ -37,6 +37,7 @@ pub use burn;
 pub use deepcluster_clustering as clustering;
 pub use deepcluster_data as data;
 pub use deepcluster_device_features as device_features;
+pub use deepcluster_engine as engine;
 pub use deepcluster_evaluation as evaluation;
 pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
@@ -48,6 +49,7 @@ pub use deepcluster_trainer as trainer;
 pub use deepcluster_transfer as transfer;
 
 /// What can go wrong anywhere in the library.
+pub use deepcluster_files::{HasKind, Kind};
 pub use deepcluster_kernels::keep_freed_memory;
 pub use deepcluster_trainer::TrainerError as Error;
 
@@ -55,7 +57,7 @@ pub use export::{ExportSummary, export};
 
 use deepcluster_data::ImageFolder;
 use deepcluster_models::ConvNet;
-use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, Trainer, parse_device};
+use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, parse_device};
 
 /// What most programs need.
 pub mod prelude {
@@ -64,7 +66,8 @@ pub mod prelude {
     pub use deepcluster_data::ImageFolder;
     pub use deepcluster_models::{Architecture, Backbone, ConvNet};
     pub use deepcluster_trainer::{
-        RunDirectory, TrainConfig, TrainEvent, TrainObserver, TrainedModel, Trainer, parse_device,
+        DeepCluster, EpochMetrics, EpochTimings, Event, Observer, RunDirectory, TrainConfig, TrainObserver,
+        TrainedModel, Trainer, parse_device,
     };
 }
 
@@ -72,7 +75,7 @@ pub mod prelude {
 /// gives the trained network with its clusters. `observer` is told of progress; `&mut ()` is not.
 ///
 /// # Errors
-/// Everything that [`ImageFolder::scan`], [`Trainer::new`] and [`Trainer::run`] can report.
+/// Everything that [`ImageFolder::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.
 pub fn train(
     folder: impl AsRef<Path>,
     out: impl AsRef<Path>,
@@ -80,5 +83,5 @@ pub fn train(
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainedModel<ConvNet>, Error> {
     let images = ImageFolder::scan(folder, &config.scan_config())?;
-    Trainer::new(config, images, out, &parse_device("auto")?)?.run(observer)
+    begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)
 }

@@ -13,7 +13,7 @@ use deepcluster::clustering::{NmiNorm, nmi};
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
 use deepcluster::models::Backbone;
 use deepcluster::prelude::*;
-use deepcluster::trainer::{EpochMetrics, Phase};
+use deepcluster::trainer::EngineError;
 
 fn draw_images(folder: &Path, num_images: usize) -> ImageFolder {
     let drawings = SyntheticConfig { num_images, image_size: 32, seed: 3 };
@@ -43,13 +43,13 @@ struct StopAfter {
     in_training: bool,
 }
 
-impl TrainObserver for StopAfter {
-    fn event(&mut self, event: &TrainEvent) {
+impl TrainObserver for StopAfter {}
+
+impl Observer for StopAfter {
+    fn event(&mut self, event: &Event) {
         match event {
-            TrainEvent::PhaseStarted { phase, .. } => self.in_training = *phase == Phase::Training,
-            TrainEvent::Progress { .. } if self.in_training => {
-                self.steps_left = self.steps_left.saturating_sub(1)
-            }
+            Event::Started { phase, .. } => self.in_training = phase.name == "training",
+            Event::Progress { .. } if self.in_training => self.steps_left = self.steps_left.saturating_sub(1),
             _ => {}
         }
     }
@@ -69,7 +69,7 @@ fn stopped_at_any_step_and_resumed_it_ends_in_the_same_files() {
         let out = folder.path().join(format!("stopped-after-{steps}"));
         let mut observer = StopAfter { steps_left: steps, in_training: false };
         let stopped = Trainer::new(tiny_config(), images.clone(), &out, &cpu()).unwrap().run(&mut observer);
-        assert!(matches!(stopped, Err(Error::Stopped { .. })), "{steps} steps");
+        assert!(matches!(stopped, Err(Error::Engine(EngineError::Stopped { .. }))), "{steps} steps");
         Trainer::resume(&out, &cpu(), |_| Ok(())).unwrap().run(&mut ()).unwrap();
         for name in ["metrics.jsonl", "assignments.csv", "model.safetensors", "features.safetensors"] {
             let read = |run: &Path| fs::read(run.join(name)).unwrap();

@@ -11,8 +11,9 @@ use deepcluster::clustering::{
     ClusteringAlgorithm, DeviceRows, FeatureType, KMeansConfig, KMeansStart, WhiteningConfig,
 };
 use deepcluster::device_features::{DeviceFeatures, Room};
+use deepcluster::engine::{Learner, Ranks, Sgd, available_devices, host_values, parse_device};
 use deepcluster::models::{Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head, Precision};
-use deepcluster::trainer::{Sgd, available_devices, host_values, parse_device, queue_training_step};
+use deepcluster::trainer::Classifier;
 use ndarray::{Array2, s};
 use serde_json::{Value, json};
 
@@ -21,12 +22,9 @@ const ROWS_PER_BATCH: usize = 1 << 16;
 
 /// A network in training, and a batch.
 struct Training {
-    network: ConvNet,
-    head: Head,
+    learner: Learner<Classifier<ConvNet>>,
     images: Tensor<4>,
     targets: Tensor<1, Int>,
-    network_sgd: Sgd,
-    head_sgd: Sgd,
 }
 
 impl Training {
@@ -41,34 +39,34 @@ impl Training {
         let device = device.clone().autodiff();
         let network = ConvNetConfig::new(architecture, size, true, 1.0)?.init(1, &device)?;
         let targets: Vec<i64> = (0..batch).map(|index| (index % num_clusters) as i64).collect();
+        let head = Head::new(network.feature_dim(), num_clusters, 2, &device);
+        let (network_sgd, head_sgd) = (Sgd::new(0.05, 0.9, 1e-5), Sgd::new(0.05, 0.0, 1e-5));
+        let network = network.with_precision(precision);
         Ok(Self {
-            head: Head::new(network.feature_dim(), num_clusters, 2, &device),
-            network: network.with_precision(precision),
+            learner: Classifier::learner(network, Some(head), network_sgd, head_sgd),
             images: Tensor::random([batch, 3, size, size], Distribution::Normal(0.0, 1.0), &device),
             targets: Tensor::from_data(TensorData::new(targets, [batch]), &device),
-            network_sgd: Sgd::new(0.05, 0.9, 1e-5),
-            head_sgd: Sgd::new(0.05, 0.0, 1e-5),
         })
     }
 
-    /// Steps whose losses are read at the end; gives the last.
-    fn steps(&mut self, repeats: usize) -> Result<f32, Box<dyn Error>> {
-        let Self { network, head, images, targets, network_sgd, head_sgd } = self;
+    /// Steps whose losses are read at the end; returns the last.
+    fn steps(&mut self, repeats: usize) -> Result<f64, Box<dyn Error>> {
+        let Self { learner, images, targets } = self;
         let mut last = None;
         for seed in 0..repeats {
             let dropout = DropoutMasks::from_seed(seed as u64);
             let (images, targets) = (images.clone(), targets.clone());
-            last = Some(queue_training_step(network, head, images, targets, &dropout, network_sgd, head_sgd));
+            let losses = learner.model.losses(images, targets, &dropout).ok_or("there is no head")?;
+            last = Some(learner.step(losses, &Ranks::single())?);
         }
-        let last = last.ok_or("at least one step is needed")?;
-        let loss = host_values(last, "in a training step")?[0];
+        let loss = last.ok_or("at least one step is needed")?.read()?;
         // The weights of the last step are computed after its loss.
         self.images.device().sync()?;
         Ok(loss)
     }
 
     fn features(&self, repeats: usize) -> Result<f32, Box<dyn Error>> {
-        let network = self.network.valid();
+        let network = self.learner.model.network.valid();
         let images = self.images.clone().without_autodiff();
         let mut mean = 0.0;
         for repeat in 0..repeats {

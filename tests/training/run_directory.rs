@@ -7,6 +7,7 @@ use deepcluster::Error;
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
 use deepcluster::prelude::*;
 use deepcluster::report::RunContents;
+use deepcluster::trainer::EngineError;
 use deepcluster::trainer::TrainedNetwork;
 
 use super::cpu;
@@ -64,7 +65,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-fn resume(out: &Path, epochs: Option<usize>) -> Result<Trainer<deepcluster::models::ConvNet>, Error> {
+fn resume(out: &Path, epochs: Option<usize>) -> Result<Trainer, Error> {
     Trainer::resume(out, &cpu(), |config| {
         config.training.epochs = epochs.unwrap_or(config.training.epochs);
         Ok(())
@@ -93,9 +94,11 @@ struct StopAtOnce {
     saved: bool,
 }
 
-impl TrainObserver for StopAtOnce {
-    fn event(&mut self, event: &TrainEvent) {
-        self.saved |= matches!(event, TrainEvent::CheckpointSaved(_));
+impl TrainObserver for StopAtOnce {}
+
+impl Observer for StopAtOnce {
+    fn event(&mut self, event: &Event) {
+        self.saved |= matches!(event, Event::Saved(_));
     }
 
     fn should_stop(&self) -> bool {
@@ -110,7 +113,7 @@ fn an_extended_run_is_unfinished_until_its_end_and_ends_as_one_that_was_longer_f
     finished.train(&reference, config(3));
     let out = finished.copy("extended");
     let stopped = resume(&out, Some(3)).unwrap().run(&mut StopAtOnce { saved: false });
-    assert!(matches!(stopped, Err(Error::Stopped { .. })));
+    assert!(matches!(stopped, Err(Error::Engine(EngineError::Stopped { .. }))));
     let run = RunDirectory::open(&out).unwrap();
     assert!(!run.is_finished().unwrap());
     assert!(matches!(TrainedModel::load(&run, &cpu()), Err(Error::Unfinished { .. })));

@@ -50,12 +50,12 @@ pub(crate) struct DeviceChoice {
 impl DeviceChoice {
     /// The devices of these names, separated by commas, which train together.
     pub(crate) fn devices(&self) -> Result<Vec<Device>, TrainerError> {
-        parse_devices(&self.name)
+        Ok(parse_devices(&self.name)?)
     }
 
     /// The device of this name.
     pub(crate) fn device(&self) -> Result<Device, TrainerError> {
-        parse_device(&self.name)
+        Ok(parse_device(&self.name)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The program `deepcluster`. It parses, calls the library and prints; everything else is in the library.
 
+mod advice;
 mod arguments;
 mod commands;
 mod interrupt;
@@ -13,15 +14,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use deepcluster::Error;
-use deepcluster::clustering::ClusteringError;
 use deepcluster::data::DataError;
-use deepcluster::evaluation::EvaluationError;
-use deepcluster::models::ModelError;
 use deepcluster::pictures::PictureError;
-use deepcluster::proposals::ProposalError;
 use deepcluster::report::ReportError;
+use deepcluster::trainer::EngineError;
 use deepcluster::transfer::TransferError;
+use deepcluster::{Error, HasKind, Kind};
 
 use crate::arguments::{Arguments, Command};
 use crate::usage_error::UsageError;
@@ -91,137 +89,37 @@ fn print_usage(message: &clap::Error) -> ExitCode {
     }
 }
 
-/// The code of an error, by its kind: what was typed and cannot be meant is wrong usage, wherever it is found out.
+/// The code of an error, by the kind of the first of its causes that has one.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<UsageError>() || is_in_the_way(cause)) {
+    if error.chain().any(is_in_the_way) {
         return USAGE;
     }
-    let codes = error.chain().filter_map(|cause| {
-        let code = cause.downcast_ref().map(code_of_trainer);
-        let code = code.or_else(|| cause.downcast_ref().map(code_of_transfer));
-        let code = code.or_else(|| cause.downcast_ref().map(code_of_pictures));
-        let code = code.or_else(|| cause.downcast_ref().map(code_of_report));
-        code.or_else(|| cause.downcast_ref().map(code_of_data))
-    });
-    codes.into_iter().next().unwrap_or(FAILURE)
+    match error.chain().find_map(kind) {
+        Some(Kind::Usage) => USAGE,
+        Some(Kind::Stopped) => STOPPED,
+        _ => FAILURE,
+    }
+}
+
+fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<Kind> {
+    fn kind_of<E: HasKind + std::error::Error + 'static>(
+        cause: &(dyn std::error::Error + 'static),
+    ) -> Option<Kind> {
+        cause.downcast_ref::<E>().map(HasKind::kind)
+    }
+    let kinds = [
+        kind_of::<UsageError>,
+        kind_of::<Error>,
+        kind_of::<EngineError>,
+        kind_of::<TransferError>,
+        kind_of::<PictureError>,
+        kind_of::<ReportError>,
+        kind_of::<DataError>,
+    ];
+    kinds.into_iter().find_map(|kind| kind(cause))
 }
 
 /// Whether it is a file that is there already and may not be replaced.
 fn is_in_the_way(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.downcast_ref().is_some_and(|error: &std::io::Error| error.kind() == ErrorKind::AlreadyExists)
-}
-
-fn code_of_trainer(error: &Error) -> u8 {
-    match error {
-        Error::Stopped { .. } => STOPPED,
-        Error::InvalidConfig { .. }
-        | Error::UnknownKey { .. }
-        | Error::UnreadableConfig { .. }
-        | Error::ConfigChanged { .. }
-        | Error::RunExists { .. }
-        | Error::NotEmpty { .. }
-        | Error::NotARun { .. }
-        | Error::NoDevice { .. }
-        | Error::NoImages { .. }
-        | Error::ImagesGone { .. }
-        | Error::UnknownFeatureFile { .. }
-        | Error::OtherImages { .. }
-        | Error::TooFewImages { .. } => USAGE,
-        Error::Data(error) => code_of_data(error),
-        Error::Model(error) => code_of_model(error),
-        Error::Clustering(error) => code_of_clustering(error),
-        Error::Evaluation(error) => code_of_evaluation(error),
-        _ => FAILURE,
-    }
-}
-
-fn code_of_transfer(error: &TransferError) -> u8 {
-    match error {
-        TransferError::Stopped => STOPPED,
-        TransferError::InvalidConfig { .. }
-        | TransferError::NoLabels { .. }
-        | TransferError::UnknownClass { .. }
-        | TransferError::UnknownLayer { .. }
-        | TransferError::NoProposals { .. }
-        | TransferError::NoSuchImage { .. }
-        | TransferError::MalformedGroundTruth { .. }
-        | TransferError::Proposals(
-            ProposalError::InvalidConfig { .. } | ProposalError::UnknownFormat { .. },
-        )
-        | TransferError::UnknownMaskValue { .. }
-        | TransferError::OtherTask { .. } => USAGE,
-        TransferError::Data(error) => code_of_data(error),
-        TransferError::Evaluation(error) => code_of_evaluation(error),
-        TransferError::Model(error) => code_of_model(error),
-        TransferError::Clustering(error) => code_of_clustering(error),
-        TransferError::Trainer(error) => code_of_trainer(error),
-        _ => FAILURE,
-    }
-}
-
-fn code_of_pictures(error: &PictureError) -> u8 {
-    match error {
-        PictureError::Stopped => STOPPED,
-        PictureError::InvalidConfig { .. }
-        | PictureError::UnknownLayer { .. }
-        | PictureError::MalformedFilters { .. }
-        | PictureError::NoSuchFilter { .. }
-        | PictureError::ImagesTooSmall { .. } => USAGE,
-        PictureError::Data(error) => code_of_data(error),
-        PictureError::Model(error) => code_of_model(error),
-        PictureError::Clustering(error) => code_of_clustering(error),
-        PictureError::Trainer(error) => code_of_trainer(error),
-        _ => FAILURE,
-    }
-}
-
-fn code_of_report(error: &ReportError) -> u8 {
-    match error {
-        ReportError::Stopped => STOPPED,
-        ReportError::InvalidConfig { .. } => USAGE,
-        ReportError::Clustering(error) => code_of_clustering(error),
-        ReportError::Trainer(error) => code_of_trainer(error),
-        _ => FAILURE,
-    }
-}
-
-/// A folder that is not there, or holds no images or labels, cannot be what was meant; an image that cannot be read
-/// can.
-fn code_of_data(error: &DataError) -> u8 {
-    match error {
-        DataError::FolderNotFound { .. }
-        | DataError::NotAFolder { .. }
-        | DataError::NoImages { .. }
-        | DataError::NoFolderLabels { .. }
-        | DataError::LabelsMatchNothing { .. }
-        | DataError::NotVoc { .. }
-        | DataError::NoImageSet { .. }
-        | DataError::InvalidConfig { .. } => USAGE,
-        _ => FAILURE,
-    }
-}
-
-fn code_of_model(error: &ModelError) -> u8 {
-    match error {
-        ModelError::InvalidConfig { .. } | ModelError::ImageTooSmall { .. } => USAGE,
-        _ => FAILURE,
-    }
-}
-
-fn code_of_clustering(error: &ClusteringError) -> u8 {
-    match error {
-        ClusteringError::InvalidConfig { .. }
-        | ClusteringError::TooFewSamples { .. }
-        | ClusteringError::TooFewCandidates { .. }
-        | ClusteringError::TooManyNeighbors { .. } => USAGE,
-        _ => FAILURE,
-    }
-}
-
-fn code_of_evaluation(error: &EvaluationError) -> u8 {
-    match error {
-        EvaluationError::NumNeighbors { .. } | EvaluationError::Temperature { .. } => USAGE,
-        EvaluationError::Clustering(error) => code_of_clustering(error),
-        _ => FAILURE,
-    }
 }

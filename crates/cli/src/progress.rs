@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use deepcluster::data::ImageFolder;
-use deepcluster::trainer::{EpochMetrics, EpochTimings, Phase, TrainEvent, TrainObserver};
+use deepcluster::trainer::{EpochMetrics, EpochOf, EpochTimings, Event, Observer, Phase, TrainObserver};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::advice::advice;
 use crate::arguments::Output;
 use crate::stdout::print_json;
 use crate::terminal::print_line;
@@ -42,22 +43,20 @@ impl Progress {
         }
     }
 
-    fn begin(&mut self, phase: Phase, epoch: usize, num_epochs: usize, total: usize) {
+    fn begin(&mut self, phase: Phase, epoch: Option<EpochOf>, total: usize) {
         self.clear();
         if self.output.quiet || self.output.json {
             return;
         }
-        let place = if num_epochs == 0 { String::new() } else { format!("epoch {epoch}/{num_epochs} ") };
-        let unit = match phase {
-            Phase::Clustering | Phase::Map => "iterations",
-            Phase::FineTuning | Phase::Pictures => "steps",
-            _ => "images",
-        };
+        let place = epoch
+            .filter(|epoch| epoch.num_epochs > 0)
+            .map_or(String::new(), |epoch| format!("epoch {}/{} ", epoch.epoch, epoch.num_epochs));
+        let Phase { name, unit } = phase;
         let template =
             format!("{{prefix}}{{bar:30}} {{pos}}/{{len}} {unit} {{per_sec}} left {{eta}} {{msg}}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(total as u64).with_style(style);
-        bar.set_prefix(format!("{place}{:<11}", phase.name()));
+        bar.set_prefix(format!("{place}{name:<11}"));
         self.bar = Some(bar);
     }
 
@@ -69,12 +68,21 @@ impl Progress {
 }
 
 impl TrainObserver for Progress {
-    fn event(&mut self, event: &TrainEvent) {
+    fn epoch_finished(&mut self, metrics: &EpochMetrics, timings: &EpochTimings) {
+        self.clear();
+        if self.output.json {
+            print_json(&json!({"event": "epoch", "metrics": metrics, "timings": timings}));
+        } else {
+            self.say(&epoch_line(metrics, timings));
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: &Event) {
         match event {
-            TrainEvent::PhaseStarted { phase, epoch, num_epochs, total } => {
-                self.begin(*phase, *epoch, *num_epochs, *total);
-            }
-            TrainEvent::Progress { done, loss } => {
+            Event::Started { phase, epoch, total } => self.begin(*phase, *epoch, *total),
+            Event::Progress { done, loss } => {
                 if let Some(bar) = &self.bar {
                     bar.set_position(*done as u64);
                     if let Some(loss) = loss {
@@ -82,13 +90,7 @@ impl TrainObserver for Progress {
                     }
                 }
             }
-            TrainEvent::EpochFinished { metrics, timings } => {
-                self.clear();
-                if !self.output.json {
-                    self.say(&epoch_line(metrics, timings));
-                }
-            }
-            TrainEvent::Warning(warning) if !self.output.json => self.say(&format!("warning: {warning}")),
+            Event::Warning(warning) if !self.output.json => self.say(&format!("warning: {warning}")),
             _ => {}
         }
         if self.output.json
@@ -125,9 +127,13 @@ pub(crate) fn epoch_line(metrics: &EpochMetrics, timings: &EpochTimings) -> Stri
     if let Some(accuracy) = metrics.knn_accuracy {
         line.push_str(&format!("  nearest-neighbour accuracy {:.1} %", 100.0 * accuracy));
     }
-    let smallest = metrics.cluster_sizes.iter().min().copied().unwrap_or(0);
-    let largest = metrics.cluster_sizes.iter().max().copied().unwrap_or(0);
-    line.push_str(&format!("  cluster sizes {smallest}-{largest}"));
+    for (name, measure) in &metrics.measures {
+        line.push_str(&format!("  {name} {measure:.3}"));
+    }
+    let sizes = &metrics.cluster_sizes;
+    if let (Some(smallest), Some(largest)) = (sizes.iter().min(), sizes.iter().max()) {
+        line.push_str(&format!("  cluster sizes {smallest}-{largest}"));
+    }
     let seconds = timings.features_seconds
         + timings.whitening_seconds
         + timings.clustering_seconds
@@ -136,16 +142,14 @@ pub(crate) fn epoch_line(metrics: &EpochMetrics, timings: &EpochTimings) -> Stri
     line
 }
 
-fn event_json(event: &TrainEvent) -> Option<Value> {
+fn event_json(event: &Event) -> Option<Value> {
     Some(match event {
-        TrainEvent::PhaseStarted { phase, epoch, total, .. } => {
-            json!({"event": "phase", "phase": phase.name(), "epoch": epoch, "total": total})
+        Event::Started { phase, epoch, total } => {
+            let epoch = epoch.map_or(0, |epoch| epoch.epoch);
+            json!({"event": "phase", "phase": phase.name, "epoch": epoch, "total": total})
         }
-        TrainEvent::EpochFinished { metrics, timings } => {
-            json!({"event": "epoch", "metrics": metrics, "timings": timings})
-        }
-        TrainEvent::Warning(warning) => json!({"event": "warning", "message": warning}),
-        TrainEvent::CheckpointSaved(path) => json!({"event": "checkpoint", "path": path.to_string_lossy()}),
+        Event::Warning(warning) => json!({"event": "warning", "message": warning}),
+        Event::Saved(path) => json!({"event": "checkpoint", "path": path.to_string_lossy()}),
         _ => return None,
     })
 }
@@ -160,7 +164,8 @@ pub(crate) fn csv_line(fields: &[&str]) -> anyhow::Result<String> {
 
 /// An error with its causes on standard error.
 pub(crate) fn print_error(error: &anyhow::Error) {
-    print_line(&format!("error: {}", with_causes(error)));
+    let advice = advice(error).map_or(String::new(), |advice| format!("; {advice}"));
+    print_line(&format!("error: {}{advice}", with_causes(error)));
 }
 
 /// The message, and after it those of its causes that it does not repeat.

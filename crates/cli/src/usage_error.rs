@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use deepcluster::{HasKind, Kind};
+
 /// A request that cannot be meant; the exit code is that of wrong usage.
 #[derive(Debug)]
 pub(crate) struct UsageError(pub(crate) String);
@@ -13,3 +15,9 @@ impl fmt::Display for UsageError {
 }
 
 impl std::error::Error for UsageError {}
+
+impl HasKind for UsageError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}

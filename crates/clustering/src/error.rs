@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::FeatureFileProblem;
+use deepcluster_files::{HasKind, Kind};
 
 /// Everything that can go wrong while clustering, whitening, searching or measuring.
 #[derive(Debug, thiserror::Error)]
@@ -210,4 +211,35 @@ pub enum ClusteringError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl HasKind for ClusteringError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::InvalidConfig { .. }
+            | Self::TooFewSamples { .. }
+            | Self::TooFewCandidates { .. }
+            | Self::TooManyNeighbors { .. } => Kind::Usage,
+            Self::Cancelled => Kind::Stopped,
+            Self::Device { .. } => Kind::Device,
+            Self::ModelFormat { .. }
+            | Self::ModelMetadata { .. }
+            | Self::ModelTensor { .. }
+            | Self::FeatureFile { .. } => Kind::Damaged,
+            Self::InvalidWeight { .. }
+            | Self::InvalidNeighbor { .. }
+            | Self::TooManySamples { .. }
+            | Self::EmptyFeatures { .. }
+            | Self::DimensionMismatch { .. }
+            | Self::NonFiniteFeatures { .. }
+            | Self::FeaturesTooLarge { .. }
+            | Self::BeyondF16 { .. }
+            | Self::LabelOutOfRange { .. }
+            | Self::TooManyClusters { .. }
+            | Self::NoLabels
+            | Self::SilhouetteUndefined { .. }
+            | Self::EigenDecomposition { .. }
+            | Self::Io { .. } => Kind::Failure,
+        }
+    }
 }

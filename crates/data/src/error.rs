@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use deepcluster_files::{HasKind, Kind};
 use thiserror::Error;
 
 use crate::header::READABLE_FORMATS;
@@ -228,6 +229,34 @@ pub enum DataError {
         /// What would be allowed.
         allowed: &'static str,
     },
+}
+
+impl HasKind for DataError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::FolderNotFound { .. }
+            | Self::NotAFolder { .. }
+            | Self::NoImages { .. }
+            | Self::NoFolderLabels { .. }
+            | Self::LabelsMatchNothing { .. }
+            | Self::NotVoc { .. }
+            | Self::NoImageSet { .. }
+            | Self::InvalidConfig { .. } => Kind::Usage,
+            Self::Decode { .. }
+            | Self::TooManyPixels { .. }
+            | Self::NoSuchImage { .. }
+            | Self::InvalidImage { .. }
+            | Self::MalformedAnnotation { .. }
+            | Self::MalformedLabels { .. }
+            | Self::DuplicateLabel { .. }
+            | Self::NameOutsideFolder { .. } => Kind::Input,
+            Self::Io { .. }
+            | Self::CropOutside { .. }
+            | Self::Resize { .. }
+            | Self::OutputLength { .. }
+            | Self::FolderNotEmpty { .. } => Kind::Failure,
+        }
+    }
 }
 
 impl DataError {

@@ -1,6 +1,7 @@
 //! The error type of this crate.
 
 use deepcluster_clustering::ClusteringError;
+use deepcluster_files::{HasKind, Kind};
 
 /// Why a measure cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -54,4 +55,18 @@ pub enum EvaluationError {
     /// The features or assignments cannot be used.
     #[error(transparent)]
     Clustering(#[from] ClusteringError),
+}
+
+impl HasKind for EvaluationError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NumNeighbors { .. } | Self::Temperature { .. } => Kind::Usage,
+            Self::Clustering(error) => error.kind(),
+            Self::LengthMismatch { .. }
+            | Self::NoLabels { .. }
+            | Self::NoPositives
+            | Self::NotFinite { .. }
+            | Self::UnknownClass { .. } => Kind::Failure,
+        }
+    }
 }

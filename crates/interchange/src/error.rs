@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use deepcluster_files::{HasKind, Kind};
+
 /// Why a network cannot be exchanged with another program.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +51,15 @@ pub enum InterchangeError {
         /// Largest size in bytes.
         limit: u64,
     },
+}
+
+impl HasKind for InterchangeError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Checkpoint { .. } | Self::Mismatch { .. } | Self::TooLarge { .. } => Kind::Input,
+            Self::Io { .. } | Self::UnknownFormat { .. } => Kind::Failure,
+        }
+    }
 }
 
 impl InterchangeError {

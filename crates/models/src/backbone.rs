@@ -1,6 +1,6 @@
 //! What DeepCluster asks of a network.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Tensor, activation};
 
 use crate::dropout::DropoutMasks;
@@ -13,7 +13,7 @@ use crate::dropout::DropoutMasks;
 /// # Panics
 /// As every Burn module, an implementation may panic on tensors of a wrong shape. The trainer only feeds it batches
 /// of `[batch, 3, input_size, input_size]`.
-pub trait Backbone: Module {
+pub trait Backbone: Module + ModuleDisplay {
     /// Side of the square input images in pixels.
     fn input_size(&self) -> usize;
 

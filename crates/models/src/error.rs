@@ -1,5 +1,7 @@
 //! Errors of the network definitions.
 
+use deepcluster_files::{HasKind, Kind};
+
 /// Why a network cannot be built, filled or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,4 +41,14 @@ pub enum ModelError {
         /// What Burn reported.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl HasKind for ModelError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::InvalidConfig { .. } | Self::ImageTooSmall { .. } => Kind::Usage,
+            Self::WeightsMismatch { .. } => Kind::Damaged,
+            Self::Device { .. } => Kind::Device,
+        }
+    }
 }

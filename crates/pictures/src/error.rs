@@ -2,6 +2,8 @@
 
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
+use deepcluster_engine::EngineError;
+use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
 use deepcluster_plots::PlotError;
 use deepcluster_trainer::TrainerError;
@@ -70,4 +72,26 @@ pub enum PictureError {
     /// The run cannot be read, or the device failed.
     #[error(transparent)]
     Trainer(#[from] TrainerError),
+    /// Computing features failed, or was stopped.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl HasKind for PictureError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Stopped => Kind::Stopped,
+            Self::InvalidConfig { .. }
+            | Self::UnknownLayer { .. }
+            | Self::MalformedFilters { .. }
+            | Self::NoSuchFilter { .. }
+            | Self::ImagesTooSmall { .. } => Kind::Usage,
+            Self::Data(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::Clustering(error) => error.kind(),
+            Self::Trainer(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            Self::Plot(_) => Kind::Failure,
+        }
+    }
 }

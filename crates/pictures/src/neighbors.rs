@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::ImageFolder;
+use deepcluster_engine::Observer;
 use deepcluster_models::ConvNet;
 use deepcluster_plots::{ContactSheet, SheetCell, SheetColumns};
-use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedModel, TrainedNetwork};
+use deepcluster_trainer::{RunDirectory, TrainConfig, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
@@ -59,7 +60,7 @@ pub fn neighbors_in_runs(
     queries: &Arc<ImageFolder>,
     count: usize,
     compare_untrained: bool,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<FoundNeighbors, PictureError> {
     if count == 0 {
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());

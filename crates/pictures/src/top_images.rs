@@ -5,9 +5,10 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use deepcluster_data::{ImageFolder, Loader};
+use deepcluster_engine::{Observer, host_values};
 use deepcluster_models::{Backbone, ConvNet};
 use deepcluster_plots::{ContactSheet, RgbImage, SheetCell, SheetColumns};
-use deepcluster_trainer::{ImagePass, TrainConfig, TrainObserver, TrainedNetwork, host_values};
+use deepcluster_trainer::{TrainConfig, TrainedNetwork};
 use serde::Serialize;
 
 use crate::error::PictureError;
@@ -83,7 +84,7 @@ pub fn top_images(
     layer: &str,
     filters: &[usize],
     config: TopImageConfig,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<FilterTop>, PictureError> {
     if config.count == 0 {
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
@@ -94,7 +95,7 @@ pub fn top_images(
     let num_filters = network.num_filters(index);
     let loader = Loader::new(images.clone(), settings.loader_config())?;
     let all: Vec<usize> = (0..images.len()).collect();
-    let pass = ImagePass::for_features(settings, &loader, &all, trained.device());
+    let pass = settings.feature_pass(&loader, &all, trained.device());
     let field = network.receptive_field(index);
     let mut tops: Vec<Vec<TopImage>> = vec![Vec::new(); filters.len()];
     let passed = pass.run(observer, |batch, image_indices| {

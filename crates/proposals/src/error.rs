@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use deepcluster_files::{HasKind, Kind};
+
 /// Why there are no proposals.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -50,4 +52,14 @@ pub enum ProposalError {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+impl HasKind for ProposalError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::InvalidConfig { .. } | Self::UnknownFormat { .. } => Kind::Usage,
+            Self::InvalidImage { .. } | Self::Malformed { .. } => Kind::Input,
+            Self::Io { .. } => Kind::Failure,
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
+use deepcluster_engine::EngineError;
+use deepcluster_files::{HasKind, Kind};
 use deepcluster_plots::PlotError;
 use deepcluster_trainer::TrainerError;
 
@@ -48,6 +50,22 @@ pub enum ReportError {
     /// The run cannot be read.
     #[error(transparent)]
     Trainer(#[from] TrainerError),
+    /// Computing features failed, or was stopped.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl HasKind for ReportError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Stopped => Kind::Stopped,
+            Self::InvalidConfig { .. } => Kind::Usage,
+            Self::Clustering(error) => error.kind(),
+            Self::Trainer(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            Self::Page { .. } | Self::Io { .. } | Self::Plot(_) => Kind::Failure,
+        }
+    }
 }
 
 impl ReportError {

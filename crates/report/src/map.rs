@@ -1,7 +1,7 @@
 //! A place in the plane for every image.
 
 use bhtsne::{Neighbor, tSNE};
-use deepcluster_trainer::{Phase, TrainEvent, TrainObserver};
+use deepcluster_engine::{Event, Observer, Phase};
 use ndarray::Array2;
 
 use crate::error::ReportError;
@@ -32,7 +32,7 @@ const TREE_ACCURACY: f32 = 0.5;
 pub(crate) fn tsne(
     neighbors: &NeighborTable,
     principal_components: &Array2<f32>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<Option<Array2<f32>>, ReportError> {
     let (num_images, num_neighbors) = neighbors.indices.dim();
     let perplexity = PERPLEXITY.min(num_neighbors / NEIGHBORS_PER_PERPLEXITY);
@@ -52,8 +52,8 @@ pub(crate) fn tsne(
             pairs.map(neighbor).collect()
         })
         .collect();
-    let phase = Phase::Map;
-    observer.event(&TrainEvent::PhaseStarted { phase, epoch: 0, num_epochs: 0, total: NUM_ITERATIONS });
+    let phase = Phase::iterations("map");
+    observer.event(&Event::Started { phase, epoch: None, total: NUM_ITERATIONS });
     let first = first_places(principal_components);
     let samples = vec![(); num_images];
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
@@ -71,7 +71,7 @@ pub(crate) fn tsne(
         };
         fitted.embedding()
     });
-    observer.event(&TrainEvent::Progress { done: NUM_ITERATIONS, loss: None });
+    observer.event(&Event::Progress { done: NUM_ITERATIONS, loss: None });
     let is_whole = places.len() == 2 * num_images && places.iter().all(|place| place.is_finite());
     Ok(is_whole.then(|| Array2::from_shape_vec((num_images, 2), places).expect("two numbers for each image")))
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use deepcluster_engine::Observer;
 use deepcluster_files::{Replaceable, ResultFolder};
 use deepcluster_plots::{LineChart, PlotError, Scale, Series};
-use deepcluster_trainer::{EpochMetrics, TrainObserver};
+use deepcluster_trainer::EpochMetrics;
 use deepcluster_transfer::training_charts;
 use ndarray::Array2;
 use serde::Serialize;
@@ -102,7 +103,7 @@ pub fn write_report(
     contents: &RunContents,
     folder: &Path,
     config: &ReportConfig,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<WrittenReport, ReportError> {
     config.validate()?;
     let failed = || ReportError::io("write a report to", folder);

@@ -233,13 +233,14 @@ mod tests {
             nmi_to_previous,
             labels: None,
             knn_accuracy: None,
-            inertia: 1.0,
+            inertia: Some(1.0),
             num_clusters: 2,
             num_empty: 0,
             cluster_sizes: vec![3, 4],
             num_images: 7,
             num_samples: 7,
             num_components: 2,
+            measures: Default::default(),
         }
     }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 use deepcluster_data::{
     DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, resize, seen_side, seen_square,
 };
+use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_plots::{Rgb, RgbImage};
-use deepcluster_trainer::{Phase, TrainConfig, TrainEvent, TrainObserver};
+use deepcluster_trainer::TrainConfig;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
@@ -56,11 +57,11 @@ pub(crate) fn make_thumbnails(
     settings: &TrainConfig,
     order: &[usize],
     thumbnail_size: u32,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
     sink: &mut dyn FnMut(usize, Vec<u8>) -> Result<(), ReportError>,
 ) -> Result<LookedAt, ReportError> {
-    let phase = Phase::Thumbnails;
-    observer.event(&TrainEvent::PhaseStarted { phase, epoch: 0, num_epochs: 0, total: order.len() });
+    let phase = Phase::images("thumbnails");
+    observer.event(&Event::Started { phase, epoch: None, total: order.len() });
     let mut glances = vec![None; images.len()];
     let mut done = 0;
     for (number, chunk) in order.chunks(PER_SHEET).enumerate() {
@@ -78,7 +79,7 @@ pub(crate) fn make_thumbnails(
             glances[image] = looked.map(|(_, glance)| glance);
         }
         done += chunk.len();
-        observer.event(&TrainEvent::Progress { done, loss: None });
+        observer.event(&Event::Progress { done, loss: None });
     }
     let num_lost = glances.iter().filter(|glance| glance.is_none()).count();
     Ok(LookedAt { glances, num_lost })

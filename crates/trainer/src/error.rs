@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
+use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
+use deepcluster_files::{HasKind, Kind};
 use deepcluster_interchange::InterchangeError;
 use deepcluster_models::ModelError;
 
@@ -58,18 +60,8 @@ pub enum TrainerError {
         /// Why the first failed.
         reason: String,
     },
-    /// An image that could be read when the run began can no longer be read.
-    #[error(
-        "{path} could be read when the run began and now cannot ({reason}): restore the file and continue with --resume"
-    )]
-    ImageVanished {
-        /// The file.
-        path: PathBuf,
-        /// Why it cannot be read.
-        reason: String,
-    },
     /// The output folder holds something already.
-    #[error("{path} already holds a run: continue it with --resume, or choose another output folder")]
+    #[error("{path} already holds a run: resume it, or choose another output folder")]
     RunExists {
         /// The folder.
         path: PathBuf,
@@ -87,6 +79,12 @@ pub enum TrainerError {
         path: PathBuf,
         /// What is missing or wrong.
         reason: String,
+    },
+    /// A folder in which a run was about to begin, and has not.
+    #[error("{path} is no run directory: nothing has begun in it yet")]
+    NotBegun {
+        /// The folder.
+        path: PathBuf,
     },
     /// A run directory written by another version of this crate.
     #[error(
@@ -115,15 +113,13 @@ pub enum TrainerError {
         reason: String,
     },
     /// A run is not finished, so the asked-for result does not exist yet.
-    #[error("{path} is not finished: continue with deepcluster train --out {path} --resume")]
+    #[error("{path} is not finished: resume it")]
     Unfinished {
         /// The run directory.
         path: PathBuf,
     },
     /// A run was imported without images, and has none to cluster or train on.
-    #[error(
-        "{path} knows no images: name their folder, as in deepcluster train FOLDER --out {path} --resume"
-    )]
+    #[error("{path} knows no images: name their folder")]
     NoImages {
         /// The run directory.
         path: PathBuf,
@@ -149,8 +145,7 @@ pub enum TrainerError {
     },
     /// The folder of images of a run is not where it was.
     #[error(
-        "the images of the run in {path} were in {images}, which is gone: name the folder they are in now, as in \
-         deepcluster train FOLDER --out {path} --resume"
+        "the images of the run in {path} were in {images}, which is gone: name the folder they are in now"
     )]
     ImagesGone {
         /// The run directory.
@@ -160,8 +155,7 @@ pub enum TrainerError {
     },
     /// Files of a run are of two results.
     #[error(
-        "{first} and {second} in {path} do not belong together: {reason}. Write the results again with \
-         deepcluster train --out {path} --resume"
+        "{first} and {second} in {path} do not belong together: {reason}. Resume the run to write its results again"
     )]
     Mixed {
         /// The run directory.
@@ -193,26 +187,6 @@ pub enum TrainerError {
         /// Value asked for.
         asked: String,
     },
-    /// The loss or the features are no longer finite numbers.
-    #[error(
-        "training diverged in epoch {epoch}, step {step}: the loss is {loss}. Lower training.learning_rate"
-    )]
-    Diverged {
-        /// Epoch, from 0.
-        epoch: usize,
-        /// Step in the epoch, from 0.
-        step: usize,
-        /// The loss.
-        loss: f64,
-    },
-    /// A device that does not exist or is not compiled in.
-    #[error("device '{name}' is not available: {reason}")]
-    NoDevice {
-        /// The name as given.
-        name: String,
-        /// What is available instead.
-        reason: String,
-    },
     /// Features cannot be written under that name.
     #[error("features cannot be written to {path}: {reason}")]
     UnknownFeatureFile {
@@ -220,30 +194,6 @@ pub enum TrainerError {
         path: PathBuf,
         /// What is allowed.
         reason: &'static str,
-    },
-    /// The memory of the device does not hold what was asked for.
-    #[error(
-        "the device has not enough memory for {setting} = {asked}: {}",
-        match fits {
-            Some(fits) => format!("{fits} fit, so try --set {setting}={fits}"),
-            None => "not even one image fits".to_string(),
-        }
-    )]
-    OutOfMemory {
-        /// Dotted name of the setting.
-        setting: &'static str,
-        /// Its value, in images.
-        asked: usize,
-        /// The largest that was found to fit.
-        fits: Option<usize>,
-    },
-    /// The device failed.
-    #[error("the device failed {during}: {source}")]
-    Device {
-        /// What was going on.
-        during: &'static str,
-        /// What Burn reported.
-        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Reading or writing a file failed.
     #[error("cannot {action} {path}: {source}")]
@@ -255,14 +205,9 @@ pub enum TrainerError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The run was asked to stop and has saved a checkpoint.
-    #[error("stopped at epoch {epoch}, step {step}; continue with --resume")]
-    Stopped {
-        /// Epoch, from 0.
-        epoch: usize,
-        /// Next step of the epoch.
-        step: usize,
-    },
+    /// Learning or computing features failed, or was stopped.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// A checkpoint or an export of another program cannot be read or written.
     #[error(transparent)]
     Interchange(#[from] InterchangeError),
@@ -280,6 +225,38 @@ pub enum TrainerError {
     Evaluation(#[from] EvaluationError),
 }
 
+impl HasKind for TrainerError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::InvalidConfig { .. }
+            | Self::UnknownKey { .. }
+            | Self::UnreadableConfig { .. }
+            | Self::ConfigChanged { .. }
+            | Self::RunExists { .. }
+            | Self::NotEmpty { .. }
+            | Self::NotARun { .. }
+            | Self::NotBegun { .. }
+            | Self::NoImages { .. }
+            | Self::ImagesGone { .. }
+            | Self::UnknownFeatureFile { .. }
+            | Self::OtherImages { .. }
+            | Self::TooFewImages { .. } => Kind::Usage,
+            Self::NoReadableImage { .. } => Kind::Input,
+            Self::Mixed { .. } | Self::Damaged { .. } | Self::NoUsableCheckpoint { .. } => Kind::Damaged,
+            Self::Engine(error) => error.kind(),
+            Self::Interchange(error) => error.kind(),
+            Self::Data(error) => error.kind(),
+            Self::Clustering(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::Evaluation(error) => error.kind(),
+            Self::OtherVersion { .. }
+            | Self::RunLocked { .. }
+            | Self::Unfinished { .. }
+            | Self::Io { .. } => Kind::Failure,
+        }
+    }
+}
+
 /// Advice that can be followed: no number of clusters is below two.
 fn too_few_images(folder: &Path, num_images: usize, num_clusters: usize) -> String {
     let found = format!("{num_images} readable image(s) in {}", folder.display());
@@ -295,9 +272,10 @@ fn too_few_images(folder: &Path, num_images: usize, num_clusters: usize) -> Stri
 }
 
 impl TrainerError {
-    /// A failure of the device; `during` says what it was used for.
-    pub fn device(during: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Device { during, source: error.into() }
+    /// A list of devices without one.
+    pub(crate) fn no_device() -> Self {
+        let (name, reason) = (String::new(), "none was named".to_string());
+        EngineError::NoDevice { name, reason }.into()
     }
 
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {

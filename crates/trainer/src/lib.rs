@@ -1,5 +1,9 @@
-//! The DeepCluster loop (Caron, Bojanowski, Joulin and Douze, *Deep Clustering for Unsupervised Learning of Visual
-//! Features*, ECCV 2018): a network and a clustering of its features teach each other.
+//! Runs: objectives, the loop over their epochs, and everything that stays on disk.
+//!
+//! [`TrainConfig`] holds the settings, [`Trainer`] runs the loop for an objective, [`RunDirectory`] is what it leaves on
+//! disk, and [`TrainedModel`] gives new images their clusters. The first objective is [`DeepCluster`] (Caron, Bojanowski,
+//! Joulin and Douze, *Deep Clustering for Unsupervised Learning of Visual Features*, ECCV 2018): a network and a
+//! clustering of its features teach each other.
 //!
 //! ```text
 //! images [b,3,s,s] -> network -> features [n,d] -> PCA-whitening [n,256] -> clusters -> pseudo-labels [n]
@@ -7,61 +11,39 @@
 //!                        +------------------------- training <- new head <-------------------+
 //! ```
 //!
-//! [`TrainConfig`] holds the settings, [`Trainer`] runs the loop, [`RunDirectory`] is what it leaves on disk, and
-//! [`TrainedModel`] gives new images their clusters.
+//! [`Nat`] is the second; [`begin_run`] and [`resume_run`] take the one that the settings name, and [`RunObjective`] is
+//! the trait of further ones.
 
-mod checkpoint;
-mod config;
-mod config_file;
-mod config_ranges;
-mod data_parallel;
-mod device;
-mod digest;
-mod epoch_features;
 mod error;
-mod feature_files;
-mod features;
-mod files;
-mod gradient_exchange;
-mod health;
-mod image_pass;
-mod import;
+mod images;
+mod measure;
 mod metrics;
+mod objectives;
 mod observer;
-mod out_of_memory;
-mod pseudo_labels;
-mod results;
-mod resume;
-mod run_directory;
-mod run_tables;
-mod seeds;
-mod sgd;
-mod tensor_file;
-mod tensorboard;
-mod tensors;
-mod train_epoch;
-mod trained_model;
-mod trained_network;
+mod run;
+mod settings;
+mod trained;
 mod trainer;
-mod training_step;
-mod unbegun_run;
 
-pub use config::{
-    ClusteringChoice, ClusteringSettings, DataConfig, ModelConfig, Sampling, TrainConfig, TrainingConfig,
+pub use deepcluster_engine::features::extract::ExtractedFeatures;
+pub use deepcluster_engine::{
+    DeviceInfo, EngineError, EpochOf, Event, ImagePass, Observer, Phase, Sgd, available_devices,
+    device_kinds, host_values, images_tensor, parse_device, parse_devices,
 };
-pub use device::{DeviceInfo, available_devices, device_kinds, parse_device, parse_devices};
 pub use error::TrainerError;
-pub use feature_files::{FeatureLayer, WrittenFeatures};
-pub use features::ExtractedFeatures;
-pub use gradient_exchange::{GradientExchange, HostExchange};
-pub use image_pass::ImagePass;
 pub use metrics::{EpochMetrics, EpochTimings};
-pub use observer::{Phase, TrainEvent, TrainObserver};
-pub use run_directory::{Origin, RunDirectory};
-pub use run_tables::{write_assignments, write_assignments_to};
-pub use sgd::Sgd;
-pub use tensors::{host_values, images_tensor};
-pub use trained_model::{AssignedImages, TrainedModel};
-pub use trained_network::TrainedNetwork;
+pub use objectives::RunObjective;
+pub use objectives::deepcluster::{Classifier, DeepCluster, training_step};
+pub use objectives::nat::{Nat, NatConfig, NatModel};
+pub use observer::TrainObserver;
+pub use run::any::{TrainingRun, begin_run, resume_run};
+pub use run::directory::{Origin, RunDirectory};
+pub use run::tables::{write_assignments, write_assignments_to};
+pub use settings::config::{
+    ClusteringChoice, ClusteringSettings, DataConfig, ModelConfig, ObjectiveConfig, ObjectiveKind, Sampling,
+    TrainConfig, TrainingConfig,
+};
+pub use trained::feature_files::{FeatureLayer, WrittenFeatures};
+pub use trained::model::{AssignedImages, TrainedModel};
+pub use trained::network::TrainedNetwork;
 pub use trainer::Trainer;
-pub use training_step::{queue_training_step, training_step};

@@ -1,18 +1,32 @@
 //! The numbers of an epoch, as written to `metrics.jsonl` and `timings.jsonl`.
 
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
 use deepcluster_clustering::{Assignments, NmiNorm, nmi};
+use deepcluster_data::ImageFolder;
+use deepcluster_engine::features::extract::{Layer, extract};
+use deepcluster_engine::{EpochClusters, EpochOf, Observer};
 use deepcluster_evaluation::{ClusterAgreement, cluster_agreement};
+use deepcluster_models::Backbone;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
+use crate::images::RunImages;
+use crate::settings::config::TrainConfig;
 
-/// What an epoch measured: a line of `metrics.jsonl`. It holds nothing that depends on the machine's speed, so that
+/// At most this many images take part in the nearest-neighbour accuracy, evenly spaced over the folder.
+const MAX_KNN_IMAGES: usize = 10_000;
+
+/// The measures of an epoch: a line of `metrics.jsonl`. It holds nothing that depends on the machine's speed, so that
 /// two runs from one seed write the same file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// An epoch whose objective makes no clusters has no inertia, and 0 clusters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Epoch, from 0. The clustering after the last training has the number of epochs, and no loss.
     pub epoch: usize,
-    /// Mean cross-entropy of the pseudo-labels over the steps of the epoch, in nats.
+    /// Mean loss over the steps of the epoch: for DeepCluster the cross-entropy of the pseudo-labels, in nats.
     pub loss: Option<f64>,
     /// NMI (arithmetic) between this clustering and the one before.
     pub nmi_to_previous: Option<f64>,
@@ -22,7 +36,7 @@ pub struct EpochMetrics {
     /// network where there are labels.
     pub knn_accuracy: Option<f64>,
     /// Sum of squared distances of the whitened features to their centroids.
-    pub inertia: f64,
+    pub inertia: Option<f64>,
     /// Clusters asked of the head, empty ones included.
     pub num_clusters: usize,
     /// Clusters without an image.
@@ -35,6 +49,9 @@ pub struct EpochMetrics {
     pub num_samples: usize,
     /// Dimensions of the whitened features.
     pub num_components: usize,
+    /// Further measures of the objective, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, f64>,
 }
 
 /// How long an epoch took: a line of `timings.jsonl`.
@@ -56,30 +73,51 @@ pub struct EpochTimings {
     pub training_images_per_second: f64,
 }
 
-/// The part of the metrics that is known once the clusters are.
-pub(crate) fn clustering_metrics(
+/// The measures that are known when an epoch begins, of its clusters where it has any.
+pub(crate) fn epoch_metrics(
     epoch: usize,
-    assignments: &Assignments,
-    previous: Option<&[u32]>,
-    labels: Option<&[Option<u32>]>,
-    inertia: f64,
-    num_components: usize,
+    clusters: Option<&EpochClusters>,
+    images: &ImageFolder,
 ) -> Result<EpochMetrics, TrainerError> {
-    let nmi_to_previous =
-        previous.map(|previous| nmi(previous, assignments.labels(), NmiNorm::Arithmetic)).transpose()?;
-    let labels = labels.map(|labels| cluster_agreement(assignments.labels(), labels)).transpose()?;
-    Ok(EpochMetrics {
-        epoch,
-        loss: None,
-        nmi_to_previous,
-        labels,
-        knn_accuracy: None,
-        inertia,
-        num_clusters: assignments.num_clusters(),
-        num_empty: assignments.num_empty(),
-        cluster_sizes: assignments.cluster_sizes(),
-        num_images: assignments.len(),
-        num_samples: 0,
-        num_components,
-    })
+    let mut metrics = EpochMetrics { epoch, num_images: images.len(), ..EpochMetrics::default() };
+    let Some(EpochClusters { clustering, previous, num_components, .. }) = clusters else {
+        return Ok(metrics);
+    };
+    let assignments = &clustering.assignments;
+    let clusters = assignments.labels();
+    let agreement = |previous: &Assignments| nmi(previous.labels(), clusters, NmiNorm::Arithmetic);
+    metrics.nmi_to_previous = previous.as_ref().map(agreement).transpose()?;
+    let labels = images.labels().map(|labels| cluster_agreement(clusters, &labels.of_image));
+    metrics.labels = labels.transpose()?;
+    metrics.inertia = Some(clustering.inertia);
+    metrics.num_clusters = assignments.num_clusters();
+    metrics.num_empty = assignments.num_empty();
+    metrics.cluster_sizes = assignments.cluster_sizes();
+    metrics.num_components = *num_components;
+    Ok(metrics)
+}
+
+/// Leave-one-out nearest-neighbour accuracy of the last convolution of `network` on images with labels; `None` inside
+/// where there are too few, and outside where `observer` asks to stop.
+pub(crate) fn knn_accuracy<B: Backbone>(
+    network: &B,
+    images: &RunImages,
+    config: &TrainConfig,
+    device: &Device,
+    epoch: EpochOf,
+    observer: &mut dyn Observer,
+) -> Result<Option<Option<f64>>, TrainerError> {
+    let num_neighbors = config.training.knn_neighbors;
+    let Some(labels) = images.folder.labels().filter(|_| num_neighbors > 0) else { return Ok(Some(None)) };
+    let every = images.folder.len().div_ceil(MAX_KNN_IMAGES).max(1);
+    let chosen: Vec<usize> = (0..images.folder.len()).step_by(every).collect();
+    let pass = images.pass(&chosen, config, device, epoch);
+    let Some(extracted) = extract(network, pass, Layer::Convolutions, observer)? else { return Ok(None) };
+    let labels: Vec<Option<u32>> =
+        extracted.image_indices.iter().map(|&index| labels.of_image[index]).collect();
+    if labels.iter().flatten().count() <= num_neighbors {
+        return Ok(Some(None));
+    }
+    let accuracy = deepcluster_evaluation::knn_accuracy(extracted.features.view(), &labels, num_neighbors)?;
+    Ok(Some(Some(accuracy)))
 }

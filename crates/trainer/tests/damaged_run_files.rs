@@ -27,13 +27,14 @@ fn metrics(epoch: usize) -> EpochMetrics {
         nmi_to_previous: (epoch > 0).then_some(0.875),
         labels: Some(labels),
         knn_accuracy: None,
-        inertia: 17.5,
+        inertia: Some(17.5),
         num_clusters: 3,
         num_empty: 0,
         cluster_sizes: vec![5, 4, 3],
         num_images: NUM_IMAGES,
         num_samples: NUM_IMAGES,
         num_components: 8,
+        measures: Default::default(),
     }
 }
 

@@ -20,13 +20,14 @@ use deepcluster_data::write_synthetic_folder;
 use deepcluster_data::{
     ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
 };
+use deepcluster_engine::Ranks;
 use deepcluster_kernels::device_limits;
 use deepcluster_models::{
     Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head, Precision, export_weights,
 };
 use deepcluster_trainer::{
-    RunDirectory, Sgd, TrainConfig, TrainedModel, Trainer, TrainerError, available_devices, images_tensor,
-    parse_device, queue_training_step,
+    Classifier, EngineError, RunDirectory, Sgd, TrainConfig, TrainedModel, Trainer, TrainerError,
+    available_devices, images_tensor, parse_device,
 };
 
 /// The first device that is not the host; a test without one says so and passes.
@@ -63,29 +64,24 @@ fn steps_of_training(device: &Device, precision: Precision, num_steps: u64) -> S
     let batch = loader.batches(transform, vec![(0..8).map(sample).collect()]).next().unwrap();
     let tracking = device.clone().autodiff();
     let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
-    let mut network: ConvNet = config.init(3, &tracking).unwrap().with_precision(precision);
-    let mut head = Head::new(network.feature_dim(), 4, 5, &tracking);
-    let (mut network_sgd, mut head_sgd) = (Sgd::new(0.05, 0.9, 1e-5), Sgd::new(0.05, 0.0, 1e-5));
+    let network: ConvNet = config.init(3, &tracking).unwrap().with_precision(precision);
+    let head = Head::new(network.feature_dim(), 4, 5, &tracking);
+    let (network_sgd, head_sgd) = (Sgd::new(0.05, 0.9, 1e-5), Sgd::new(0.05, 0.0, 1e-5));
+    let mut learner = Classifier::learner(network, Some(head), network_sgd, head_sgd);
     let mut losses = Vec::new();
     for step in 0..num_steps {
         let targets = TensorData::new(vec![0_i64, 1, 2, 3, 0, 1, 2, 3], [8]);
         let targets = Tensor::<1, Int>::from_data(targets, &tracking);
         let dropout = DropoutMasks::from_seed(step);
         let images = images_tensor(&batch, &tracking);
-        losses.push(queue_training_step(
-            &mut network,
-            &mut head,
-            images,
-            targets,
-            &dropout,
-            &mut network_sgd,
-            &mut head_sgd,
-        ));
+        let loss = learner.model.losses(images, targets, &dropout).unwrap();
+        losses.push(learner.step(loss, &Ranks::single()).unwrap());
     }
-    let losses = losses.into_iter().map(|loss| loss.into_data().try_into_vec::<f32>().unwrap()[0]).collect();
+    let losses = losses.into_iter().map(|loss| loss.read().unwrap() as f32).collect();
+    let network = &learner.model.network;
     let plain = device.clone().without_autodiff();
     let features = network.valid().forward_features(images_tensor(&batch, &plain), &DropoutMasks::off());
-    let weights = export_weights(&network).unwrap().into_iter();
+    let weights = export_weights(network).unwrap().into_iter();
     let weights = weights.map(|(name, data)| (name, data.try_into_vec::<f32>().unwrap())).collect();
     (losses, features.into_data().try_into_vec().unwrap(), weights)
 }
@@ -241,9 +237,10 @@ fn too_large_a_batch_says_what_fits() {
     config.training.feature_batch_size = 4;
     let error = Trainer::new(config, images, out.path().join("run"), &device).unwrap().run(&mut ());
     let error = error.map(|_| ()).unwrap_err();
-    let TrainerError::OutOfMemory { setting: "training.batch_size", asked, fits: Some(fits) } = error else {
+    let TrainerError::Engine(EngineError::OutOfMemory { setting, asked, fits: Some(fits) }) = error else {
         panic!("{error}")
     };
+    assert_eq!(setting, "training.batch_size");
     assert!(asked == too_many && fits <= too_many / 2 && fits >= too_many / 8, "{fits} of {asked}");
 }
 

@@ -73,13 +73,14 @@ mod tests {
             nmi_to_previous,
             labels: None,
             knn_accuracy: None,
-            inertia: 1.0,
+            inertia: Some(1.0),
             num_clusters: 2,
             num_empty: 0,
             cluster_sizes: vec![3, 3],
             num_images: 6,
             num_samples: 6,
             num_components: 2,
+            measures: Default::default(),
         }
     }
 

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
+use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
+use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
 use deepcluster_plots::PlotError;
 use deepcluster_proposals::ProposalError;
@@ -170,6 +172,37 @@ pub enum TransferError {
     /// The run cannot be read, or computing its features failed.
     #[error(transparent)]
     Trainer(#[from] TrainerError),
+    /// Computing features failed, or was stopped.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl HasKind for TransferError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Stopped => Kind::Stopped,
+            Self::InvalidConfig { .. }
+            | Self::NoLabels { .. }
+            | Self::UnknownClass { .. }
+            | Self::UnknownLayer { .. }
+            | Self::NoProposals { .. }
+            | Self::NoSuchImage { .. }
+            | Self::MalformedGroundTruth { .. }
+            | Self::UnknownMaskValue { .. }
+            | Self::OtherTask { .. } => Kind::Usage,
+            Self::NoReadableImage { .. } | Self::MaskMismatch { .. } => Kind::Input,
+            Self::Damaged { .. } => Kind::Damaged,
+            Self::Device { .. } => Kind::Device,
+            Self::Data(error) => error.kind(),
+            Self::Evaluation(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::Proposals(error) => error.kind(),
+            Self::Clustering(error) => error.kind(),
+            Self::Trainer(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            Self::Diverged { .. } | Self::Io { .. } | Self::Plot(_) => Kind::Failure,
+        }
+    }
 }
 
 /// A setting: its name, its value as text, whether it is in its range, and what that is.

@@ -7,10 +7,10 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use deepcluster_data::{Batches, ImageBatch, Loader, Sample, Transform};
+use deepcluster_engine::{Event, Observer, Phase, Sgd};
 use deepcluster_models::{
     Backbone, ConvNet, DropoutMasks, Head, NamedWeights, export_weights, import_weights,
 };
-use deepcluster_trainer::{Phase, Sgd, TrainEvent, TrainObserver};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -245,7 +245,7 @@ pub(crate) fn fine_tune<M: Module>(
     mut module: M,
     config: &TaskSgd,
     record: &TaskRecord<'_>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
     mut loss_of: impl FnMut(&M, usize) -> Result<Option<Tensor<1>>, TransferError>,
 ) -> Result<(M, Vec<LossPoint>), TransferError> {
     let mut sgd = Sgd::new(config.learning_rate, config.momentum, config.weight_decay);
@@ -275,8 +275,8 @@ pub(crate) fn fine_tune<M: Module>(
         sgd.import(velocities, &device.without_autodiff());
         progress = saved.progress;
     }
-    let (total, num_epochs) = (config.num_steps, 0);
-    observer.event(&TrainEvent::PhaseStarted { phase: Phase::FineTuning, epoch: 0, num_epochs, total });
+    let total = config.num_steps;
+    observer.event(&Event::Started { phase: Phase::steps("fine-tuning"), epoch: None, total });
     let first = progress.num_steps;
     for step in first..config.num_steps {
         if observer.should_stop() {
@@ -304,7 +304,7 @@ pub(crate) fn fine_tune<M: Module>(
         if (step + 1).is_multiple_of(CURVE_STEPS) {
             progress.close_point();
         }
-        observer.event(&TrainEvent::Progress { done: step + 1, loss: shown });
+        observer.event(&Event::Progress { done: step + 1, loss: shown });
         if (step + 1).is_multiple_of(STATE_STEPS) && !is_last {
             save(state, &progress, &module, &sgd)?;
         }

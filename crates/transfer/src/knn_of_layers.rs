@@ -1,9 +1,10 @@
 //! Nearest-neighbour classification on any layer.
 
 use burn::tensor::Device;
+use deepcluster_engine::Observer;
 use deepcluster_evaluation::{KnnAccuracy, WeightedKnnConfig, weighted_knn};
 use deepcluster_models::Backbone;
-use deepcluster_trainer::{TrainConfig, TrainObserver};
+use deepcluster_trainer::TrainConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
@@ -35,7 +36,7 @@ pub fn knn_of_layers<B: Backbone>(
     data: &LabelledPair,
     layers: &[String],
     config: &WeightedKnnConfig,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<LayerKnn>, TransferError> {
     let mut read = |folder: &LabelledFolder| {
         let wanted = folder.labelled_images();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use deepcluster_data::{ImageFolder, Loader};
+use deepcluster_engine::{Observer, host_values};
 use deepcluster_models::{Backbone, DropoutMasks};
-use deepcluster_trainer::{ImagePass, TrainConfig, TrainObserver, host_values};
+use deepcluster_trainer::TrainConfig;
 use ndarray::Array2;
 
 use crate::error::TransferError;
@@ -31,7 +32,7 @@ pub(crate) fn features_of_layers<B: Backbone>(
     images: &Arc<ImageFolder>,
     wanted: &[usize],
     layers: &[String],
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<LayerFeatures, TransferError> {
     let device = device.clone().without_autodiff();
     let names = layer_names(network, layers)?;
@@ -41,7 +42,7 @@ pub(crate) fn features_of_layers<B: Backbone>(
         names.iter().map(source).collect()
     };
     let loader = Loader::new(images.clone(), settings.loader_config())?;
-    let pass = ImagePass::for_features(settings, &loader, wanted, &device);
+    let pass = settings.feature_pass(&loader, wanted, &device);
     let mut rows: Vec<Vec<f32>> = vec![Vec::new(); sources.len()];
     let mut read = Vec::with_capacity(wanted.len());
     let passed = pass.run(observer, |images, image_indices| {

@@ -6,8 +6,9 @@ use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use deepcluster_data::{Loader, Transform};
+use deepcluster_engine::{Observer, images_tensor};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
-use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedNetwork, images_tensor};
+use deepcluster_trainer::{TrainConfig, TrainedNetwork};
 
 use crate::error::TransferError;
 use crate::fine_tuning::{Classifier, MAX_STEPS, StepBatches, TaskRecord, TaskSgd, fine_tune, fingerprint};
@@ -28,7 +29,7 @@ pub fn train_with_labels(
     num_classes: usize,
     epochs: usize,
     state: Option<&Path>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<TrainedNetwork<ConvNet>, TransferError> {
     let device = device.clone().without_autodiff();
     let tracking = device.clone().autodiff();

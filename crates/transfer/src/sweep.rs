@@ -8,7 +8,7 @@ use deepcluster_evaluation::WeightedKnnConfig;
 use deepcluster_files::Replaceable;
 use deepcluster_models::{ConvNet, NamedWeights};
 use deepcluster_plots::{LineChart, Scale, Series};
-use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, Trainer};
+use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, begin_run, resume_run};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
@@ -163,17 +163,18 @@ fn point(
     observer: &mut dyn TrainObserver,
 ) -> Result<SweepPoint, TransferError> {
     let num_clusters = config.num_clusters(images.len());
+    let devices = std::slice::from_ref(device);
     if folder.exists() {
         // Settings that differ from those of the run are refused here, also where nothing is left to do.
-        let trainer = Trainer::resume(folder, device, |saved| {
+        let run = resume_run(folder, devices, |saved| {
             *saved = config;
             Ok(())
         })?;
-        if !trainer.is_finished() {
-            trainer.run(observer)?;
+        if !run.is_finished() {
+            run.run(observer)?;
         }
     } else {
-        Trainer::new(config, images.clone(), folder, device)?.run(observer)?;
+        begin_run(config, images.clone(), folder, devices)?.run(observer)?;
     }
     let run = RunDirectory::open(folder)?;
     let epochs = run.metrics()?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
-use deepcluster::trainer::{EpochMetrics, RunDirectory, TrainConfig, Trainer};
+use deepcluster::trainer::{EpochMetrics, RunDirectory, TrainConfig, begin_run};
 use serde_json::json;
 
 use crate::arguments::{Demo, Output};
@@ -37,7 +37,7 @@ pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
 
     let config = demo_config(command.seed);
     let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
-    train(Trainer::new(config, images, &run, &device)?, &mut progress, output)?;
+    train(begin_run(config, images, &run, &[device])?, &mut progress, output)?;
     print_gain(&RunDirectory::open(&run)?.metrics()?, output)
 }
 

@@ -1,6 +1,6 @@
 //! `deepcluster import`
 
-use deepcluster::trainer::{RunDirectory, Trainer};
+use deepcluster::trainer::{RunDirectory, resume_run};
 use serde_json::json;
 
 use crate::arguments::{Import, Output};
@@ -38,5 +38,5 @@ pub(crate) fn run(command: Import, output: Output) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    train(Trainer::resume(&command.out, &device, |_| Ok(()))?, &mut progress, output)
+    train(resume_run(&command.out, &[device], |_| Ok(()))?, &mut progress, output)
 }

@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use deepcluster::Error;
 use deepcluster::data::ImageFolder;
-use deepcluster::models::ConvNet;
-use deepcluster::trainer::{RunDirectory, TrainConfig, Trainer};
+use deepcluster::trainer::{RunDirectory, TrainConfig, TrainingRun, begin_run, resume_run};
 use serde_json::json;
 
 use crate::arguments::{CommonSettings, Output, Settings, Train};
@@ -16,39 +15,38 @@ use crate::stdout::print_json;
 
 pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
     let devices = command.device.devices()?;
-    let device = devices[0].clone();
     let mut progress = Progress::new(output, stop_flag()?);
-    let trainer = if command.resume {
+    let run = if command.resume {
         if let Some(folder) = &command.images {
             RunDirectory::open_to_train(&command.out)?.set_images_root(folder)?;
         }
-        let trainer = Trainer::resume(&command.out, &device, |config| command.settings.change(config))?;
-        if !trainer.is_finished() {
-            progress.say(&format!("continuing at epoch {}", trainer.epoch()));
+        let run = resume_run(&command.out, &devices, |config| command.settings.change(config))?;
+        if !run.is_finished() {
+            progress.say(&format!("continuing at epoch {}", run.epoch()));
         }
-        trainer
+        run
     } else {
         let config = command.settings.config()?;
         config.validate()?;
         let folder = command.images.context("a folder of images is needed")?;
         let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
         progress.say_found(&images);
-        Trainer::new(config, images, &command.out, &device)?
+        begin_run(config, images, &command.out, &devices)?
     };
-    train(trainer.train_beside(devices.into_iter().skip(1)), &mut progress, output)
+    train(run, &mut progress, output)
 }
 
-/// Runs a trainer to its end and says where the results are.
+/// Trains to the end and prints where the results are.
 pub(crate) fn train(
-    trainer: Trainer<ConvNet>,
+    run: Box<dyn TrainingRun>,
     progress: &mut Progress,
     output: Output,
 ) -> anyhow::Result<()> {
-    let out = trainer.run_directory().path().to_path_buf();
-    let images = trainer.images();
-    let num_clusters = trainer.config().num_clusters(images.len());
-    let num_epochs = trainer.config().training.epochs;
-    if trainer.is_finished() {
+    let out = run.run_directory().path().to_path_buf();
+    let images = run.images();
+    let num_clusters = run.config().num_clusters(images.len());
+    let num_epochs = run.config().training.epochs;
+    if run.is_finished() {
         progress.say(&format!(
             "finished after {num_epochs} epochs; there is nothing left to do, but for more --epochs"
         ));
@@ -59,7 +57,7 @@ pub(crate) fn train(
             images.root().display(),
         ));
     }
-    trainer.run(progress)?;
+    run.run(progress)?;
     progress.clear();
     if output.json {
         print_json(&json!({"event": "finished", "run": out.to_string_lossy()}));

@@ -108,6 +108,11 @@ impl Loader {
         Ok(Self { images, caches, config })
     }
 
+    /// The images it reads.
+    pub fn images(&self) -> &Arc<ImageFolder> {
+        &self.images
+    }
+
     /// Starts reading the batches of `plan`, each a list of samples, and gives them in that order.
     ///
     /// What cannot be read, be it for the file, an index beyond the folder or an invalid `transform`, is listed in

@@ -6,11 +6,10 @@ mod original;
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
+use deepcluster_engine::{EngineError, Event, Observer, Phase, host_values};
 use deepcluster_models::{Backbone, ConvNet};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
-use deepcluster_trainer::{
-    Phase, TrainConfig, TrainEvent, TrainObserver, TrainedNetwork, TrainerError, host_values,
-};
+use deepcluster_trainer::{TrainConfig, TrainedNetwork};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -183,7 +182,7 @@ impl Ascent<'_> {
 }
 
 fn no_gradient() -> PictureError {
-    TrainerError::device("during gradient ascent", "the picture has no gradient".to_string()).into()
+    EngineError::device("during gradient ascent", "the picture has no gradient".to_string()).into()
 }
 
 /// Finds a picture for each of `filters` of the layer `layer` of a network.
@@ -197,7 +196,7 @@ pub fn filter_pictures(
     layer: &str,
     filters: &[usize],
     config: &FilterPictureConfig,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<FilterPicture>, PictureError> {
     config.validate()?;
     let (network, settings) = (trained.network(), trained.config());
@@ -210,7 +209,7 @@ pub fn filter_pictures(
     let device = trained.device().clone().autodiff();
     let num_steps = config.num_steps();
     let total = num_steps * filters.len().div_ceil(config.batch_size);
-    observer.event(&TrainEvent::PhaseStarted { phase: Phase::Pictures, epoch: 0, num_epochs: 0, total });
+    observer.event(&Event::Started { phase: Phase::steps("pictures"), epoch: None, total });
     let mut done = 0;
     let mut pictures = Vec::with_capacity(filters.len());
     for filters in filters.chunks(config.batch_size) {
@@ -218,7 +217,7 @@ pub fn filter_pictures(
             Ascent { network: &network, device: &device, settings, config, layer: index, filters, size };
         let mut on_step = || {
             done += 1;
-            observer.event(&TrainEvent::Progress { done, loss: None });
+            observer.event(&Event::Progress { done, loss: None });
             if observer.should_stop() { Err(PictureError::Stopped) } else { Ok(()) }
         };
         let (noise, found) = match config.method {

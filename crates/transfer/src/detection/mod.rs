@@ -11,9 +11,10 @@ mod training;
 use std::path::Path;
 
 use burn::module::Module;
+use deepcluster_engine::Observer;
 use deepcluster_models::ConvNet;
 use deepcluster_proposals::Proposals;
-use deepcluster_trainer::{TrainObserver, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
@@ -166,7 +167,7 @@ pub fn detect_voc(
     proposals: &Proposals,
     config: &DetectionConfig,
     state: Option<&Path>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<DetectionResult, TransferError> {
     config.validate()?;
     for images in [&data.train, &data.test] {

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use deepcluster_data::{DEFAULT_MAX_PIXELS, decode_image, resize};
+use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::BoundingBox;
 use deepcluster_proposals::{
     Proposals, SelectiveSearchConfig, read_proposals, recall_of_proposals, selective_search, write_proposals,
 };
-use deepcluster_trainer::{Phase, TrainEvent, TrainObserver};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub fn find_proposals(
     data: &VocDataset,
     config: &SelectiveSearchConfig,
     cache: Option<&Path>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<Proposals, TransferError> {
     config.validate()?;
     let mut found = match cache {
@@ -78,7 +78,7 @@ pub fn find_proposals(
     if total == 0 {
         return Ok(found);
     }
-    observer.event(&TrainEvent::PhaseStarted { phase: Phase::Proposals, epoch: 0, num_epochs: 0, total });
+    observer.event(&Event::Started { phase: Phase::images("proposals"), epoch: None, total });
     let mut is_stopped = false;
     for (index, batch) in open.chunks(SEARCH_BATCH).enumerate() {
         is_stopped = observer.should_stop();
@@ -91,7 +91,7 @@ pub fn find_proposals(
             .collect::<Result<_, TransferError>>()?;
         found.extend(boxes);
         let done = (index * SEARCH_BATCH + batch.len()).min(total);
-        observer.event(&TrainEvent::Progress { done, loss: None });
+        observer.event(&Event::Progress { done, loss: None });
     }
     if let Some(path) = cache {
         if let Some(folder) = path.parent() {
@@ -139,8 +139,8 @@ mod tests {
     /// Stops at once.
     struct Impatient;
 
-    impl TrainObserver for Impatient {
-        fn event(&mut self, _event: &TrainEvent) {}
+    impl Observer for Impatient {
+        fn event(&mut self, _event: &Event) {}
 
         fn should_stop(&self) -> bool {
             true

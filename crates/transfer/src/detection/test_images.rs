@@ -1,10 +1,11 @@
 //! What the detector finds in the test images, and how much of it is right.
 
 use burn::tensor::activation;
+use deepcluster_engine::{Event, Observer, Phase, host_values};
 use deepcluster_evaluation::{BoundingBox, Detection, GroundTruth, detection_curve};
 use deepcluster_models::{ConvNet, DropoutMasks};
 use deepcluster_proposals::Proposals;
-use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork, host_values};
+use deepcluster_trainer::TrainedNetwork;
 
 use super::DetectionConfig;
 use super::boxes::{clip, decode, non_maximum_suppression};
@@ -40,12 +41,12 @@ pub(super) fn test(
     data: &VocDataset,
     proposals: &Proposals,
     config: &DetectionConfig,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<Tested, TransferError> {
     let num_classes = data.class_names.len();
     let normalization = trained.config().normalization();
     let total = data.test.names.len();
-    observer.event(&TrainEvent::PhaseStarted { phase: Phase::Testing, epoch: 0, num_epochs: 0, total });
+    observer.event(&Event::Started { phase: Phase::images("testing"), epoch: None, total });
     let mut detections: Vec<Vec<Detection>> = vec![Vec::new(); num_classes];
     let mut objects: Vec<Vec<GroundTruth>> = vec![Vec::new(); num_classes];
     let (mut num_images, mut num_detections) = (0, 0);
@@ -72,7 +73,7 @@ pub(super) fn test(
                 }
             }
         }
-        observer.event(&TrainEvent::Progress { done: image + 1, loss: None });
+        observer.event(&Event::Progress { done: image + 1, loss: None });
     }
     let of_class = |(class, name): (usize, &String)| {
         let num_positives = objects[class].iter().filter(|object| !object.is_difficult).count();

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use burn::tensor::Tensor;
+use deepcluster_engine::Observer;
 use deepcluster_evaluation::BoundingBox;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
 use deepcluster_proposals::Proposals;
-use deepcluster_trainer::{TrainObserver, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 use rand::RngExt;
 
 use super::DetectionConfig;
@@ -27,7 +28,7 @@ pub(super) fn train(
     proposals: &Proposals,
     config: &DetectionConfig,
     state: Option<&Path>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<(Detector, Option<ConvNet>, Vec<LossPoint>), TransferError> {
     let (network, device) = (trained.network(), trained.device());
     let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);

@@ -11,11 +11,10 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use deepcluster_data::{Loader, Sample, Transform};
+use deepcluster_engine::{EpochOf, Event, ImagePass, Observer, Phase, Sgd, host_values, images_tensor};
 use deepcluster_evaluation::top_k_accuracy;
 use deepcluster_models::{Backbone, Head, export_weights, import_weights};
-use deepcluster_trainer::{
-    ImagePass, Phase, Sgd, TrainConfig, TrainEvent, TrainObserver, host_values, images_tensor,
-};
+use deepcluster_trainer::TrainConfig;
 use ndarray::{Array2, Axis};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -132,7 +131,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
     pub fn run(
         mut self,
         state: Option<&Path>,
-        observer: &mut dyn TrainObserver,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<LayerCurve>, TransferError> {
         let fingerprint = if state.is_some() { self.fingerprint()? } else { 0 };
         let mut first = 0;
@@ -242,16 +241,20 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         Ok(self.layers.first().map_or(0, |layer| layer.curve.epochs.len()))
     }
 
-    /// One pass over the training images; gives the mean loss of each layer.
-    fn train_epoch(
-        &mut self,
-        epoch: usize,
-        observer: &mut dyn TrainObserver,
-    ) -> Result<Vec<f64>, TransferError> {
+    /// An epoch among all, to report.
+    fn place(&self, epoch: usize) -> EpochOf {
+        EpochOf { epoch, num_epochs: self.config.epochs }
+    }
+
+    /// One pass over the training images; returns the mean loss of each layer.
+    fn train_epoch(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<Vec<f64>, TransferError> {
         let plan = self.training_plan(epoch);
         let total: usize = plan.iter().map(Vec::len).sum();
-        let num_epochs = self.config.epochs;
-        observer.event(&TrainEvent::PhaseStarted { phase: Phase::Training, epoch, num_epochs, total });
+        observer.event(&Event::Started {
+            phase: Phase::images("training"),
+            epoch: Some(self.place(epoch)),
+            total,
+        });
         let mut sums = vec![0.0; self.layers.len()];
         let (mut done, mut num_steps) = (0, 0);
         for batch in self.train_loader.batches(self.train_transform, plan) {
@@ -268,7 +271,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
             sums.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss);
             num_steps += 1;
             let last = losses.last().copied();
-            observer.event(&TrainEvent::Progress { done, loss: last });
+            observer.event(&Event::Progress { done, loss: last });
         }
         Ok(sums.into_iter().map(|sum| sum / f64::from(num_steps.max(1))).collect())
     }
@@ -322,7 +325,7 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
     fn test(
         &self,
         epoch: usize,
-        observer: &mut dyn TrainObserver,
+        observer: &mut dyn Observer,
     ) -> Result<(Vec<Array2<f32>>, Vec<u32>), TransferError> {
         let images = self.data.test.labelled_images();
         let num_crops = if self.config.ten_crops { 10 } else { 1 };
@@ -336,8 +339,8 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
             samples: samples.collect(),
             batch_size: self.settings.training.feature_batch_size,
             device: &self.device,
-            phase: Phase::Testing,
-            epoch: (epoch, self.config.epochs),
+            phase: Phase::images("testing"),
+            epoch: Some(self.place(epoch)),
         };
         let (num_images, num_classes) = (self.data.test.labels.len(), self.data.class_names.len());
         let mut sums = vec![Array2::<f32>::zeros((num_images, num_classes)); self.layers.len()];

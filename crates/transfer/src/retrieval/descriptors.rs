@@ -8,10 +8,11 @@ use deepcluster_clustering::{Whitening, WhiteningConfig};
 use deepcluster_data::{
     CropBox, DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, normalized_image, resize_crop,
 };
+use deepcluster_engine::{Event, Observer, Phase, host_values};
 use deepcluster_evaluation::normalized_rows;
 use deepcluster_kernels::roi_max_pool;
 use deepcluster_models::{ConvNet, export_weights};
-use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork, host_values};
+use deepcluster_trainer::TrainedNetwork;
 use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +68,7 @@ impl Extraction<'_> {
         &self,
         name: &str,
         images: &[RetrievalImage],
-        observer: &mut dyn TrainObserver,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<Option<Array2<f32>>>, TransferError> {
         let state = self.states.map(|folder| super::state_file(folder, name));
         let keys: Vec<String> =
@@ -99,7 +100,7 @@ impl Extraction<'_> {
             }
         };
         let total = images.len();
-        observer.event(&TrainEvent::PhaseStarted { phase: Phase::Features, epoch: 0, num_epochs: 0, total });
+        observer.event(&Event::Started { phase: Phase::images("features"), epoch: None, total });
         let first = vectors.len();
         for (index, image) in images.iter().enumerate().skip(first) {
             if observer.should_stop() {
@@ -116,7 +117,7 @@ impl Extraction<'_> {
             if (index + 1).is_multiple_of(STATE_IMAGES) {
                 save(&vectors)?;
             }
-            observer.event(&TrainEvent::Progress { done: index + 1, loss: None });
+            observer.event(&Event::Progress { done: index + 1, loss: None });
         }
         let mut widths = vectors.iter().flatten().map(Array2::ncols);
         if let (Some(path), Some(width)) = (&state, widths.next())
@@ -180,7 +181,7 @@ impl RegionWhitening {
     pub(super) fn fit(
         extraction: &Extraction<'_>,
         images: &[RetrievalImage],
-        observer: &mut dyn TrainObserver,
+        observer: &mut dyn Observer,
     ) -> Result<Self, TransferError> {
         let vectors: Vec<Array2<f32>> =
             extraction.region_vectors(super::WHITENING, images, observer)?.into_iter().flatten().collect();
@@ -204,7 +205,7 @@ impl RegionWhitening {
         extraction: &Extraction<'_>,
         name: &str,
         images: &[RetrievalImage],
-        observer: &mut dyn TrainObserver,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<Option<Array1<f32>>>, TransferError> {
         let vectors = extraction.region_vectors(name, images, observer)?;
         let describe = |vectors: Option<Array2<f32>>| {

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::{CropBox, ImageFolder};
+use deepcluster_engine::Observer;
 use deepcluster_evaluation::{Relevance, found_within, retrieval_average_precision};
 use deepcluster_models::ConvNet;
-use deepcluster_trainer::{TrainObserver, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
@@ -122,7 +123,7 @@ pub fn retrieve_landmarks(
     whitening_images: &ImageFolder,
     config: &RetrievalConfig,
     states: Option<&Path>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<LandmarkResult, TransferError> {
     config.validate()?;
     let database = RetrievalImage::all_of(images);
@@ -187,7 +188,7 @@ pub fn recall_at(
     counts: &[usize],
     config: &RetrievalConfig,
     states: Option<&Path>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<RecallResult, TransferError> {
     config.validate()?;
     let is_sound = !counts.is_empty() && !counts.contains(&0);

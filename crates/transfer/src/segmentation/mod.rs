@@ -12,9 +12,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use deepcluster_data::{
     DEFAULT_MAX_PIXELS, LabelMap, Normalization, decode_image, normalized_image, resize_labels,
 };
+use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::PixelConfusion;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
-use deepcluster_trainer::{Phase, TrainEvent, TrainObserver, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +103,7 @@ pub fn segment_voc(
     data: &SegmentationDataset,
     config: &SegmentationConfig,
     state: Option<&Path>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<SegmentationResult, TransferError> {
     config.validate()?;
     let (network, device) = (trained.network(), trained.device());
@@ -229,10 +230,10 @@ fn test(
     data: &SegmentationDataset,
     config: &SegmentationConfig,
     normalization: Normalization,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<(PixelConfusion, usize), TransferError> {
     let total = data.test.len();
-    observer.event(&TrainEvent::PhaseStarted { phase: Phase::Testing, epoch: 0, num_epochs: 0, total });
+    observer.event(&Event::Started { phase: Phase::images("testing"), epoch: None, total });
     let mut confusion = PixelConfusion::new(data.class_names.len());
     let mut num_images = 0;
     for (index, name) in data.test.iter().enumerate() {
@@ -249,7 +250,7 @@ fn test(
             confusion.add(&predicted, &mask.labels, Some(data.void))?;
             num_images += 1;
         }
-        observer.event(&TrainEvent::Progress { done: index + 1, loss: None });
+        observer.event(&Event::Progress { done: index + 1, loss: None });
     }
     Ok((confusion, num_images))
 }

@@ -5,10 +5,9 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, activation};
 use deepcluster_data::{Loader, Sample, Transform};
+use deepcluster_engine::{ImagePass, Observer, Phase, host_values, images_tensor};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
-use deepcluster_trainer::{
-    ImagePass, Phase, TrainConfig, TrainObserver, TrainedNetwork, host_values, images_tensor,
-};
+use deepcluster_trainer::{TrainConfig, TrainedNetwork};
 use serde::{Deserialize, Serialize};
 
 use super::average_precision::MeanAveragePrecision;
@@ -87,7 +86,7 @@ pub fn classify_voc(
     data: &VocDataset,
     config: &VocClassificationConfig,
     state: Option<&Path>,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<VocClassificationResult, TransferError> {
     config.sgd.validate()?;
     let (network, settings, device) = (trained.network(), trained.config(), trained.device());
@@ -172,7 +171,7 @@ fn test(
     trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
     config: &VocClassificationConfig,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<(Vec<Vec<f32>>, Vec<usize>), TransferError> {
     let settings = trained.config();
     let (size, normalization) = (settings.data.image_size as u32, settings.normalization());
@@ -192,8 +191,8 @@ fn test(
         samples: samples.collect(),
         batch_size: settings.training.feature_batch_size,
         device: trained.device(),
-        phase: Phase::Testing,
-        epoch: (0, 0),
+        phase: Phase::images("testing"),
+        epoch: None,
     };
     let mut sums = vec![vec![0.0; num_classes]; num_images];
     let mut is_read = vec![false; num_images];

@@ -1,9 +1,10 @@
 //! Linear support vector machines on frozen layers.
 
 use burn::tensor::Device;
+use deepcluster_engine::Observer;
 use deepcluster_evaluation::{EvaluationError, classification_curve, normalized_rows};
 use deepcluster_models::Backbone;
-use deepcluster_trainer::{TrainConfig, TrainObserver};
+use deepcluster_trainer::TrainConfig;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,7 @@ pub fn svm_on_layers<B: Backbone>(
     device: &Device,
     data: &VocDataset,
     config: &SvmConfig,
-    observer: &mut dyn TrainObserver,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<LayerSvm>, TransferError> {
     config.validate()?;
     let num_classes = data.class_names.len();

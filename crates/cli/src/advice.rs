@@ -1,0 +1,84 @@
+//! The options of the program that help after an error of the library, which knows none.
+
+use std::path::Path;
+
+use deepcluster::Error;
+use deepcluster::trainer::EngineError;
+
+/// What to type next, where an error or one of its causes leaves something to do.
+pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        let engine = cause.downcast_ref().and_then(after_engine_error);
+        engine.or_else(|| cause.downcast_ref().and_then(after_error))
+    })
+}
+
+fn after_error(error: &Error) -> Option<String> {
+    match error {
+        Error::RunExists { .. } => Some("continue it with --resume".to_string()),
+        Error::NotBegun { path } => {
+            Some(format!("begin with deepcluster train FOLDER --out {}", path.display()))
+        }
+        Error::NoImages { path } | Error::ImagesGone { path, .. } => {
+            Some(format!("as in deepcluster train FOLDER --out {} --resume", path.display()))
+        }
+        Error::Unfinished { path } | Error::Mixed { path, .. } => Some(resume(path)),
+        Error::Damaged { path, .. } if is_result(path) => path.parent().map(resume),
+        Error::Engine(error) => after_engine_error(error),
+        _ => None,
+    }
+}
+
+fn after_engine_error(error: &EngineError) -> Option<String> {
+    match error {
+        EngineError::Stopped { .. } | EngineError::ImageVanished { .. } => {
+            Some("continue with --resume".to_string())
+        }
+        EngineError::OutOfMemory { setting, fits: Some(fits), .. } => {
+            Some(format!("as in --set {setting}={fits}"))
+        }
+        _ => None,
+    }
+}
+
+fn resume(run: &Path) -> String {
+    format!("with deepcluster train --out {} --resume", run.display())
+}
+
+/// Whether it is a file that a finished run is written again with.
+fn is_result(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| ["model.safetensors", "features.safetensors"].contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_followed_by_the_options_that_help() {
+        let path = Path::new("a/run").to_path_buf();
+        let stopped = || EngineError::Stopped { epoch: 1, step: 2 };
+        for (error, words) in [
+            (
+                anyhow::Error::new(Error::Unfinished { path: path.clone() }),
+                "deepcluster train --out a/run --resume",
+            ),
+            (anyhow::Error::new(Error::NoImages { path: path.clone() }), "FOLDER --out a/run --resume"),
+            (anyhow::Error::new(stopped()), "--resume"),
+            (anyhow::Error::new(Error::from(stopped())).context("cannot train"), "--resume"),
+            (
+                anyhow::Error::new(Error::Damaged {
+                    path: path.join("model.safetensors"),
+                    reason: String::new(),
+                }),
+                "deepcluster train --out a/run --resume",
+            ),
+        ] {
+            let advice = advice(&error).unwrap();
+            assert!(advice.contains(words), "{advice}");
+        }
+        let other = Error::Damaged { path: path.join("images.csv"), reason: String::new() };
+        assert_eq!(advice(&other.into()), None);
+    }
+}

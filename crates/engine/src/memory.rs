@@ -1,0 +1,77 @@
+//! After an out-of-memory error, finds the largest batch that fits.
+
+use burn::tensor::{Device, Tensor};
+use deepcluster_models::{Backbone, DropoutMasks};
+
+use crate::error::EngineError;
+use crate::learner::{Learner, blank_weights};
+use crate::objective::{Batch, Objective, Place, Step};
+use crate::ranks::Ranks;
+use crate::tensors::host_values;
+
+/// Whether an error is a lack of memory, by the words of the drivers.
+pub(crate) fn is_out_of_memory(error: &EngineError) -> bool {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    ["out of device memory", "out-of-memory", "can't allocate buffer", "out of memory"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+/// The error to report where `setting`, a number of images, was too large: `fits` tries smaller numbers. Where what was asked for
+/// fits once memory has been freed, the error stays as it is: something else was too large.
+pub fn explained(
+    error: EngineError,
+    setting: &'static str,
+    asked: usize,
+    device: &Device,
+    fits: impl Fn(usize) -> Result<(), EngineError>,
+) -> EngineError {
+    if !is_out_of_memory(&error) {
+        return error;
+    }
+    let mut size = asked;
+    while size >= 1 {
+        device.memory_cleanup();
+        if fits(size).is_ok() {
+            let is_cause = size < asked;
+            return if is_cause {
+                EngineError::OutOfMemory { setting, asked, fits: Some(size) }
+            } else {
+                error
+            };
+        }
+        size /= 2;
+    }
+    EngineError::OutOfMemory { setting, asked, fits: None }
+}
+
+/// Tries a step on `batch` images with weights of 0.
+pub(crate) fn try_step<O: Objective>(
+    objective: &O,
+    learner: &Learner<O::Model>,
+    batch: usize,
+    place: Place,
+    device: &Device,
+) -> Result<(), EngineError> {
+    let mut learner = learner.blank();
+    let side = O::backbone(&learner.model).input_size();
+    let images = Tensor::<4>::zeros([batch, 3, side, side], &device.clone().autodiff());
+    let image_indices: Vec<usize> = (0..batch).map(|image| image % place.num_images.max(1)).collect();
+    let batch = Batch { images, image_indices: &image_indices };
+    let losses = objective.losses(&learner.model, &batch, &Step { place, part: 0 })?;
+    learner.step(losses, &Ranks::single())?.read()?;
+    // The loss alone does not wait for the gradients.
+    learner.wait()
+}
+
+/// Tries to compute the features of `batch` images.
+pub fn try_features<B: Backbone>(network: &B, batch: usize, device: &Device) -> Result<(), EngineError> {
+    let images = Tensor::<4>::zeros([batch, 3, network.input_size(), network.input_size()], device);
+    let features = blank_weights(network).forward_features(images, &DropoutMasks::off());
+    host_values(features, "while computing features").map(|_| ())
+}

@@ -1,0 +1,87 @@
+//! One pass of images through a network that does not change.
+
+use burn::tensor::{Device, Tensor};
+use deepcluster_data::{ImageBatch, Loader, Sample, Transform};
+
+use crate::error::EngineError;
+use crate::events::{EpochOf, Event, Observer, Phase};
+use crate::tensors::images_tensor;
+
+/// One pass of images through a network that does not change.
+pub struct ImagePass<'a> {
+    /// Where the images come from.
+    pub loader: &'a Loader,
+    /// The crop of each.
+    pub transform: Transform,
+    /// The images, in their order.
+    pub samples: Vec<Sample>,
+    /// How many at a time, at least 1.
+    pub batch_size: usize,
+    /// Where the tensors go.
+    pub device: &'a Device,
+    /// The phase to report.
+    pub phase: Phase,
+    /// The epoch to report, if there is one.
+    pub epoch: Option<EpochOf>,
+}
+
+impl<'a> ImagePass<'a> {
+    /// A pass over these images, for their features.
+    pub fn new(
+        loader: &'a Loader,
+        transform: Transform,
+        image_indices: &[usize],
+        batch_size: usize,
+        device: &'a Device,
+    ) -> Self {
+        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0 };
+        Self {
+            loader,
+            transform,
+            samples: image_indices.iter().map(sample).collect(),
+            batch_size,
+            device,
+            phase: Phase::images("features"),
+            epoch: None,
+        }
+    }
+
+    /// Hands the samples that can be read to `each`, batch by batch in their order: `[batch, 3, size, size]` and the
+    /// image of each row. Progress is counted in samples. Gives the images that cannot be read, and why; `None` where
+    /// `observer` asks to stop.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub fn run<E: From<EngineError>>(
+        self,
+        observer: &mut dyn Observer,
+        mut each: impl FnMut(Tensor<4>, &[usize]) -> Result<(), E>,
+    ) -> Result<Option<Vec<(usize, String)>>, E> {
+        let device = self.device;
+        self.run_batches(observer, |batch| each(images_tensor(batch, device), &batch.image_indices))
+    }
+
+    /// As [`ImagePass::run`], with the batches as they are on the host.
+    pub(crate) fn run_batches<E: From<EngineError>>(
+        self,
+        observer: &mut dyn Observer,
+        mut each: impl FnMut(&ImageBatch) -> Result<(), E>,
+    ) -> Result<Option<Vec<(usize, String)>>, E> {
+        let total = self.samples.len();
+        observer.event(&Event::Started { phase: self.phase, epoch: self.epoch, total });
+        let plan = self.samples.chunks(self.batch_size).map(<[Sample]>::to_vec).collect();
+        let (mut done, mut all_failures) = (0, Vec::new());
+        for mut batch in self.loader.batches(self.transform, plan) {
+            if observer.should_stop() {
+                return Ok(None);
+            }
+            done += batch.image_indices.len() + batch.failures.len();
+            all_failures.append(&mut batch.failures);
+            if !batch.image_indices.is_empty() {
+                each(&batch)?;
+            }
+            observer.event(&Event::Progress { done, loss: None });
+        }
+        Ok(Some(all_failures))
+    }
+}

@@ -1,0 +1,10 @@
+//! DeepCluster (Caron, Bojanowski, Joulin and Douze, ECCV 2018): clusters of the features are the labels of an epoch.
+
+mod classifier;
+pub(crate) mod clustering;
+mod health;
+mod objective;
+mod pseudo_labels;
+
+pub use classifier::{Classifier, training_step};
+pub use objective::DeepCluster;

@@ -1,0 +1,171 @@
+//! Features of a folder of images as files for other programs.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deepcluster_clustering::{FeatureType, NpyWriter, Whitening};
+use deepcluster_data::ImageFolder;
+use deepcluster_engine::Observer;
+use deepcluster_engine::features::extract::{FeatureBatch, Layer};
+use deepcluster_files::OutputFile;
+use deepcluster_interchange::ParquetWriter;
+use deepcluster_models::Backbone;
+use ndarray::ArrayView2;
+
+use crate::error::TrainerError;
+use crate::run::files::path_bytes;
+use crate::trained::network::TrainedNetwork;
+
+/// Which numbers of an image are its features.
+#[derive(Debug, Clone, Copy)]
+pub enum FeatureLayer<'a> {
+    /// The last layer below the head before its ReLU, the features of the paper.
+    Fc7,
+    /// The maps after the last convolution and its pooling, flattened.
+    Convolutions,
+    /// [`FeatureLayer::Fc7`] after PCA-whitening and L2-normalisation, what is clustered.
+    Whitened(&'a Whitening),
+}
+
+/// What [`TrainedNetwork::write_features`] wrote.
+#[derive(Debug, Clone)]
+pub struct WrittenFeatures {
+    /// Images with features, the rows.
+    pub num_rows: usize,
+    /// Numbers per image.
+    pub feature_dim: usize,
+    /// The list `row,path` beside the features.
+    pub list: PathBuf,
+    /// Images that could not be read, and why.
+    pub failures: Vec<(usize, String)>,
+}
+
+impl<B: Backbone> TrainedNetwork<B> {
+    /// Writes the features of every image of `images` that can be read to `out`, batch by batch, and beside it the list
+    /// of their paths, `row,path`, in a CSV file of the same name.
+    ///
+    /// The extension of `out` names the format: `.npy` holds a matrix `[num_rows, feature_dim]` of `feature_type`;
+    /// `.parquet` the columns `path` (text, with what is not UTF-8 replaced) and `features` (list of f32). Both files
+    /// appear when they are complete, or not at all.
+    ///
+    /// # Errors
+    /// [`TrainerError::UnknownFeatureFile`] for another extension, or for f16 in a Parquet file;
+    /// [`TrainerError::NoReadableImage`]; [`TrainerError::Stopped`] on request of `observer`; and what writing reports.
+    pub fn write_features(
+        &self,
+        images: &Arc<ImageFolder>,
+        layer: FeatureLayer<'_>,
+        out: &Path,
+        feature_type: FeatureType,
+        observer: &mut dyn Observer,
+    ) -> Result<WrittenFeatures, TrainerError> {
+        let format = Format::of(out, feature_type)?;
+        let mut writer = None;
+        let mut rows = Vec::new();
+        let mut feature_dim = 0;
+        let mut sink = |batch: FeatureBatch<'_>| {
+            let whitened = match layer {
+                FeatureLayer::Whitened(whitening) => Some(whitening.transform(batch.features)?),
+                FeatureLayer::Fc7 | FeatureLayer::Convolutions => None,
+            };
+            let features = whitened.as_ref().map_or(batch.features, |whitened| whitened.view());
+            feature_dim = features.ncols();
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                None => writer.insert(Writer::create(format, out, feature_dim)?),
+            };
+            writer.write(images, batch.image_indices, features)?;
+            rows.extend_from_slice(batch.image_indices);
+            Ok(())
+        };
+        let of_network = match layer {
+            FeatureLayer::Fc7 | FeatureLayer::Whitened(_) => Layer::Features,
+            FeatureLayer::Convolutions => Layer::Convolutions,
+        };
+        let failures = self.extract_batches(images, of_network, observer, &mut sink)?;
+        let list = out.with_extension("csv");
+        let in_list = |error| TrainerError::io("write", &list)(error);
+        let mut list_file = OutputFile::create(&list).map_err(in_list)?;
+        write_list(&mut list_file, images, &rows).map_err(in_list)?;
+        // Both are complete before either has its name.
+        if let Some(writer) = writer {
+            writer.finish()?;
+        }
+        list_file.finish().map_err(in_list)?;
+        Ok(WrittenFeatures { num_rows: rows.len(), feature_dim, list, failures })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Npy(FeatureType),
+    Parquet,
+}
+
+impl Format {
+    fn of(out: &Path, feature_type: FeatureType) -> Result<Self, TrainerError> {
+        let extension = out.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        match (extension.as_deref(), feature_type) {
+            (Some("npy"), _) => Ok(Self::Npy(feature_type)),
+            (Some("parquet"), FeatureType::F32) => Ok(Self::Parquet),
+            (Some("parquet"), FeatureType::F16) => Err(TrainerError::UnknownFeatureFile {
+                path: out.to_path_buf(),
+                reason: "a Parquet file holds f32; write f16 to a .npy file",
+            }),
+            _ => Err(TrainerError::UnknownFeatureFile {
+                path: out.to_path_buf(),
+                reason: "the name of a file of features ends in .npy or .parquet",
+            }),
+        }
+    }
+}
+
+enum Writer {
+    Npy(NpyWriter),
+    Parquet(ParquetWriter),
+}
+
+impl Writer {
+    fn create(format: Format, out: &Path, feature_dim: usize) -> Result<Self, TrainerError> {
+        Ok(match format {
+            Format::Npy(feature_type) => Self::Npy(NpyWriter::create(out, feature_type, feature_dim)?),
+            Format::Parquet => Self::Parquet(ParquetWriter::create(out, feature_dim)?),
+        })
+    }
+
+    fn write(
+        &mut self,
+        images: &ImageFolder,
+        image_indices: &[usize],
+        features: ArrayView2<'_, f32>,
+    ) -> Result<(), TrainerError> {
+        let features = features.as_standard_layout();
+        let values = features.as_slice().expect("a matrix in standard layout is one slice");
+        match self {
+            Self::Npy(writer) => writer.write_rows(values)?,
+            Self::Parquet(writer) => {
+                let paths = image_indices.iter().map(|&index| images.relative_path(index));
+                writer.write_rows(paths, values)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), TrainerError> {
+        match self {
+            Self::Npy(writer) => writer.finish().map(|_| ())?,
+            Self::Parquet(writer) => writer.finish()?,
+        }
+        Ok(())
+    }
+}
+
+fn write_list(file: impl Write, images: &ImageFolder, rows: &[usize]) -> std::io::Result<()> {
+    let mut csv = csv::Writer::from_writer(file);
+    csv.write_record(["row", "path"])?;
+    for (row, &index) in rows.iter().enumerate() {
+        csv.write_record([row.to_string().as_bytes(), &*path_bytes(images.relative_path(index))])?;
+    }
+    csv.flush()
+}

@@ -1,0 +1,168 @@
+//! A trained network without its clusters: what makes features, is exported, and is evaluated.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use deepcluster_data::{ImageFolder, Loader};
+use deepcluster_engine::features::extract::{
+    ExtractedFeatures, FeatureBatch, FeatureMatrix, Layer, extract_batches,
+};
+use deepcluster_engine::{EngineError, Observer, SeedUse, derive_seed};
+use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, import_weights};
+
+use crate::error::TrainerError;
+use crate::run::checkpoint::Checkpoint;
+use crate::run::directory::RunDirectory;
+use crate::run::layout::CHECKPOINTS;
+use crate::run::saved_model::SavedModel;
+use crate::settings::config::TrainConfig;
+
+/// A network with the settings it was trained with.
+#[derive(Debug)]
+pub struct TrainedNetwork<B: Backbone> {
+    pub(crate) config: TrainConfig,
+    pub(crate) device: Device,
+    pub(crate) network: B,
+    pub(crate) head: Option<NamedWeights>,
+}
+
+impl TrainedNetwork<ConvNet> {
+    /// Loads the network of a run: the final one of a finished run, else that of the newest checkpoint. Runs that
+    /// have been imported, or stopped on the way, have one too.
+    ///
+    /// # Errors
+    /// [`TrainerError::Unfinished`] where the run has no checkpoint yet; [`TrainerError::Damaged`],
+    /// [`TrainerError::Mixed`] and [`TrainerError::NoUsableCheckpoint`] where its network cannot be read.
+    pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
+        let network = run.config()?.network()?;
+        Self::load_backbone(run, device, |seed, device| network.init(seed, device))
+    }
+
+    /// The network with which a run of these settings begins, to compare with.
+    ///
+    /// # Errors
+    /// [`TrainerError::InvalidConfig`] or [`TrainerError::Model`] for settings out of range.
+    pub fn untrained(config: TrainConfig, device: &Device) -> Result<Self, TrainerError> {
+        config.validate()?;
+        let device = device.clone().without_autodiff();
+        let seed = derive_seed(config.seed, SeedUse::Weights, 0, 0);
+        let network = config.network()?.init(seed, &device)?;
+        Ok(Self { config, device, network, head: None })
+    }
+}
+
+impl<B: Backbone> TrainedNetwork<B> {
+    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that say what it takes.
+    pub fn from_network(config: TrainConfig, network: B, device: &Device) -> Self {
+        Self { config, device: device.clone().without_autodiff(), network, head: None }
+    }
+
+    /// As [`TrainedNetwork::load`] for any network: `init` builds it, its weights are replaced.
+    ///
+    /// # Errors
+    /// As [`TrainedNetwork::load`].
+    pub fn load_backbone(
+        run: &RunDirectory,
+        device: &Device,
+        init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        let config = run.config()?;
+        if let Some(SavedModel { network, head, .. }) = SavedModel::load(run)? {
+            return Self::assemble(config, device, network, head, init);
+        }
+        let device = device.clone().without_autodiff();
+        let untrained = init(0, &device)?;
+        let fill = |Checkpoint { network, mut state, .. }: Checkpoint| {
+            let network = import_weights(untrained.clone(), network).map_err(|error| error.to_string())?;
+            Ok((network, state.weights.remove("head")))
+        };
+        let restored =
+            Checkpoint::restore_newest(&run.file(CHECKPOINTS), fill, |problem| log::warn!("{problem}"))?;
+        let (network, head) =
+            restored.ok_or_else(|| TrainerError::Unfinished { path: run.path().to_path_buf() })?;
+        Ok(Self { config, device, network, head })
+    }
+
+    pub(crate) fn assemble(
+        config: TrainConfig,
+        device: &Device,
+        network: NamedWeights,
+        head: Option<NamedWeights>,
+        init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        let device = device.clone().without_autodiff();
+        let network = import_weights(init(0, &device)?, network)?;
+        Ok(Self { config, device, network, head })
+    }
+
+    /// The settings the network was trained with.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The device the network lies on, without autodiff.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The network, on a device without autodiff.
+    pub fn network(&self) -> &B {
+        &self.network
+    }
+
+    /// Weights of the head that was trained last, `linear.weight` `[feature_dim, num_clusters]` and `linear.bias`.
+    /// Its outputs are the clusters of the training before, not those of a finished run, which come after it.
+    pub fn head(&self) -> Option<&NamedWeights> {
+        self.head.as_ref()
+    }
+
+    /// Features of every image that can be read, in one matrix.
+    ///
+    /// # Errors
+    /// [`TrainerError::NoReadableImage`] where none can be read, [`TrainerError::Stopped`] on request of `observer`.
+    pub fn features(
+        &self,
+        images: &Arc<ImageFolder>,
+        observer: &mut dyn Observer,
+    ) -> Result<ExtractedFeatures, TrainerError> {
+        let mut matrix = FeatureMatrix::with_capacity(images.len());
+        let mut collect = |batch: FeatureBatch<'_>| {
+            matrix.add(&batch);
+            Ok(())
+        };
+        let failures = self.extract_batches(images, Layer::Features, observer, &mut collect)?;
+        Ok(matrix.finish(failures))
+    }
+
+    /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and why.
+    pub(crate) fn extract_batches(
+        &self,
+        images: &Arc<ImageFolder>,
+        layer: Layer,
+        observer: &mut dyn Observer,
+        sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), TrainerError>,
+    ) -> Result<Vec<(usize, String)>, TrainerError> {
+        let loader = Loader::new(images.clone(), self.config.loader_config())?;
+        let all: Vec<usize> = (0..images.len()).collect();
+        let pass = self.config.feature_pass(&loader, &all, &self.device);
+        let mut num_read = 0;
+        let mut count = |batch: FeatureBatch<'_>| {
+            num_read += batch.image_indices.len();
+            sink(batch)
+        };
+        let failures = extract_batches(&self.network, pass, layer, observer, &mut count)?;
+        let failures = failures.ok_or(EngineError::Stopped { epoch: 0, step: 0 })?;
+        if num_read == 0 {
+            let reason = first_failure(images, &failures);
+            let folder = images.root().to_path_buf();
+            return Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason });
+        }
+        Ok(failures)
+    }
+}
+
+/// Path and reason of the first image that could not be read.
+pub(crate) fn first_failure(images: &ImageFolder, failures: &[(usize, String)]) -> String {
+    let describe = |(index, reason): &(usize, String)| format!("{}: {reason}", images.path(*index).display());
+    failures.first().map(describe).unwrap_or_default()
+}
