@@ -6,7 +6,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use deepcluster::clustering::{
-    KMeansConfig, NmiNorm, PicConfig, WhiteningConfig, assign, nearest_neighbors, nmi,
+    KMeansConfig, KMeansStart, NmiNorm, PicConfig, ScanPrecision, WhiteningConfig, assign, nearest_neighbors,
+    nmi,
 };
 use ndarray::{Array2, ArrayView2, s};
 
@@ -60,14 +61,17 @@ fn clustering(criterion: &mut Criterion) {
     // The rows are in no order: the first ones are as good as random ones.
     let centroids = |num_clusters: usize| rows.slice(s![..num_clusters, ..]);
     group.bench_function("assign/n20000_d256_k1000", |bencher| {
-        bencher.iter(|| assign(black_box(rows.view()), centroids(1000)).expect("finite features"));
+        bencher.iter(|| {
+            assign(black_box(&rows), centroids(1000), ScanPrecision::Auto).expect("finite features")
+        });
     });
 
     let config = KMeansConfig { num_clusters: 100, ..Default::default() };
     let kmeans = config.init().expect("a valid configuration");
     group.bench_function("kmeans/n20000_d256_k100_20_iterations", |bencher| {
         bencher.iter(|| {
-            let fit = kmeans.fit_from(black_box(rows.view()), centroids(100), &mut ());
+            let fit =
+                kmeans.fit(&black_box(rows.view()), None, KMeansStart::Centroids(centroids(100)), &mut ());
             fit.expect("finite features").inertia
         });
     });
@@ -86,7 +90,7 @@ fn clustering(criterion: &mut Criterion) {
     let raw = features(10_000, 1024);
     let whitening = WhiteningConfig::default();
     group.bench_function("whitening_fit/n10000_d1024_to_256", |bencher| {
-        bencher.iter(|| whitening.fit(black_box(raw.view())).expect("finite features").num_components());
+        bencher.iter(|| whitening.fit(black_box(&raw)).expect("finite features").num_components());
     });
 
     let (first, second) = labellings(200_000, 10_000);

@@ -15,10 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bump + ((row * 31 + column * 17) % 101) as f32 / 101.0
     });
 
-    let whitening = WhiteningConfig { num_components: 32, ..Default::default() }.fit(features.view())?;
-    let whitened = whitening.transform(features.view())?;
+    let whitening = WhiteningConfig { num_components: 32, ..Default::default() }.fit(&features)?;
+    let whitened = whitening.transform(&features)?;
     let kmeans = KMeansConfig { num_clusters: 20, num_redos: 5, ..Default::default() }.init()?;
-    let clustering = kmeans.cluster(whitened.view(), 7, &mut ())?;
+    let clustering = kmeans.cluster(&whitened, 7, &mut ())?;
 
     let truth: Vec<u32> = (0..2_000).map(|row| group(row) as u32).collect();
     let agreement = nmi(clustering.assignments.labels(), &truth, NmiNorm::Arithmetic)?;

@@ -36,7 +36,6 @@ use std::path::Path;
 pub use burn;
 pub use deepcluster_clustering as clustering;
 pub use deepcluster_data as data;
-pub use deepcluster_device_features as device_features;
 pub use deepcluster_engine as engine;
 pub use deepcluster_evaluation as evaluation;
 pub use deepcluster_interchange as interchange;

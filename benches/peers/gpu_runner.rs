@@ -10,7 +10,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use deepcluster::clustering::{
     ClusteringAlgorithm, DeviceRows, FeatureType, KMeansConfig, KMeansStart, WhiteningConfig,
 };
-use deepcluster::device_features::{DeviceFeatures, Room};
+use deepcluster::engine::features::{DeviceFeatures, Room};
 use deepcluster::engine::{Learner, Ranks, Sgd, available_devices, host_values, parse_device};
 use deepcluster::models::{Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head, Precision};
 use deepcluster::trainer::Classifier;
@@ -105,12 +105,12 @@ fn kmeans(request: &Value, rows: &Array2<f32>, features: &DeviceFeatures) -> Res
     let kmeans = KMeansConfig { num_clusters, num_iterations, ..KMeansConfig::default() }.init()?;
     let initial = rows.slice(s![..num_clusters, ..]);
     let start = Instant::now();
-    let found = kmeans.fit_on_device(features, KMeansStart::Centroids(initial), &mut ())?;
+    let found = kmeans.fit(features, None, KMeansStart::Centroids(initial), &mut ())?;
     let seconds = start.elapsed().as_secs_f64();
     let mut answer =
         json!({"work_seconds": seconds, "inertia": found.inertia, "iterations": found.iterations.len()});
     if request["compare"].as_bool() == Some(true) {
-        let of_host = kmeans.fit_from(rows.view(), initial, &mut ())?;
+        let of_host = kmeans.fit(rows, None, KMeansStart::Centroids(initial), &mut ())?;
         answer["same_labels"] = (of_host.assignments == found.assignments).into();
         answer["same_centroids"] = (of_host.centroids == found.centroids).into();
     }
@@ -120,13 +120,13 @@ fn kmeans(request: &Value, rows: &Array2<f32>, features: &DeviceFeatures) -> Res
 /// Whitening and clustering of rows on the device beside those of the host.
 fn parity(rows: &Array2<f32>, features: &DeviceFeatures) -> Result<Value, Box<dyn Error>> {
     let config = WhiteningConfig { num_components: 64.min(rows.ncols()), ..WhiteningConfig::default() };
-    let on_device = features.whitened(&config.fit_on_device(features)?)?;
-    let of_host = config.fit(rows.view())?.transform(rows.view())?;
+    let on_device = features.whitened(&config.fit(features)?)?;
+    let of_host = config.fit(rows)?.transform(rows)?;
     let whitened = on_device.to_host()?;
     let difference = (&whitened - &of_host).fold(0.0_f32, |most, value| most.max(value.abs()));
     let kmeans = KMeansConfig { num_clusters: 100.min(rows.nrows()), ..KMeansConfig::default() }.init()?;
-    let found = kmeans.cluster_on_device(&on_device, 1, &mut ())?;
-    let expected = kmeans.cluster(whitened.view(), 1, &mut ())?;
+    let found = kmeans.cluster(&on_device, 1, &mut ())?;
+    let expected = kmeans.cluster(&whitened, 1, &mut ())?;
     Ok(json!({
         "largest_difference_of_whitened_rows": difference,
         "same_labels": found.assignments == expected.assignments,

@@ -1,6 +1,6 @@
 //! Which cluster each sample belongs to.
 
-use crate::ClusteringError;
+use crate::error::ClusteringError;
 
 /// Clusters that any number of samples may have: enough to leave the small ones free, and no burden for memory.
 const ALWAYS_ALLOWED: usize = 1 << 16;

@@ -1,19 +1,23 @@
-//! What every clustering algorithm takes and returns.
+//! The interface of clustering algorithms.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::{Assignments, ClusteringError, DeviceRows, KMeansConfig, LinCohenPicConfig, PicConfig};
+use crate::assignments::Assignments;
+use crate::error::ClusteringError;
+use crate::kmeans::KMeansConfig;
+use crate::pic::{LinCohenPicConfig, PicConfig};
+use crate::rows::Rows;
 
-/// Groups the rows of a feature matrix.
+/// Groups rows of features.
 pub trait ClusteringAlgorithm: Send + Sync {
     /// Short lower-case name, for reports and files.
     fn name(&self) -> &'static str;
 
-    /// Clusters `features`, `[num_samples, feature_dim]`: rows already whitened and L2-normalised.
+    /// Clusters `rows`, `[num_samples, feature_dim]`, already whitened and L2-normalised, wherever they lie.
     ///
     /// The same features and `seed` give the same result. `observer` is told of the progress and can stop the run.
     ///
@@ -22,28 +26,14 @@ pub trait ClusteringAlgorithm: Send + Sync {
     ///   [`ClusteringError::FeaturesTooLarge`]: the features cannot be clustered.
     /// - [`ClusteringError::TooFewSamples`] or [`ClusteringError::TooFewCandidates`]: too few samples for the
     ///   configured number of clusters or neighbours.
+    /// - [`ClusteringError::Device`]: the device of the rows failed.
     /// - [`ClusteringError::Cancelled`]: the observer broke off.
     fn cluster(
         &self,
-        features: ArrayView2<'_, f32>,
+        rows: &dyn Rows,
         seed: u64,
         observer: &mut dyn ClusteringObserver,
     ) -> Result<Clustering, ClusteringError>;
-
-    /// As [`cluster`](Self::cluster), for rows on a device, with the same labels and centroids. What an algorithm has no way to
-    /// do there it does on the host.
-    ///
-    /// # Errors
-    /// Those of [`cluster`](Self::cluster), and
-    /// - [`ClusteringError::Device`]: the device failed.
-    fn cluster_on_device(
-        &self,
-        rows: &dyn DeviceRows,
-        seed: u64,
-        observer: &mut dyn ClusteringObserver,
-    ) -> Result<Clustering, ClusteringError> {
-        self.cluster(rows.to_host()?.view(), seed, observer)
-    }
 }
 
 /// Hears of the progress of a clustering and may stop it; `()` ignores everything.

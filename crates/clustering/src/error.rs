@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::FeatureFileProblem;
+use crate::rows::file::FeatureFileProblem;
 use deepcluster_files::{HasKind, Kind};
 
 /// Everything that can go wrong while clustering, whitening, searching or measuring.

@@ -6,7 +6,7 @@
 //! networks:
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
-//! - [`FeatureSource`] and [`FeatureFile`]: rows that are read in blocks, from memory or from a file;
+//! - [`Rows`]: what all of these take: matrices, halves in memory, mapped files ([`FeatureFile`]), rows on a device;
 //! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of faiss;
 //! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds the
 //!   number of clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given number;
@@ -28,7 +28,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let features = array![[0.0_f32, 0.1], [0.1, 0.0], [9.0, 9.1], [9.1, 9.0]];
 //! let kmeans = KMeansConfig { num_clusters: 2, num_redos: 10, ..Default::default() }.init()?;
-//! let clustering = kmeans.cluster(features.view(), 7, &mut ())?;
+//! let clustering = kmeans.cluster(&features, 7, &mut ())?;
 //!
 //! assert_eq!(clustering.assignments.cluster_sizes(), [2, 2]);
 //! assert!((clustering.inertia - 0.02).abs() < 1e-6); // four points, each 0.005 from its centroid
@@ -38,20 +38,16 @@
 
 mod assignments;
 mod clustering_algorithm;
-mod device_rows;
 mod error;
-mod feature_file;
-mod feature_matrix;
-mod feature_source;
 mod kmeans;
 mod knn;
 mod matmul;
 mod metrics;
 mod model;
 mod pic;
-mod row_check;
+mod rows;
 mod scan;
-mod stored_features;
+mod simd;
 mod symmetric_eigen;
 mod whitening;
 
@@ -59,13 +55,8 @@ pub use assignments::Assignments;
 pub use clustering_algorithm::{
     Clustering, ClusteringAlgorithm, ClusteringConfig, ClusteringObserver, IterationStats,
 };
-pub use device_rows::{DeviceRows, Moments, ScoreLists, ScoredRows};
 pub use error::ClusteringError;
-pub use feature_file::{FeatureFile, FeatureFileProblem, FeatureType, NpyWriter};
-pub use feature_source::FeatureSource;
-pub use kmeans::{
-    Initialization, KMeans, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision, assign, assign_source,
-};
+pub use kmeans::{Initialization, KMeans, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision, assign};
 pub use knn::{Neighbors, nearest_neighbors};
 pub use metrics::{
     ClusterBalance, Contingency, NmiNorm, SilhouetteConfig, adjusted_rand_index, cluster_balance,
@@ -73,5 +64,9 @@ pub use metrics::{
 };
 pub use model::ClusterModel;
 pub use pic::{LinCohenPic, LinCohenPicConfig, Pic, PicConfig};
-pub use stored_features::StoredFeatures;
+pub use rows::device::{DeviceRows, Moments, ScoreLists, ScoredRows};
+pub use rows::file::{FeatureFile, FeatureFileProblem, FeatureType, NpyWriter};
+pub use rows::host::HostRows;
+pub use rows::stored::StoredFeatures;
+pub use rows::{Place, Rows};
 pub use whitening::{Whitening, WhiteningConfig};

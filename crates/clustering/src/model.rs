@@ -5,11 +5,15 @@ use std::io::Write;
 use std::path::Path;
 
 use deepcluster_files::write_whole;
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::feature_matrix::FeatureMatrix;
-use crate::{ClusteringError, Whitening, assign};
+use crate::error::ClusteringError;
+use crate::kmeans::ScanPrecision;
+use crate::kmeans::assign;
+use crate::rows::Rows;
+use crate::rows::matrix::FeatureMatrix;
+use crate::whitening::Whitening;
 
 const FORMAT_KEY: &str = "cluster_model_format";
 const FORMAT: &str = "1";
@@ -35,7 +39,7 @@ const NORMALIZE: &str = "whitening.normalize";
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let model = ClusterModel { whitening: None, centroids: array![[0.0_f32, 0.0], [4.0, 4.0]] };
-/// let (labels, squared_distances) = model.assign(array![[3.0_f32, 4.0]].view())?;
+/// let (labels, squared_distances) = model.assign(&array![[3.0_f32, 4.0]])?;
 /// assert_eq!((labels, squared_distances), (vec![1], vec![1.0]));
 /// assert_eq!(ClusterModel::from_bytes(&model.to_bytes()?)?, model);
 /// # Ok(())
@@ -57,10 +61,11 @@ impl ClusterModel {
     /// - [`ClusteringError::DimensionMismatch`]: the features or the centroids have another dimension.
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
-    pub fn assign(&self, features: ArrayView2<'_, f32>) -> Result<(Vec<u32>, Vec<f32>), ClusteringError> {
+    pub fn assign(&self, rows: &dyn Rows) -> Result<(Vec<u32>, Vec<f32>), ClusteringError> {
+        let (centroids, precision) = (self.centroids.view(), ScanPrecision::Auto);
         match &self.whitening {
-            Some(whitening) => assign(whitening.transform(features)?.view(), self.centroids.view()),
-            None => assign(features, self.centroids.view()),
+            Some(whitening) => assign(&whitening.transform(rows)?, centroids, precision),
+            None => assign(rows, centroids, precision),
         }
     }
 
@@ -249,8 +254,7 @@ mod tests {
     #[test]
     fn rows_are_whitened_before_they_are_assigned() {
         // (1.5, 9, 11) -> (2 * 0.5, 0.5 * 8) = (1, 4) / sqrt 17, nearest to (0.6, 0.8); (0, 2, 3) -> (-1, 0)
-        let (labels, distances) =
-            example().assign(array![[1.5_f32, 9.0, 11.0], [0.0, 2.0, 3.0]].view()).unwrap();
+        let (labels, distances) = example().assign(&array![[1.5_f32, 9.0, 11.0], [0.0, 2.0, 3.0]]).unwrap();
         assert_eq!(labels, [0, 1]);
         let expected = (1.0 / 17.0_f64.sqrt() - 0.6).powi(2) + (4.0 / 17.0_f64.sqrt() - 0.8).powi(2);
         assert!((f64::from(distances[0]) - expected).abs() < 1e-6);
@@ -298,7 +302,7 @@ mod tests {
                 let mut damaged = bytes.clone();
                 damaged[position] ^= mask;
                 if let Ok(model) = ClusterModel::from_bytes(&damaged) {
-                    let _ = model.assign(array![[1.0_f32, 2.0, 4.0]].view());
+                    let _ = model.assign(&array![[1.0_f32, 2.0, 4.0]]);
                 }
             }
         }

@@ -7,7 +7,7 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::{Auto, Mat, MatRef, Par, Spec};
 
-use crate::ClusteringError;
+use crate::error::ClusteringError;
 
 /// Eigenvectors count as equally large in two entries that differ by less than this, relatively. Without it, rounding
 /// would choose the sign of a vector like `(1, -1) / sqrt(2)`.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use deepcluster_clustering::{
-    ClusteringAlgorithm, KMeansConfig, NmiNorm, PicConfig, WhiteningConfig, adjusted_rand_index, contingency,
-    nearest_neighbors, nmi,
+    ClusteringAlgorithm, KMeansConfig, KMeansStart, NmiNorm, PicConfig, WhiteningConfig, adjusted_rand_index,
+    contingency, nearest_neighbors, nmi,
 };
 use ndarray::{Array1, Array2, Axis};
 use serde_json::Value;
@@ -73,8 +73,9 @@ fn assert_kmeans_agrees(num_clusters: usize) {
     let (_, rows) = npy(&format!("kmeans_k{num_clusters}_init.npy"), "<u4", u32::from_le_bytes);
     let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
     let kmeans = KMeansConfig { num_clusters, num_iterations: 20, ..Default::default() }.init().unwrap();
-    let clustering =
-        kmeans.fit_from(features.view(), features.select(Axis(0), &rows).view(), &mut ()).unwrap();
+    let clustering = kmeans
+        .fit(&features, None, KMeansStart::Centroids(features.select(Axis(0), &rows).view()), &mut ())
+        .unwrap();
     assert_eq!(clustering.assignments.labels(), numbers(&format!("kmeans_k{num_clusters}_assignments.npy")));
     // A run ends where nothing moves any more; the original repeats its last objective.
     let objectives: Vec<f64> = expected["objective_per_iteration"]
@@ -205,7 +206,7 @@ fn pic_agrees_with_the_original_up_to_the_precision_of_its_numbers() {
     assert_eq!(original_pic(&neighbors, &distances, |value| f64::from(value as f32)), original);
 
     let pic = PicConfig { join_singletons: false, ..Default::default() }.init().unwrap();
-    let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
+    let clustering = pic.cluster(&features, 0, &mut ()).unwrap();
     assert_eq!(clustering.assignments.labels(), original_pic(&neighbors, &distances, |value| value));
 
     // Without the ties more samples find a higher neighbour, and clusters of the original grow together.
@@ -222,7 +223,7 @@ fn whitened_rows_have_the_principal_directions_with_unit_variance() {
     }
     let features = matrix("features_raw.npy");
     let config = WhiteningConfig { normalize: false, ..Default::default() };
-    let rows = config.fit(features.view()).unwrap().transform(features.view()).unwrap().mapv(f64::from);
+    let rows = config.fit(&features).unwrap().transform(&features).unwrap().mapv(f64::from);
     let num_samples = features.nrows() as f64;
     let centered = features.mapv(f64::from);
     let centered = &centered - &centered.mean_axis(Axis(0)).unwrap();

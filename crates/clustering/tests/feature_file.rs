@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use deepcluster_clustering::{
-    ClusteringError, FeatureFile, FeatureFileProblem, FeatureSource, FeatureType, NpyWriter, WhiteningConfig,
+    ClusteringError, FeatureFile, FeatureFileProblem, FeatureType, HostRows, NpyWriter, WhiteningConfig,
 };
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -47,10 +47,10 @@ fn written_rows_are_read_back_and_those_of_f32_without_a_copy() {
         assert_eq!((file.num_rows(), file.feature_dim(), file.feature_type()), (10, 5, feature_type));
         let mut buffer = Vec::new();
         // Sixteenths are exact in f16.
-        assert_eq!(file.rows(0, 10, &mut buffer), features.as_slice().unwrap());
-        assert_eq!(file.rows(4, 2, &mut buffer), &features.as_slice().unwrap()[20..30]);
+        assert_eq!(file.read_rows(0, 10, &mut buffer), features.as_slice().unwrap());
+        assert_eq!(file.read_rows(4, 2, &mut buffer), &features.as_slice().unwrap()[20..30]);
         assert_eq!(buffer.is_empty(), feature_type == FeatureType::F32);
-        assert!(file.rows(10, 0, &mut buffer).is_empty());
+        assert!(file.read_rows(10, 0, &mut buffer).is_empty());
     }
     // Nothing else is left in the folder.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -80,7 +80,7 @@ fn misaligned_numbers_are_copied() {
         file.extend(bytes);
         std::fs::write(&path, file).unwrap();
         let mut buffer = Vec::new();
-        assert_eq!(FeatureFile::open(&path).unwrap().rows(0, 1, &mut buffer), [1.5, -2.0]);
+        assert_eq!(FeatureFile::open(&path).unwrap().read_rows(0, 1, &mut buffer), [1.5, -2.0]);
         assert_eq!(buffer.len(), 2);
     }
 }
@@ -97,7 +97,7 @@ fn tensors_are_found_by_name_or_alone() {
     };
     save(vec![("a", tensor(&[2, 3], Dtype::F32))]);
     let mut buffer = Vec::new();
-    assert_eq!(FeatureFile::open(&path).unwrap().rows(1, 1, &mut buffer), [4.0, 5.0, 6.0]);
+    assert_eq!(FeatureFile::open(&path).unwrap().read_rows(1, 1, &mut buffer), [4.0, 5.0, 6.0]);
     assert!(buffer.is_empty());
 
     save(vec![
@@ -106,7 +106,7 @@ fn tensors_are_found_by_name_or_alone() {
         ("vector", tensor(&[6], Dtype::F32)),
         ("integers", tensor(&[2, 3], Dtype::I32)),
     ]);
-    assert_eq!(FeatureFile::open_tensor(&path, "matrix").unwrap().rows(0, 1, &mut buffer), [1.0, 2.0]);
+    assert_eq!(FeatureFile::open_tensor(&path, "matrix").unwrap().read_rows(0, 1, &mut buffer), [1.0, 2.0]);
     assert_eq!(FeatureFile::open_tensor(&path, "half").unwrap().feature_dim(), 6);
     let problem = problem_of(FeatureFile::open(&path));
     assert_eq!(problem.to_string(), "it has 4 tensors (half, integers, matrix, vector): name one");
@@ -163,9 +163,9 @@ fn files_without_rows_or_columns_have_nothing_to_read_however_large_the_other_si
         write_header(&path, shape);
         let file = FeatureFile::open(&path).unwrap();
         let mut buffer = Vec::new();
-        assert!(file.rows(0, 0, &mut buffer).is_empty());
-        assert!(file.rows(file.num_rows(), 0, &mut buffer).is_empty());
-        let error = WhiteningConfig::default().fit_source(&file).unwrap_err();
+        assert!(file.read_rows(0, 0, &mut buffer).is_empty());
+        assert!(file.read_rows(file.num_rows(), 0, &mut buffer).is_empty());
+        let error = WhiteningConfig::default().fit(&file).unwrap_err();
         assert!(matches!(error, ClusteringError::EmptyFeatures { .. }), "{error}");
     }
 }
@@ -192,22 +192,22 @@ fn whitening_from_file_to_file_has_the_bits_of_whitening_in_memory() {
     for shape in [(700, 30), (30, 700)] {
         let features = features(shape.0, shape.1);
         let config = WhiteningConfig { num_components: 9, ..Default::default() };
-        let expected = config.fit(features.view()).unwrap();
+        let expected = config.fit(&features).unwrap();
         // The transposed view of the transposed matrix has its rows in strides.
         let strided = features.t().as_standard_layout().into_owned();
-        assert_eq!(config.fit(strided.t()).unwrap(), expected);
+        assert_eq!(config.fit(&strided.t()).unwrap(), expected);
         for feature_type in [FeatureType::F32, FeatureType::F16] {
             let file = FeatureFile::open(write_npy(&folder, &features, feature_type)).unwrap();
-            let whitening = config.fit_source(&file).unwrap();
+            let whitening = config.fit(&file).unwrap();
             assert_eq!(whitening, expected);
             let path = folder.path().join("whitened.npy");
             let mut writer = NpyWriter::create(&path, FeatureType::F32, 9).unwrap();
-            whitening.transform_source(&file, |rows| writer.write_rows(rows)).unwrap();
+            whitening.transform_blocks(&file, |rows| writer.write_rows(rows)).unwrap();
             assert_eq!(writer.finish().unwrap(), shape.0);
             let mut buffer = Vec::new();
-            let rows = whitening.transform(features.view()).unwrap();
+            let rows = whitening.transform(&features).unwrap();
             let whitened = FeatureFile::open(&path).unwrap();
-            assert_eq!(whitened.rows(0, shape.0, &mut buffer), rows.as_slice().unwrap());
+            assert_eq!(whitened.read_rows(0, shape.0, &mut buffer), rows.as_slice().unwrap());
         }
     }
 }
@@ -215,7 +215,7 @@ fn whitening_from_file_to_file_has_the_bits_of_whitening_in_memory() {
 /// Reads all that a file offers, which must lie in the file.
 fn open_and_read(path: &std::path::Path, file_len: usize) {
     if let Ok(file) = FeatureFile::open(path) {
-        let values = file.rows(0, file.num_rows(), &mut Vec::new()).len();
+        let values = file.read_rows(0, file.num_rows(), &mut Vec::new()).len();
         assert!(values * 2 <= file_len, "{values} values in {file_len} bytes");
     }
 }

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use deepcluster_clustering::{
-    Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, FeatureSource, Initialization,
+    Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, HostRows, Initialization,
     IterationStats, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision, assign,
 };
 use ndarray::{Array2, Axis, concatenate, s};
@@ -23,7 +23,7 @@ fn clouds(num_rows: usize) -> Array2<f32> {
 }
 
 fn fit(config: &KMeansConfig, features: &Array2<f32>) -> Clustering {
-    config.init().unwrap().cluster(features.view(), 3, &mut ()).unwrap()
+    config.init().unwrap().cluster(&features, 3, &mut ()).unwrap()
 }
 
 fn every_option() -> Vec<KMeansConfig> {
@@ -50,7 +50,7 @@ fn every_option() -> Vec<KMeansConfig> {
 /// Rows that are copied into a buffer whenever they are read, as those of a file may be.
 struct Copied<'a>(&'a Array2<f32>);
 
-impl FeatureSource for Copied<'_> {
+impl HostRows for Copied<'_> {
     fn num_rows(&self) -> usize {
         self.0.nrows()
     }
@@ -59,7 +59,7 @@ impl FeatureSource for Copied<'_> {
         self.0.ncols()
     }
 
-    fn rows<'a>(&'a self, first: usize, count: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    fn read_rows<'a>(&'a self, first: usize, count: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
         buffer.clear();
         buffer.extend(self.0.slice(s![first..first + count, ..]).iter());
         buffer
@@ -95,7 +95,8 @@ fn labels_inertia_and_centroids_belong_together_whatever_the_option() {
     for config in every_option() {
         let clustering = fit(&config, &features);
         assert_eq!(clustering.centroids.dim(), (37, 24));
-        let (labels, distances) = assign(features.view(), clustering.centroids.view()).unwrap();
+        let (labels, distances) =
+            assign(&features, clustering.centroids.view(), ScanPrecision::Auto).unwrap();
         assert_eq!(clustering.assignments.labels(), labels, "{config:?}");
         assert_eq!(clustering.squared_distances, distances);
         assert_eq!(clustering.inertia, distances.iter().map(|&distance| f64::from(distance)).sum::<f64>());
@@ -122,7 +123,7 @@ fn a_weight_of_two_counts_like_a_second_sample() {
     let start = features.slice(s![..12, ..]);
     let weighted =
         kmeans.fit(&features.view(), Some(&weights), KMeansStart::Centroids(start), &mut ()).unwrap();
-    let repeated = kmeans.fit_from(doubled.view(), start, &mut ()).unwrap();
+    let repeated = kmeans.fit(&doubled, None, KMeansStart::Centroids(start), &mut ()).unwrap();
     assert_eq!(weighted.assignments.labels(), &repeated.assignments.labels()[..300]);
     for (a, b) in weighted.centroids.iter().zip(&repeated.centroids) {
         assert!((a - b).abs() <= 1e-6);
@@ -174,7 +175,8 @@ fn impossible_wishes_are_refused() {
     assert!(matches!(few, ClusteringError::DimensionMismatch { expected: 5, actual: 4, .. }));
     let config = KMeansConfig { num_clusters: 5, variant: KMeansVariant::TwoLevel, ..Default::default() };
     let start = features.slice(s![..5, ..]);
-    let error = config.init().unwrap().fit_from(features.view(), start, &mut ()).unwrap_err();
+    let error =
+        config.init().unwrap().fit(&features, None, KMeansStart::Centroids(start), &mut ()).unwrap_err();
     assert!(matches!(error, ClusteringError::InvalidConfig { field: "variant", .. }));
 }
 
@@ -191,10 +193,10 @@ fn numbers_beyond_all_samples_and_counts_neither_overflow_nor_claim_memory() {
         fit(&KMeansConfig { num_iterations: huge, ..plain.clone() }, &features);
         fit(&KMeansConfig { max_samples_per_cluster: Some(huge), ..plain.clone() }, &features);
         let redos = KMeansConfig { num_iterations: huge, num_redos: huge, ..plain.clone() };
-        let outcome = redos.init().unwrap().cluster(features.view(), 3, &mut StopAfter(200));
+        let outcome = redos.init().unwrap().cluster(&features, 3, &mut StopAfter(200));
         assert!(matches!(outcome, Err(ClusteringError::Cancelled)));
         let too_many = KMeansConfig { num_clusters: huge.min(u32::MAX as usize), ..plain.clone() };
-        let outcome = too_many.init().unwrap().cluster(features.view(), 3, &mut ());
+        let outcome = too_many.init().unwrap().cluster(&features, 3, &mut ());
         assert!(matches!(outcome, Err(ClusteringError::TooFewSamples { .. })));
     }
 }

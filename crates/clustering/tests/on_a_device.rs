@@ -4,7 +4,7 @@
 
 use deepcluster_clustering::{
     ClusteringAlgorithm, ClusteringConfig, ClusteringError, DeviceRows, Initialization, KMeansConfig,
-    KMeansStart, LinCohenPicConfig, Moments, PicConfig, ScoreLists, ScoredRows, WhiteningConfig,
+    KMeansStart, LinCohenPicConfig, Moments, PicConfig, Place, Rows, ScoreLists, ScoredRows, WhiteningConfig,
 };
 use ndarray::{Array2, array};
 use rand::{RngExt, SeedableRng};
@@ -25,6 +25,12 @@ impl Sloppy {
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+impl Rows for Sloppy {
+    fn place(&self) -> Place<'_> {
+        Place::Device(self)
+    }
 }
 
 impl DeviceRows for Sloppy {
@@ -164,8 +170,8 @@ fn kmeans_has_the_labels_and_centroids_of_the_host() {
                 KMeansConfig { num_clusters: 8, max_samples_per_cluster: Some(4), ..Default::default() },
             ] {
                 let kmeans = config.init().unwrap();
-                let on_host = kmeans.cluster(rows.view(), 5, &mut ()).unwrap();
-                let on_device = kmeans.cluster_on_device(&device, 5, &mut ()).unwrap();
+                let on_host = kmeans.cluster(&rows, 5, &mut ()).unwrap();
+                let on_device = kmeans.cluster(&device, 5, &mut ()).unwrap();
                 assert_eq!(on_device.assignments, on_host.assignments);
                 assert_eq!(on_device.centroids, on_host.centroids);
                 assert_eq!(on_device.squared_distances, on_host.squared_distances);
@@ -189,8 +195,8 @@ fn other_algorithms_find_what_they_find_on_the_host() {
     for rows in kinds() {
         for config in &configs {
             let algorithm = config.init().unwrap();
-            let on_host = algorithm.cluster(rows.view(), 5, &mut ());
-            let on_device = algorithm.cluster_on_device(&Sloppy::new(rows.clone(), 1e-4), 5, &mut ());
+            let on_host = algorithm.cluster(&rows, 5, &mut ());
+            let on_device = algorithm.cluster(&Sloppy::new(rows.clone(), 1e-4), 5, &mut ());
             match (on_host, on_device) {
                 (Ok(on_host), Ok(on_device)) => {
                     assert_eq!(on_device.assignments, on_host.assignments);
@@ -208,15 +214,15 @@ fn other_algorithms_find_what_they_find_on_the_host() {
 fn whitening_by_the_moments_of_a_device_is_that_of_the_host() {
     let rows = normal(200, 9, 1) + 3.0;
     let config = WhiteningConfig { num_components: 5, ..Default::default() };
-    let on_host = config.fit(rows.view()).unwrap();
-    let on_device = config.fit_on_device(&Sloppy::new(rows.clone(), 0.0)).unwrap();
+    let on_host = config.fit(&rows).unwrap();
+    let on_device = config.fit(&Sloppy::new(rows.clone(), 0.0)).unwrap();
     let pairs = on_host.components().iter().zip(on_device.components());
     assert!(pairs.clone().count() == 5 * 9 && pairs.clone().all(|(a, b)| (a - b).abs() < 1e-9));
     // A direction with next to no variance is left to the host.
     let mut flat = rows;
     flat.column_mut(0).mapv_inplace(|value| value * 1e-4);
     let config = WhiteningConfig { num_components: 9, ..Default::default() };
-    assert_eq!(config.fit(flat.view()).unwrap(), config.fit_on_device(&Sloppy::new(flat, 0.0)).unwrap());
+    assert_eq!(config.fit(&flat).unwrap(), config.fit(&Sloppy::new(flat, 0.0)).unwrap());
 }
 
 #[test]
@@ -229,8 +235,8 @@ fn what_cannot_be_clustered_is_refused_as_on_the_host() {
         array![[1.0_f32, 2.0]],
         Array2::zeros((0, 4)),
     ] {
-        let on_host = kmeans.cluster(bad.view(), 1, &mut ()).unwrap_err();
-        let on_device = kmeans.cluster_on_device(&Sloppy::new(bad, 1e-6), 1, &mut ()).unwrap_err();
+        let on_host = kmeans.cluster(&bad, 1, &mut ()).unwrap_err();
+        let on_device = kmeans.cluster(&Sloppy::new(bad, 1e-6), 1, &mut ()).unwrap_err();
         assert_eq!(on_device.to_string(), on_host.to_string());
     }
 }
@@ -240,10 +246,10 @@ fn given_centroids_are_where_a_run_on_a_device_begins() {
     let rows = normal(100, 3, 8);
     let kmeans = KMeansConfig { num_clusters: 4, ..Default::default() }.init().unwrap();
     let initial = rows.slice(ndarray::s![..4, ..]).to_owned();
-    let on_host = kmeans.fit_from(rows.view(), initial.view(), &mut ()).unwrap();
+    let on_host = kmeans.fit(&rows, None, KMeansStart::Centroids(initial.view()), &mut ()).unwrap();
     let device = Sloppy::new(rows, 1e-4);
-    let on_device = kmeans.fit_on_device(&device, KMeansStart::Centroids(initial.view()), &mut ()).unwrap();
+    let on_device = kmeans.fit(&device, None, KMeansStart::Centroids(initial.view()), &mut ()).unwrap();
     assert_eq!(on_device.centroids, on_host.centroids);
     let wrong = initial.slice(ndarray::s![..3, ..]);
-    assert!(kmeans.fit_on_device(&device, KMeansStart::Centroids(wrong), &mut ()).is_err());
+    assert!(kmeans.fit(&device, None, KMeansStart::Centroids(wrong), &mut ()).is_err());
 }

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use deepcluster_clustering::{
-    ClusterModel, Clustering, ClusteringAlgorithm, ClusteringError, KMeansConfig, LinCohenPicConfig,
-    PicConfig, SilhouetteConfig, WhiteningConfig, assign, contingency, nearest_neighbors, silhouette,
+    ClusterModel, Clustering, ClusteringAlgorithm, ClusteringError, KMeansConfig, KMeansStart,
+    LinCohenPicConfig, PicConfig, ScanPrecision, SilhouetteConfig, WhiteningConfig, assign, contingency,
+    nearest_neighbors, silhouette,
 };
 use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
@@ -25,7 +26,7 @@ fn features(max_rows: usize) -> impl Strategy<Value = Array2<f32>> {
 fn kmeans(features: &Array2<f32>, initial_centroids: &Array2<f32>) -> Clustering {
     let kmeans =
         KMeansConfig { num_clusters: initial_centroids.nrows(), ..Default::default() }.init().unwrap();
-    kmeans.fit_from(features.view(), initial_centroids.view(), &mut ()).unwrap()
+    kmeans.fit(&features, None, KMeansStart::Centroids(initial_centroids.view()), &mut ()).unwrap()
 }
 
 /// Values in `[-1, 1)` without structure, around a different mean in each column.
@@ -56,8 +57,8 @@ proptest! {
     fn labels_name_the_nearest_returned_centroid(features in features(60), k in 1_usize..8, seed: u64) {
         let num_clusters = k.min(features.nrows());
         let kmeans = KMeansConfig { num_clusters, ..Default::default() }.init().unwrap();
-        let clustering = kmeans.cluster(features.view(), seed, &mut ()).unwrap();
-        let (labels, distances) = assign(features.view(), clustering.centroids.view()).unwrap();
+        let clustering = kmeans.cluster(&features, seed, &mut ()).unwrap();
+        let (labels, distances) = assign(&features, clustering.centroids.view(), ScanPrecision::Auto).unwrap();
         prop_assert_eq!(clustering.assignments.labels(), &labels[..]);
         prop_assert_eq!(&clustering.squared_distances, &distances);
         prop_assert!(clustering.centroids.iter().all(|value| value.is_finite()));
@@ -95,9 +96,9 @@ proptest! {
 
     #[test]
     fn whitened_rows_are_finite_with_unit_or_zero_norm(features in features(40)) {
-        let whitening = WhiteningConfig::default().fit(features.view()).unwrap();
+        let whitening = WhiteningConfig::default().fit(&features).unwrap();
         prop_assert!(whitening.num_components() <= features.ncols());
-        for row in whitening.transform(features.view()).unwrap().rows() {
+        for row in whitening.transform(&features).unwrap().rows() {
             let norm = row.dot(&row);
             prop_assert!(norm == 0.0 || (norm - 1.0).abs() < 1e-5, "{}", norm);
         }
@@ -107,7 +108,7 @@ proptest! {
     fn pic_gives_every_sample_a_cluster_with_members(features in features(60), join_singletons: bool) {
         let num_neighbors = 3.min(features.nrows() - 1);
         let pic = PicConfig { num_neighbors, join_singletons, ..Default::default() }.init().unwrap();
-        let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
+        let clustering = pic.cluster(&features, 0, &mut ()).unwrap();
         prop_assert_eq!(clustering.assignments.len(), features.nrows());
         prop_assert_eq!(clustering.assignments.num_empty(), 0);
         prop_assert!(clustering.centroids.iter().all(|value| value.is_finite()));
@@ -131,7 +132,7 @@ proptest! {
 /// A valid file of a model of 12 clusters in 8 dimensions.
 fn model_bytes() -> Vec<u8> {
     let features = scattered(60, 10);
-    let whitening = WhiteningConfig { num_components: 8, ..Default::default() }.fit(features.view()).unwrap();
+    let whitening = WhiteningConfig { num_components: 8, ..Default::default() }.fit(&features).unwrap();
     let model = ClusterModel { whitening: Some(whitening), centroids: scattered(12, 8) };
     model.to_bytes().unwrap()
 }
@@ -167,7 +168,7 @@ proptest! {
         }
         if let Ok(model) = ClusterModel::from_bytes(&bytes) {
             prop_assert!(model.centroids.len() * 4 <= bytes.len());
-            let _ = model.assign(scattered(3, 10).view());
+            let _ = model.assign(&scattered(3, 10));
         }
     }
 }
@@ -179,23 +180,22 @@ fn any_number_of_threads_gives_the_same_bits() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
         pool.install(|| {
             let whitenings = [&wide, &tall].map(|features| {
-                let whitening =
-                    WhiteningConfig { num_components: 20, ..Default::default() }.fit(features.view());
+                let whitening = WhiteningConfig { num_components: 20, ..Default::default() }.fit(&features);
                 let whitening = whitening.unwrap();
-                let rows = whitening.transform(features.view()).unwrap();
+                let rows = whitening.transform(&features).unwrap();
                 (whitening, rows)
             });
             let rows = whitenings[1].1.view();
             let kmeans = KMeansConfig { num_clusters: 30, ..Default::default() }.init().unwrap();
-            let kmeans = kmeans.cluster(rows, 3, &mut ()).unwrap();
+            let kmeans = kmeans.cluster(&rows, 3, &mut ()).unwrap();
             let inertias: Vec<f64> = kmeans.iterations.iter().map(|stats| stats.inertia).collect();
             let kmeans =
                 (kmeans.assignments, kmeans.centroids, kmeans.squared_distances, kmeans.inertia, inertias);
             let pic = PicConfig { kernel_bandwidth: 1.0, ..Default::default() }.init().unwrap();
-            let pic = pic.cluster(rows, 3, &mut ()).unwrap();
+            let pic = pic.cluster(&rows, 3, &mut ()).unwrap();
             let lin_cohen =
                 LinCohenPicConfig { num_clusters: 30, kernel_bandwidth: 1.0, ..Default::default() };
-            let lin_cohen = lin_cohen.init().unwrap().cluster(rows, 3, &mut ()).unwrap();
+            let lin_cohen = lin_cohen.init().unwrap().cluster(&rows, 3, &mut ()).unwrap();
             let silhouette = silhouette(rows, &kmeans.0, &SilhouetteConfig { max_samples: 700, seed: 2 })
                 .unwrap()
                 .to_bits();
@@ -216,7 +216,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 fn as_many_clusters_as_samples_leave_no_distance() {
     let features = scattered(20, 3);
     let kmeans = KMeansConfig { num_clusters: 20, ..Default::default() }.init().unwrap();
-    let clustering = kmeans.cluster(features.view(), 1, &mut ()).unwrap();
+    let clustering = kmeans.cluster(&features, 1, &mut ()).unwrap();
     assert_eq!(clustering.inertia, 0.0);
     assert_eq!(clustering.assignments.cluster_sizes(), [1; 20]);
 }
@@ -225,7 +225,7 @@ fn as_many_clusters_as_samples_leave_no_distance() {
 fn a_single_cluster_has_the_mean_of_all() {
     let features = scattered(20, 3);
     let kmeans = KMeansConfig { num_clusters: 1, ..Default::default() }.init().unwrap();
-    let clustering = kmeans.cluster(features.view(), 1, &mut ()).unwrap();
+    let clustering = kmeans.cluster(&features, 1, &mut ()).unwrap();
     let mean = features.mean_axis(Axis(0)).unwrap();
     assert!(clustering.centroids.row(0).iter().zip(&mean).all(|(a, b)| (a - b).abs() < 1e-6));
     assert_eq!(clustering.assignments.labels(), [0; 20]);
@@ -235,7 +235,7 @@ fn a_single_cluster_has_the_mean_of_all() {
 fn identical_points_end_in_finite_clusters() {
     let features = Array2::from_elem((30, 4), 0.7_f32);
     let kmeans = KMeansConfig { num_clusters: 4, ..Default::default() }.init().unwrap();
-    let clustering = kmeans.cluster(features.view(), 1, &mut ()).unwrap();
+    let clustering = kmeans.cluster(&features, 1, &mut ()).unwrap();
     assert!(clustering.centroids.iter().all(|value| value.is_finite()));
     // The halves of a split cluster are 1/1024 apart.
     assert!(clustering.inertia < 30.0 * 4.0 * (0.7_f64 / 1024.0).powi(2));
@@ -245,7 +245,7 @@ fn identical_points_end_in_finite_clusters() {
 fn ten_clusters_of_five_distinct_points_leave_no_more_than_the_splits() {
     let features = Array2::from_shape_fn((50, 2), |(i, j)| (i % 5) as f32 * 3.0 + j as f32);
     let kmeans = KMeansConfig { num_clusters: 10, ..Default::default() }.init().unwrap();
-    let clustering = kmeans.cluster(features.view(), 1, &mut ()).unwrap();
+    let clustering = kmeans.cluster(&features, 1, &mut ()).unwrap();
     let points: Vec<u32> = (0..50).map(|i| i % 5).collect();
     // No cluster mixes points.
     assert_eq!(contingency(clustering.assignments.labels(), &points).unwrap().purity(), 1.0);
@@ -256,34 +256,34 @@ fn ten_clusters_of_five_distinct_points_leave_no_more_than_the_splits() {
 #[test]
 fn more_clusters_than_samples_and_bad_rows_are_refused() {
     let kmeans = KMeansConfig { num_clusters: 3, ..Default::default() }.init().unwrap();
-    let error = kmeans.cluster(scattered(2, 2).view(), 0, &mut ()).unwrap_err();
+    let error = kmeans.cluster(&scattered(2, 2), 0, &mut ()).unwrap_err();
     assert!(matches!(error, ClusteringError::TooFewSamples { num_samples: 2, num_clusters: 3 }));
     let mut features = scattered(9, 2);
     features[[4, 1]] = f32::NAN;
-    let error = kmeans.cluster(features.view(), 0, &mut ()).unwrap_err();
+    let error = kmeans.cluster(&features, 0, &mut ()).unwrap_err();
     assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 4 }), "{error}");
     assert!(error.to_string().contains("row 4"));
     let good = scattered(9, 2);
     let mut initial = scattered(3, 2);
     initial[[2, 0]] = f32::INFINITY;
-    let error = kmeans.fit_from(good.view(), initial.view(), &mut ()).unwrap_err();
+    let error = kmeans.fit(&good, None, KMeansStart::Centroids(initial.view()), &mut ()).unwrap_err();
     assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 2 }), "{error}");
-    let error = kmeans.fit_from(good.view(), scattered(4, 2).view(), &mut ()).unwrap_err();
+    let error = kmeans.fit(&good, None, KMeansStart::Centroids(scattered(4, 2).view()), &mut ()).unwrap_err();
     assert!(matches!(error, ClusteringError::DimensionMismatch { expected: 3, actual: 4, .. }), "{error}");
-    let error = kmeans.cluster(Array2::zeros((5, 0)).view(), 0, &mut ()).unwrap_err();
+    let error = kmeans.cluster(&Array2::zeros((5, 0)), 0, &mut ()).unwrap_err();
     assert!(matches!(error, ClusteringError::EmptyFeatures { num_samples: 5, feature_dim: 0 }), "{error}");
 }
 
 #[test]
 fn a_model_assigns_the_training_rows_as_the_clustering_did() {
     let features = scattered(300, 30);
-    let whitening = WhiteningConfig { num_components: 8, ..Default::default() }.fit(features.view()).unwrap();
+    let whitening = WhiteningConfig { num_components: 8, ..Default::default() }.fit(&features).unwrap();
     let kmeans = KMeansConfig { num_clusters: 12, ..Default::default() }.init().unwrap();
-    let rows = whitening.transform(features.view()).unwrap();
-    let clustering = kmeans.cluster(rows.view(), 5, &mut ()).unwrap();
+    let rows = whitening.transform(&features).unwrap();
+    let clustering = kmeans.cluster(&rows, 5, &mut ()).unwrap();
     let model = ClusterModel { whitening: Some(whitening), centroids: clustering.centroids };
     let model = ClusterModel::from_bytes(&model.to_bytes().unwrap()).unwrap();
-    let (labels, distances) = model.assign(features.view()).unwrap();
+    let (labels, distances) = model.assign(&features).unwrap();
     assert_eq!(clustering.assignments.labels(), labels);
     assert_eq!(clustering.squared_distances, distances);
 }

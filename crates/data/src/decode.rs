@@ -20,16 +20,18 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use crate::color::to_eight_bits;
 use crate::decoder_guard::catch_decoder_panic;
 use crate::error::DataError;
 use crate::header::ImageHeader;
-use crate::jpeg::{JpegHeader, decode_jpeg};
+use crate::jpeg::decode_jpeg;
+use crate::jpeg::header::JpegHeader;
 use crate::memory_budget::{DECODER_MEMORY, MemoryShare};
 use crate::orientation::{jpeg_orientation, read_orientation};
+use crate::pixels::to_rgb_image;
 use crate::png::decode_png;
 use crate::rgb_image::RgbImage8;
-use crate::tiff::{Layout, decode_tiff};
+use crate::tiff::decode_tiff;
+use crate::tiff::layout::Layout;
 
 /// Most pixels an image may have unless set otherwise, 178,956,970: the bound at which Pillow refuses a file.
 pub const DEFAULT_MAX_PIXELS: u64 = 178_956_970;
@@ -223,64 +225,4 @@ fn decode_pixels(
     decoder.set_limits(limits).map_err(|error| error.to_string())?;
     let image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     to_rgb_image(image)
-}
-
-/// Converts any pixel type; see the module's documentation for the rules.
-pub(crate) fn to_rgb_image(image: DynamicImage) -> Result<RgbImage8, String> {
-    use DynamicImage as Image;
-    let (width, height) = (image.width(), image.height());
-    let from_u8 = |value: u8| value;
-    let pixels = match image {
-        Image::ImageRgb8(rgb) => rgb.into_raw(),
-        Image::ImageLuma8(grey) => collect_rgb::<_, 1>(&grey, from_u8),
-        Image::ImageLumaA8(grey) => collect_rgb::<_, 2>(&grey, from_u8),
-        Image::ImageRgba8(rgba) => collect_rgb::<_, 4>(&rgba, from_u8),
-        Image::ImageLuma16(grey) => collect_rgb::<_, 1>(&grey, from_u16),
-        Image::ImageLumaA16(grey) => collect_rgb::<_, 2>(&grey, from_u16),
-        Image::ImageRgb16(rgb) => collect_rgb::<_, 3>(&rgb, from_u16),
-        Image::ImageRgba16(rgba) => collect_rgb::<_, 4>(&rgba, from_u16),
-        Image::ImageRgb32F(rgb) => collect_rgb::<_, 3>(&rgb, from_f32),
-        Image::ImageRgba32F(rgba) => collect_rgb::<_, 4>(&rgba, from_f32),
-        other => return Err(format!("pixels of type {:?} are not supported", other.color())),
-    };
-    Ok(RgbImage8 { width, height, pixels })
-}
-
-/// Takes grey (1 or 2 channels, the second alpha) or colour (3 or 4, the fourth alpha) to RGB.
-fn collect_rgb<T: Copy, const NUM_CHANNELS: usize>(samples: &[T], to_u8: impl Fn(T) -> u8) -> Vec<u8> {
-    let (pixels, _) = samples.as_chunks::<NUM_CHANNELS>();
-    let mut rgb = Vec::with_capacity(pixels.len() * 3);
-    for pixel in pixels {
-        let (green, blue) = if NUM_CHANNELS < 3 { (0, 0) } else { (1, 2) };
-        rgb.extend([to_u8(pixel[0]), to_u8(pixel[green]), to_u8(pixel[blue])]);
-    }
-    rgb
-}
-
-fn from_u16(value: u16) -> u8 {
-    to_eight_bits(value, u16::MAX)
-}
-
-/// 0.0..=1.0 to 0..=255; NaN becomes 0.
-fn from_f32(value: f32) -> u8 {
-    (value.clamp(0.0, 1.0) * 255.0).round() as u8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn floats_are_clamped_to_one() {
-        for (value, expected) in [(-3.0, 0), (0.0, 0), (0.5, 128), (1.0, 255), (7.0, 255), (f32::NAN, 0)] {
-            assert_eq!(from_f32(value), expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn grey_is_repeated_and_alpha_dropped() {
-        assert_eq!(collect_rgb::<u8, 1>(&[1, 2], |value| value), [1, 1, 1, 2, 2, 2]);
-        assert_eq!(collect_rgb::<u8, 2>(&[1, 0, 2, 9], |value| value), [1, 1, 1, 2, 2, 2]);
-        assert_eq!(collect_rgb::<u8, 4>(&[1, 2, 3, 0], |value| value), [1, 2, 3]);
-    }
 }

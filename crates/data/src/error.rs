@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use deepcluster_files::{HasKind, Kind};
 use thiserror::Error;
 
-use crate::header::READABLE_FORMATS;
+use crate::formats::READABLE_FORMATS;
 
 /// Everything that can go wrong while images are found, decoded, transformed or drawn.
 #[derive(Debug, Error)]

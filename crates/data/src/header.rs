@@ -5,11 +5,9 @@ use std::io::{BufRead, Read, Seek, SeekFrom};
 use image::{ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::decoder_guard::catch_decoder_panic;
-use crate::jpeg::jpeg_size;
-use crate::tiff::Layout;
-
-/// The formats this crate decodes, for messages.
-pub(crate) const READABLE_FORMATS: &str = "JPEG, PNG, WebP, BMP, TIFF or GIF";
+use crate::formats::READABLE_FORMATS;
+use crate::jpeg::header::jpeg_size;
+use crate::tiff::layout::Layout;
 
 /// Most bytes a decoder may allocate while it reads a header.
 const MAX_HEADER_BYTES: u64 = 64 << 20;

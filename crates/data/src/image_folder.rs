@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::labels::Labels;
-use crate::scan::{ScanConfig, scan};
 use crate::scan_summary::ScanSummary;
 
 /// A file or folder that was passed over.
@@ -29,34 +28,6 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    /// Finds the image files below `root`, at any depth, in the byte order of their names, folder by folder.
-    ///
-    /// The extension decides: files of readable formats are images, files of other image formats are
-    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts both. Only
-    /// where the extension says nothing (there is none, or one such as `bin`), or names a format that is not read, are
-    /// the first bytes looked at, and the file is an image if they are those of one. Links are followed; a link to a
-    /// folder that contains it is skipped, as is what cannot be read.
-    ///
-    /// Left out are files and folders whose name begins with a dot; folders of systems, such as `@eaDir`,
-    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below `root` that hold a run or other results marked as such.
-    ///
-    /// # Errors
-    /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: `root` cannot be read.
-    /// - [`DataError::NoImages`]: there are no images.
-    /// - [`DataError::NoFolderLabels`], [`DataError::MalformedLabels`], [`DataError::DuplicateLabel`],
-    ///   [`DataError::LabelsMatchNothing`]: the labels asked for cannot be had.
-    pub fn scan(root: impl AsRef<Path>, config: &ScanConfig) -> Result<Self, DataError> {
-        scan(root.as_ref(), config)
-    }
-
-    /// [`ImageFolder::scan`] with the default settings.
-    ///
-    /// # Errors
-    /// Those of [`ImageFolder::scan`].
-    pub fn open(root: impl AsRef<Path>) -> Result<Self, DataError> {
-        Self::scan(root, &ScanConfig::default())
-    }
-
     /// A list of images that is known already; nothing is read. `paths` are absolute or relative to `root`, and
     /// `labels`, if any, must have one entry for each of them.
     pub fn from_paths(root: PathBuf, paths: Vec<PathBuf>, labels: Option<Labels>) -> Self {

@@ -4,11 +4,35 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::DataError;
-use crate::loader::Square;
+use crate::normalize::append_normalized;
 use crate::random_crop::random_crop_box;
 use crate::resize::{CropBox, Resampler, ResizedRegion, with_shorter_side};
 use crate::rgb_image::RgbImage8;
+use crate::square::Square;
 use crate::transform::Transform;
+
+impl Transform {
+    /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from `augmentation_seed`
+    /// alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`] takes its last digit.
+    ///
+    /// # Errors
+    /// - [`DataError::InvalidConfig`]: a field is out of range.
+    /// - [`DataError::InvalidImage`]: the image has no pixels, or too few for its size.
+    /// - [`DataError::OutputLength`]: `out` does not have `3 * size * size` values.
+    pub fn apply(&self, image: &RgbImage8, augmentation_seed: u64, out: &mut [f32]) -> Result<(), DataError> {
+        self.validate()?;
+        image.validate()?;
+        if out.len() != self.num_values() {
+            return Err(DataError::OutputLength { expected: self.num_values(), actual: out.len() });
+        }
+        let part = Part::choose(self, image.width, image.height, augmentation_seed);
+        let Square { pixels, flip } = part.cut_out(&mut Resampler::default(), image)?;
+        let mut values = Vec::with_capacity(out.len());
+        append_normalized(&pixels, self.size(), flip, self.normalization(), &mut values);
+        out.copy_from_slice(&values);
+        Ok(())
+    }
+}
 
 /// The part of an image that becomes a square.
 #[derive(Debug, Clone, Copy)]

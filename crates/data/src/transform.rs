@@ -1,11 +1,7 @@
 //! From a decoded image to the pixels a network sees.
 
 use crate::error::DataError;
-use crate::loader::Square;
-use crate::normalize::{Normalization, append_normalized};
-use crate::part::Part;
-use crate::resize::Resampler;
-use crate::rgb_image::RgbImage8;
+use crate::normalize::Normalization;
 
 /// Longest side of a crop and of the size an image is resized to, in pixels.
 const MAX_SIDE: u32 = 16_384;
@@ -107,27 +103,6 @@ impl Transform {
         check("normalization.std", format!("{std:?}"), sound, "finite numbers greater than 0")
     }
 
-    /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from `augmentation_seed`
-    /// alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`] takes its last digit.
-    ///
-    /// # Errors
-    /// - [`DataError::InvalidConfig`]: a field is out of range.
-    /// - [`DataError::InvalidImage`]: the image has no pixels, or too few for its size.
-    /// - [`DataError::OutputLength`]: `out` does not have `3 * size * size` values.
-    pub fn apply(&self, image: &RgbImage8, augmentation_seed: u64, out: &mut [f32]) -> Result<(), DataError> {
-        self.validate()?;
-        image.validate()?;
-        if out.len() != self.num_values() {
-            return Err(DataError::OutputLength { expected: self.num_values(), actual: out.len() });
-        }
-        let part = Part::choose(self, image.width, image.height, augmentation_seed);
-        let Square { pixels, flip } = part.cut_out(&mut Resampler::default(), image)?;
-        let mut values = Vec::with_capacity(out.len());
-        append_normalized(&pixels, self.size(), flip, self.normalization(), &mut values);
-        out.copy_from_slice(&values);
-        Ok(())
-    }
-
     /// How values are normalised.
     pub(crate) fn normalization(&self) -> Normalization {
         match *self {
@@ -155,6 +130,7 @@ fn format_range((least, greatest): (f32, f32)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rgb_image::RgbImage8;
 
     const AS_IS: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
 

@@ -139,9 +139,9 @@ pub(crate) fn are_cuda(devices: &[Device]) -> bool {
 
 /// What a device calls itself, and whether it is a card; `None` for the host.
 fn identity(device: &Device) -> Option<(String, bool)> {
-    #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+    #[cfg(feature = "gpu")]
     return device.identity().map(|identity| (identity.name, identity.physical.is_some()));
-    #[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")))]
+    #[cfg(not(feature = "gpu"))]
     {
         let _ = device;
         None

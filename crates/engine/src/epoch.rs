@@ -83,9 +83,7 @@ impl<O: Objective> EpochSteps<'_, O> {
         std::thread::scope(|scope| {
             let replicas = Replicas::start(scope, objective, copies, &devices[1..], ranks);
             let outcome = self.run_on(Some((&replicas, own)), course, save, observer);
-            // A failure on another device explains the step that waited for it.
-            replicas.finish()?;
-            outcome
+            replicas.finish(outcome)
         })
     }
 

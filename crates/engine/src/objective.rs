@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use deepcluster_clustering::{Assignments, Clustering};
+use deepcluster_clustering::{Assignments, Clustering, Rows};
 use deepcluster_data::{Sample, Transform};
 use deepcluster_models::{Backbone, DropoutMasks};
 
 use crate::error::EngineError;
 use crate::events::{EpochOf, Observer};
-use crate::features::store::EpochFeatures;
 use crate::learner::{Learner, ParamGroup};
 use crate::losses::Losses;
 use crate::seeds::{SeedUse, derive_seed};
@@ -57,7 +56,7 @@ pub trait Objective: Send + Sync {
     fn begin_epoch(
         &mut self,
         learner: &mut Learner<Self::Model>,
-        features: Option<EpochFeatures>,
+        features: Option<Box<dyn Rows>>,
         epoch: &mut Epoch<'_>,
     ) -> Result<Option<EpochClusters>, EngineError>;
 

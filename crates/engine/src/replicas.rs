@@ -71,11 +71,8 @@ impl<'scope> Replicas<'scope> {
         step(objective, learner, own, device, ranks)
     }
 
-    /// Ends the threads; returns the error of one, if there is any.
-    ///
-    /// # Errors
-    /// The first that is more than the echo of another rank's.
-    pub(crate) fn finish(self) -> Result<(), EngineError> {
+    /// Ends the threads; returns `outcome`, that of the first device, or the error on another device which it echoes.
+    pub(crate) fn finish<T, E: From<EngineError>>(self, outcome: Result<T, E>) -> Result<T, E> {
         drop(self.shards);
         let join = |thread: ScopedJoinHandle<'_, Result<(), EngineError>>| {
             let panicked =
@@ -83,8 +80,12 @@ impl<'scope> Replicas<'scope> {
             thread.join().unwrap_or_else(panicked).err()
         };
         let mut errors: Vec<EngineError> = self.threads.into_iter().filter_map(join).collect();
-        errors.sort_by_key(|error| matches!(error, EngineError::Collective(_)));
-        errors.into_iter().next().map_or(Ok(()), Err)
+        let is_echo = |error: &EngineError| matches!(error, EngineError::Collective(_));
+        errors.sort_by_key(is_echo);
+        match errors.into_iter().next() {
+            Some(cause) if outcome.is_ok() || !is_echo(&cause) => Err(cause.into()),
+            _ => outcome,
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl Parts {
         let rows =
             Array2::from_shape_fn((40, FEATURE_DIM), |(i, j)| ((i * 31 + j * 17 + i * j) % 101) as f32);
         let settings = WhiteningConfig { num_components: 4, ..WhiteningConfig::default() };
-        let whitening = Some(settings.fit(rows.view()).unwrap());
+        let whitening = Some(settings.fit(&rows).unwrap());
         let centroids = Array2::from_shape_fn((NUM_CLUSTERS, 4), |(i, j)| (i * 4 + j) as f32);
         Self { config, network, head, clusters: ClusterModel { whitening, centroids } }
     }

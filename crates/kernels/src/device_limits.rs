@@ -24,7 +24,7 @@ pub fn device_limits(device: &Device) -> Option<DeviceLimits> {
     limits_of_cube(device)
 }
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 fn limits_of_cube(device: &Device) -> Option<DeviceLimits> {
     use burn::backend::DispatchDevice;
     use cubecl::ir::{ElemType, FloatKind};
@@ -44,7 +44,7 @@ fn limits_of_cube(device: &Device) -> Option<DeviceLimits> {
     })
 }
 
-#[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")))]
+#[cfg(not(feature = "gpu"))]
 fn limits_of_cube(_device: &Device) -> Option<DeviceLimits> {
     None
 }

@@ -17,7 +17,7 @@
 //! override it.
 
 #![cfg_attr(
-    not(any(feature = "flex", feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    not(any(feature = "flex", feature = "gpu")),
     allow(unused_variables, reason = "without a backend no operation has a body that takes them")
 )]
 

@@ -75,8 +75,8 @@ pub fn neighbors_in_runs(
     let untrained = if compare_untrained {
         let network = TrainedNetwork::untrained(model.config().clone(), model.trained_network().device())?;
         let in_run = network.features(&images, observer)?;
-        let whitening = model.config().whitening_config().fit(in_run.features.view())?;
-        let whiten = |features: &Array2<f32>| whitening.transform(features.view());
+        let whitening = model.config().whitening_config().fit(&in_run.features)?;
+        let whiten = |features: &Array2<f32>| whitening.transform(&features);
         let of_queries = whiten(&network.features(queries, observer)?.features)?;
         let of_run = whiten(&in_run.features)?;
         Some(names.nearest(of_queries.view(), of_run.view(), &in_run.image_indices, count)?)

@@ -84,8 +84,8 @@ impl RunContents {
             return Ok(Some(features.slice(ndarray::s![.., ..2]).to_owned()));
         }
         let config = WhiteningConfig { num_components: 2, whiten: false, normalize: false };
-        let pca = config.fit(features.view())?;
-        Ok(Some(pca.transform(features.view())?))
+        let pca = config.fit(&features)?;
+        Ok(Some(pca.transform(&features)?))
     }
 
     /// Whether the run is finished.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use deepcluster_clustering::Rows;
 use deepcluster_data::{ImageFolder, Loader};
-use deepcluster_engine::features::extract::extract_to;
-use deepcluster_engine::features::store::EpochFeatures;
+use deepcluster_engine::features::FeatureStore;
+use deepcluster_engine::features::extract_to;
 use deepcluster_engine::{EngineError, EpochOf, Event, ImagePass, Observer, explained, try_features};
 use deepcluster_models::Backbone;
 
@@ -49,16 +50,16 @@ impl RunImages {
         devices: &[Device],
         epoch: EpochOf,
         observer: &mut dyn Observer,
-    ) -> Result<(EpochFeatures, Vec<(usize, String)>), EngineError> {
+    ) -> Result<(Box<dyn Rows>, Vec<(usize, String)>), EngineError> {
         let all: Vec<usize> = (0..self.folder.len()).collect();
         let device = &devices[0];
         let feature_type = config.training.feature_type;
-        let mut features = EpochFeatures::new(device, feature_type, all.len(), network.feature_dim());
+        let mut features = FeatureStore::new(device, feature_type, all.len(), network.feature_dim());
         let pass = self.pass(&all, config, device, epoch);
         let failures = extract_to(&mut features, &network.valid(), &devices[1..], pass, observer)
             .map_err(|error| explain_features(error, network, config, device))?;
         let failures = failures.ok_or(EngineError::Stopped { epoch: epoch.epoch, step: 0 })?;
-        Ok((features, failures))
+        Ok((features.finish()?, failures))
     }
 
     /// Fixes the list of images for the whole run, without those that cannot be read; returns warnings.

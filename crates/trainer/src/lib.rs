@@ -25,7 +25,7 @@ mod settings;
 mod trained;
 mod trainer;
 
-pub use deepcluster_engine::features::extract::ExtractedFeatures;
+pub use deepcluster_engine::features::ExtractedFeatures;
 pub use deepcluster_engine::{
     DeviceInfo, EngineError, EpochOf, Event, ImagePass, Observer, Phase, Sgd, available_devices,
     device_kinds, host_values, images_tensor, parse_device, parse_devices,

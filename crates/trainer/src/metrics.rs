@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use deepcluster_clustering::{Assignments, NmiNorm, nmi};
 use deepcluster_data::ImageFolder;
-use deepcluster_engine::features::extract::{Layer, extract};
+use deepcluster_engine::features::{BackboneOutput, extract};
 use deepcluster_engine::{EpochClusters, EpochOf, Observer};
 use deepcluster_evaluation::{ClusterAgreement, cluster_agreement};
 use deepcluster_models::Backbone;
@@ -112,7 +112,9 @@ pub(crate) fn knn_accuracy<B: Backbone>(
     let every = images.folder.len().div_ceil(MAX_KNN_IMAGES).max(1);
     let chosen: Vec<usize> = (0..images.folder.len()).step_by(every).collect();
     let pass = images.pass(&chosen, config, device, epoch);
-    let Some(extracted) = extract(network, pass, Layer::Convolutions, observer)? else { return Ok(None) };
+    let Some(extracted) = extract(network, pass, BackboneOutput::Convolutions, observer)? else {
+        return Ok(None);
+    };
     let labels: Vec<Option<u32>> =
         extracted.image_indices.iter().map(|&index| labels.of_image[index]).collect();
     if labels.iter().flatten().count() <= num_neighbors {

@@ -4,9 +4,8 @@ use burn::module::Module;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use deepcluster_clustering::ClusterModel;
+use deepcluster_clustering::{ClusterModel, Rows};
 use deepcluster_data::ImageFolder;
-use deepcluster_engine::features::store::EpochFeatures;
 use deepcluster_engine::{
     Course, EngineError, Epoch, EpochOf, EpochSteps, Event, Learner, Objective, Observer, Place,
 };
@@ -215,14 +214,14 @@ impl<O: RunObjective> Trainer<O> {
         let centroids = clusters.clustering.centroids;
         let model = TrainedModel::new(trained, ClusterModel { whitening: Some(whitening), centroids });
         let mark = model.mark(&self.run, epoch)?;
-        self.run.save_features(&whitened.into_matrix()?, &mark)?;
+        self.run.save_features(whitened.as_ref(), &mark)?;
         self.close_epoch(observer)?;
         model.save(&self.run, &mark)?;
         Ok(model)
     }
 
     /// Features of all images. The first pass of a run finds the images that cannot be read and drops them.
-    fn features(&mut self, observer: &mut dyn TrainObserver) -> Result<EpochFeatures, TrainerError> {
+    fn features(&mut self, observer: &mut dyn TrainObserver) -> Result<Box<dyn Rows>, TrainerError> {
         let start = Instant::now();
         let network = O::backbone(&self.learner.model);
         let epoch = self.epoch_of();

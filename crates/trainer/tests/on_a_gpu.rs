@@ -3,7 +3,7 @@
 //! Built with a feature of GPUs; the software driver of Mesa serves where there is none. Tolerances are those of single
 //! precision, and wider where matrix units round factors to TF32.
 
-#![cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#![cfg(feature = "gpu")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use deepcluster_clustering::{
-    FeatureFile, FeatureSource, KMeansConfig, KMeansStart, Neighbors, NmiNorm, PicConfig, ScanPrecision,
-    WhiteningConfig, assign_source, nearest_neighbors, nmi,
+    FeatureFile, Rows, KMeansConfig, KMeansStart, Neighbors, NmiNorm, PicConfig, ScanPrecision,
+    WhiteningConfig, nearest_neighbors, nmi,
 };
 use ndarray::{ArrayD, ArrayView1, ArrayView2, Ix1, Ix2};
 use ndarray_npy::write_npy;
@@ -137,7 +137,7 @@ fn assign(
     let (features, centroids) = (arrays.floats(features)?, arrays.floats(centroids)?);
     let (features, centroids) = (matrix(&features)?, matrix(&centroids)?);
     let start = Instant::now();
-    let (labels, squared_distances) = assign_source(&features, centroids, precision)?;
+    let (labels, squared_distances) = deepcluster_clustering::assign(&features, centroids, precision)?;
     let seconds = start.elapsed().as_secs_f64();
     let objective: f64 = squared_distances.iter().map(|&distance| f64::from(distance)).sum();
     write_npy(out, &ArrayView1::from(&labels))?;
@@ -145,7 +145,7 @@ fn assign(
 }
 
 fn kmeans(
-    features: &dyn FeatureSource,
+    features: &dyn Rows,
     centroids: ArrayView2<'_, f32>,
     num_iterations: usize,
     out: &Path,

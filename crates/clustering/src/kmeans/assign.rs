@@ -4,10 +4,14 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::feature_matrix::FeatureMatrix;
-use crate::row_check::{FirstError, check_not_empty};
-use crate::scan::{Database, Instructions, Nearest, ROWS_PER_BLOCK, Scan};
-use crate::{ClusteringError, FeatureSource};
+use crate::error::ClusteringError;
+use crate::rows::checked::{FirstError, check_not_empty};
+use crate::rows::host::HostRows;
+use crate::rows::matrix::FeatureMatrix;
+use crate::rows::{Place, Rows};
+use crate::scan::database::Database;
+use crate::scan::{Nearest, ROWS_PER_BLOCK, Scan};
+use crate::simd::Instructions;
 
 /// What arithmetic the search of nearest rows begins with. It decides how long the search takes, never what it finds:
 /// whatever this cannot tell apart is compared again in higher precision.
@@ -33,18 +37,18 @@ pub enum ScanPrecision {
 /// - [`ClusteringError::NonFiniteFeatures`], [`ClusteringError::FeaturesTooLarge`]: names the first bad row, of
 ///   `features` before `centroids`.
 pub fn assign(
-    features: ArrayView2<'_, f32>,
+    rows: &dyn Rows,
     centroids: ArrayView2<'_, f32>,
+    precision: ScanPrecision,
 ) -> Result<(Vec<u32>, Vec<f32>), ClusteringError> {
-    assign_source(&features, centroids, ScanPrecision::Auto)
+    match rows.place() {
+        Place::Host(rows) => assign_on_host(rows, centroids, precision),
+        Place::Device(rows) => assign_on_host(&rows.to_host()?, centroids, precision),
+    }
 }
 
-/// [`assign`] for rows that need not lie in memory, with a choice of the arithmetic.
-///
-/// # Errors
-/// Those of [`assign`].
-pub fn assign_source(
-    features: &dyn FeatureSource,
+fn assign_on_host(
+    features: &dyn HostRows,
     centroids: ArrayView2<'_, f32>,
     precision: ScanPrecision,
 ) -> Result<(Vec<u32>, Vec<f32>), ClusteringError> {
@@ -101,7 +105,7 @@ impl AssignedBlock<'_> {
 /// with the places of the block in `labels` and `squared_distances`. A label that names a centroid counts as a guess.
 /// Rows that were not checked before are checked if there is a place for the first error; blocks with one are left out.
 pub(super) fn for_each_block(
-    features: &dyn FeatureSource,
+    features: &dyn HostRows,
     centroids: &Database<'_>,
     labels: &mut [u32],
     squared_distances: &mut [f32],
@@ -120,7 +124,7 @@ pub(super) fn for_each_block(
             },
             |(scan, buffer, nearest), (block, (labels, squared_distances))| {
                 let first = block * ROWS_PER_BLOCK;
-                let rows = features.rows(first, labels.len(), buffer);
+                let rows = features.read_rows(first, labels.len(), buffer);
                 if first_error.is_some_and(|error| !error.check(rows, first, centroids.dim())) {
                     return;
                 }
@@ -145,7 +149,7 @@ mod tests {
     fn rows_go_to_the_nearest_centroid_with_their_squared_distance() {
         let features = array![[0.0_f32, 0.0], [3.0, 4.0], [10.0, 0.0]];
         let centroids = array![[9.0_f32, 1.0], [0.0, 1.0]];
-        let (labels, distances) = assign(features.view(), centroids.view()).unwrap();
+        let (labels, distances) = assign(&features, centroids.view(), ScanPrecision::Auto).unwrap();
         assert_eq!(labels, [1, 1, 0]);
         // 0 + 1, 9 + 9, 1 + 1
         assert_eq!(distances, [1.0, 18.0, 2.0]);
@@ -158,7 +162,8 @@ mod tests {
         for copy in [511, 512, 1299] {
             centroids.slice_mut(s![copy, ..]).fill(0.25);
         }
-        let (labels, distances) = assign(array![[0.0_f32, 0.0, 0.0]].view(), centroids.view()).unwrap();
+        let (labels, distances) =
+            assign(&array![[0.0_f32, 0.0, 0.0]], centroids.view(), ScanPrecision::Auto).unwrap();
         assert_eq!(labels, [511]);
         assert_eq!(distances, [0.1875]);
     }
@@ -168,7 +173,7 @@ mod tests {
         // ||c||^2 is about 1e6, where f32 resolves 0.06; the distances differ by 1e-6.
         let row = array![[1000.0_f32, 1.0, 1.0]];
         let centroids = array![[1000.0_f32, 1.0, 1.001], [1000.0, 1.0, 1.0009], [1000.0, 1.0, 1.0011]];
-        let (labels, distances) = assign(row.view(), centroids.view()).unwrap();
+        let (labels, distances) = assign(&row, centroids.view(), ScanPrecision::Auto).unwrap();
         assert_eq!(labels, [1]);
         assert!((distances[0] - 8.1e-7).abs() < 1e-8);
     }
@@ -178,7 +183,7 @@ mod tests {
         let mut features = Array2::<f32>::zeros((3000, 3));
         features[[2500, 0]] = f32::NAN;
         features[[1100, 2]] = f32::INFINITY;
-        let error = assign(features.view(), array![[0.0_f32, 0.0, 0.0]].view()).unwrap_err();
+        let error = assign(&features, array![[0.0_f32, 0.0, 0.0]].view(), ScanPrecision::Auto).unwrap_err();
         assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 1100 }));
     }
 
@@ -187,7 +192,7 @@ mod tests {
         let value = |i: usize, j: usize| ((i * 7919 + j * 104_729 + i * j) % 1009) as f32 / 100.0;
         let features = Array2::from_shape_fn((500, 33), |(i, j)| value(i, j));
         let centroids = Array2::from_shape_fn((70, 33), |(i, j)| value(i + 1000, j));
-        let assign = |precision| assign_source(&features.view(), centroids.view(), precision).unwrap();
+        let assign = |precision| super::assign(&features, centroids.view(), precision).unwrap();
         assert_eq!(assign(ScanPrecision::Auto), assign(ScanPrecision::F32));
     }
 }

@@ -6,9 +6,9 @@
 //! `min(50, 61 - log2(num_samples))` bits of the largest value of its column: for a million samples 41 bits, where
 //! `f32` has 24.
 
-use crate::ClusteringError;
-use crate::feature_matrix::FeatureMatrix;
-use crate::row_check::checked_column_maxima;
+use crate::error::ClusteringError;
+use crate::rows::checked::checked_column_maxima;
+use crate::rows::matrix::FeatureMatrix;
 
 /// Largest number of bits of a value: `ROUNDER` turns up to 51 bits and a sign into an integer.
 const MAX_BITS: i32 = 50;

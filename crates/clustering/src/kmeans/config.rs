@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::assign::ScanPrecision;
-use crate::ClusteringError;
+use crate::error::ClusteringError;
+use crate::kmeans::assign::ScanPrecision;
 
 /// Most steps of a chain, which are kept together.
 const LONGEST_CHAIN: usize = 1_000_000;

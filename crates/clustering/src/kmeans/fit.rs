@@ -7,12 +7,15 @@ use ndarray::{Array2, ArrayView2};
 use super::init::initial_centroids;
 use super::lloyd::{Assigned, Iterated, iterate};
 use super::samples::Samples;
-use super::{KMeans, KMeansConfig, KMeansVariant, mini_batch, two_level};
-use crate::feature_matrix::FeatureMatrix;
-use crate::{
-    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, DeviceRows,
-    FeatureSource,
-};
+use super::{mini_batch, two_level};
+use crate::assignments::Assignments;
+use crate::clustering_algorithm::{Clustering, ClusteringAlgorithm, ClusteringObserver};
+use crate::error::ClusteringError;
+use crate::kmeans::config::{KMeans, KMeansConfig, KMeansVariant};
+use crate::kmeans::run::{Run, RunPlace};
+use crate::rows::host::HostRows;
+use crate::rows::matrix::FeatureMatrix;
+use crate::rows::{Place, Rows};
 
 /// Distance between the seeds of two redos; any odd number spreads them.
 const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -34,26 +37,18 @@ impl ClusteringAlgorithm for KMeans {
 
     fn cluster(
         &self,
-        features: ArrayView2<'_, f32>,
+        rows: &dyn Rows,
         seed: u64,
         observer: &mut dyn ClusteringObserver,
     ) -> Result<Clustering, ClusteringError> {
-        self.fit(&features, None, KMeansStart::Seed(seed), observer)
-    }
-
-    fn cluster_on_device(
-        &self,
-        rows: &dyn DeviceRows,
-        seed: u64,
-        observer: &mut dyn ClusteringObserver,
-    ) -> Result<Clustering, ClusteringError> {
-        self.fit_on_device(rows, KMeansStart::Seed(seed), observer)
+        self.fit(rows, None, KMeansStart::Seed(seed), observer)
     }
 }
 
 impl KMeans {
-    /// Clusters the rows of `source`, which need not lie in memory. Sample `i` counts `weights[i]` times; without
-    /// `weights` every sample counts once.
+    /// Clusters `rows`, wherever they lie. Sample `i` counts `weights[i]` times; without `weights` every sample counts
+    /// once. On a device the variant [`KMeansVariant::Lloyd`] without weights works there; otherwise its rows are read to
+    /// the host.
     ///
     /// # Errors
     /// Those of [`ClusteringAlgorithm::cluster`], and
@@ -63,7 +58,21 @@ impl KMeans {
     /// - [`ClusteringError::InvalidConfig`]: centroids to start with are given for [`KMeansVariant::TwoLevel`].
     pub fn fit(
         &self,
-        source: &dyn FeatureSource,
+        rows: &dyn Rows,
+        weights: Option<&[f32]>,
+        start: KMeansStart<'_>,
+        observer: &mut dyn ClusteringObserver,
+    ) -> Result<Clustering, ClusteringError> {
+        match rows.place() {
+            Place::Host(rows) => self.fit_on_host(rows, weights, start, observer),
+            Place::Device(rows) if weights.is_none() => self.fit_on_device(rows, start, observer),
+            Place::Device(rows) => self.fit_on_host(&rows.to_host()?, weights, start, observer),
+        }
+    }
+
+    pub(super) fn fit_on_host(
+        &self,
+        source: &dyn HostRows,
         weights: Option<&[f32]>,
         start: KMeansStart<'_>,
         observer: &mut dyn ClusteringObserver,
@@ -92,20 +101,6 @@ impl KMeans {
         let assigned = Assigned::to(&samples, &centroids, self.config.precision);
         let iterated = Iterated { centroids, assigned, iterations: fitted.iterations };
         clustering(samples.dim(), iterated, |assigned| assigned.inertia(&samples))
-    }
-
-    /// Clusters `features`, `[num_samples, feature_dim]`, from the given `initial_centroids`,
-    /// `[num_clusters, feature_dim]`, in a single run: `num_redos` does not count.
-    ///
-    /// # Errors
-    /// Those of [`KMeans::fit`].
-    pub fn fit_from(
-        &self,
-        features: ArrayView2<'_, f32>,
-        initial_centroids: ArrayView2<'_, f32>,
-        observer: &mut dyn ClusteringObserver,
-    ) -> Result<Clustering, ClusteringError> {
-        self.fit(&features, None, KMeansStart::Centroids(initial_centroids), observer)
     }
 
     pub(super) fn checked(
@@ -179,31 +174,6 @@ pub(super) fn best_of_redos(
     Ok(best.expect("num_redos was checked to be at least 1"))
 }
 
-/// One run among those of all redos.
-#[derive(Clone, Copy)]
-pub(super) struct Run<'a> {
-    pub(super) config: &'a KMeansConfig,
-    pub(super) samples: &'a Samples<'a>,
-    pub(super) place: RunPlace,
-}
-
-/// Where a run stands among those of all redos.
-#[derive(Clone, Copy)]
-pub(super) struct RunPlace {
-    pub(super) first_iteration: usize,
-    /// Most iterations of all runs.
-    pub(super) total_iterations: usize,
-    pub(super) begin: Instant,
-}
-
-impl RunPlace {
-    /// The numbers of the iterations of the run.
-    pub(super) fn iterations(&self, config: &KMeansConfig) -> impl Iterator<Item = usize> + use<> {
-        let first = self.first_iteration;
-        (0..config.num_iterations).map(move |iteration| first.saturating_add(iteration))
-    }
-}
-
 /// The samples, in ascending order, that the centroids are learnt from if these are not all.
 pub(super) fn subsample(config: &KMeansConfig, num_samples: usize, seed: u64) -> Option<Vec<usize>> {
     let num_chosen = config.max_samples_per_cluster?.saturating_mul(config.num_clusters);
@@ -241,14 +211,17 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::{IterationStats, KMeansConfig};
+    use crate::clustering_algorithm::IterationStats;
+    use crate::kmeans::KMeansConfig;
 
     #[test]
     fn a_hand_computed_run_gives_means_inertia_and_its_course() {
         // From centroids 0 and 1: {0} and {1, 5, 6} -> means 0, 4 -> {0, 1}, {5, 6} -> means 0.5, 5.5 -> no change.
         let features = array![[0.0_f32], [1.0], [5.0], [6.0]];
         let kmeans = KMeansConfig { num_clusters: 2, ..Default::default() }.init().unwrap();
-        let fit = kmeans.fit_from(features.view(), array![[0.0_f32], [1.0]].view(), &mut ()).unwrap();
+        let fit = kmeans
+            .fit(&features, None, KMeansStart::Centroids(array![[0.0_f32], [1.0]].view()), &mut ())
+            .unwrap();
         assert_eq!(fit.assignments.labels(), [0, 0, 1, 1]);
         assert_eq!(fit.centroids, array![[0.5_f32], [5.5]]);
         assert_eq!(fit.squared_distances, [0.25; 4]);
@@ -271,9 +244,11 @@ mod tests {
         let features = array![[0.0_f32], [1.0], [5.0], [6.0]];
         let kmeans = KMeansConfig { num_clusters: 2, ..Default::default() }.init().unwrap();
         let initial = array![[0.0_f32], [1.0]];
-        let result = kmeans.fit_from(features.view(), initial.view(), &mut StopAfter(1));
+        let result = kmeans.fit(&features, None, KMeansStart::Centroids(initial.view()), &mut StopAfter(1));
         assert!(matches!(result, Err(ClusteringError::Cancelled)));
-        assert!(kmeans.fit_from(features.view(), initial.view(), &mut StopAfter(9)).is_ok());
+        assert!(
+            kmeans.fit(&features, None, KMeansStart::Centroids(initial.view()), &mut StopAfter(9)).is_ok()
+        );
     }
 
     #[test]
@@ -281,7 +256,7 @@ mod tests {
         let features = Array2::from_shape_fn((200, 2), |(i, j)| ((i * 37 + j * 101 + i * i) % 97) as f32);
         let inertia = |num_redos| {
             let config = KMeansConfig { num_clusters: 12, num_redos, ..Default::default() };
-            config.init().unwrap().cluster(features.view(), 5, &mut ()).unwrap().inertia
+            config.init().unwrap().cluster(&features, 5, &mut ()).unwrap().inertia
         };
         assert!(inertia(6) < inertia(1));
     }

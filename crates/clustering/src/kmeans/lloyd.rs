@@ -2,14 +2,17 @@
 
 use std::sync::Mutex;
 
-use super::KMeansConfig;
-use super::assign::{NO_LABEL, ScanPrecision, database, for_each_block};
+use super::assign::{NO_LABEL, database, for_each_block};
 use super::cluster_sums::{Change, ClusterSums};
-use super::fit::{Run, RunPlace};
 use super::samples::Samples;
 use super::split::split_clusters;
 use crate::clustering_algorithm::imbalance_factor;
-use crate::{ClusteringError, ClusteringObserver, IterationStats};
+use crate::clustering_algorithm::{ClusteringObserver, IterationStats};
+use crate::error::ClusteringError;
+use crate::kmeans::assign::ScanPrecision;
+use crate::kmeans::config::KMeansConfig;
+use crate::kmeans::run::{Run, RunPlace};
+use crate::rows::distance::squared_norm;
 
 /// Most bytes of the sums that threads keep for themselves.
 const MAX_SUM_BYTES: usize = 256 << 20;
@@ -233,7 +236,7 @@ impl FusedPass<'_> {
         for (index, label) in self.assigned.labels.iter().enumerate() {
             let weight = f64::from(samples.weight(index));
             let Ok(place) = light.binary_search(label) else { continue };
-            let row = samples.source.rows(index, 1, &mut buffer);
+            let row = samples.source.read_rows(index, 1, &mut buffer);
             let sums = sums[place * dim..][..dim].iter_mut();
             sums.zip(row).for_each(|(sum, &value)| *sum += weight * f64::from(value));
             weights[place] += weight;
@@ -248,7 +251,7 @@ impl FusedPass<'_> {
 /// Scales every centroid to unit norm; zeros stay.
 pub(super) fn normalize(centroids: &mut [f32], dim: usize) {
     for centroid in centroids.chunks_exact_mut(dim) {
-        let norm = crate::feature_matrix::squared_norm(centroid).sqrt();
+        let norm = squared_norm(centroid).sqrt();
         if norm > 0.0 {
             centroid.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
         }

@@ -4,11 +4,12 @@ use ndarray::ArrayView2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::fit::Run;
 use super::lloyd::{Assigned, Iterated, normalize, tell};
 use super::samples::Samples;
 use crate::clustering_algorithm::imbalance_factor;
-use crate::{ClusteringError, ClusteringObserver, IterationStats};
+use crate::clustering_algorithm::{ClusteringObserver, IterationStats};
+use crate::error::ClusteringError;
+use crate::kmeans::run::Run;
 
 /// Moves `centroids` by one random batch after the other, then assigns all samples.
 ///
@@ -78,7 +79,8 @@ pub(super) fn iterate(
 mod tests {
     use ndarray::Array2;
 
-    use crate::{ClusteringAlgorithm, KMeansConfig, KMeansVariant};
+    use crate::clustering_algorithm::ClusteringAlgorithm;
+    use crate::kmeans::{KMeansConfig, KMeansVariant};
 
     #[test]
     fn batches_come_close_to_the_inertia_of_all_samples() {
@@ -94,7 +96,7 @@ mod tests {
                 batch_size: 200,
                 ..Default::default()
             };
-            config.init().unwrap().cluster(features.view(), 5, &mut ()).unwrap().inertia
+            config.init().unwrap().cluster(&features, 5, &mut ()).unwrap().inertia
         };
         let (lloyd, mini_batch) = (inertia(KMeansVariant::Lloyd), inertia(KMeansVariant::MiniBatch));
         assert!(

@@ -9,11 +9,12 @@ mod init;
 mod lloyd;
 mod mini_batch;
 mod on_device;
+mod run;
 mod samples;
 mod split;
 mod two_level;
 
-pub use assign::{ScanPrecision, assign, assign_source};
+pub use assign::{ScanPrecision, assign};
 pub(crate) use cluster_sums::cluster_means;
 pub use config::{Initialization, KMeans, KMeansConfig, KMeansVariant};
 pub use fit::KMeansStart;

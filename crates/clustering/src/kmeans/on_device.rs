@@ -8,22 +8,22 @@ use super::fit::{best_of_redos, clustering, subsample};
 use super::init::{distinct_indices, initial_centroids};
 use super::lloyd::{Assigned, Iterated, LloydPass, iterate_passes};
 use super::samples::Samples;
-use super::{Initialization, KMeans, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision};
-use crate::device_rows::{checked_norms, score_error};
-use crate::feature_matrix::{squared_distance, squared_norm};
-use crate::{Clustering, ClusteringError, ClusteringObserver, DeviceRows, ScoredRows};
+use crate::clustering_algorithm::{Clustering, ClusteringObserver};
+use crate::error::ClusteringError;
+use crate::kmeans::assign::ScanPrecision;
+use crate::kmeans::config::{Initialization, KMeans, KMeansConfig, KMeansVariant};
+use crate::kmeans::fit::KMeansStart;
+use crate::rows::device::{DeviceRows, ScoredRows};
+use crate::rows::device::{checked_norms, score_error};
+use crate::rows::distance::{squared_distance, squared_norm};
 
 /// Candidates asked for: two, and the score of a third that says whether there are more.
 const LIST_LEN: usize = 3;
 
 impl KMeans {
-    /// [`fit`](KMeans::fit) without weights for rows on a device. The variant [`KMeansVariant::Lloyd`] works there; the others
-    /// read the rows to the host.
-    ///
-    /// # Errors
-    /// Those of [`fit`](KMeans::fit), and
-    /// - [`ClusteringError::Device`]: the device failed.
-    pub fn fit_on_device(
+    /// [`fit`](KMeans::fit) without weights for rows on a device: the variant [`KMeansVariant::Lloyd`] works there, the
+    /// others read the rows to the host.
+    pub(super) fn fit_on_device(
         &self,
         rows: &dyn DeviceRows,
         start: KMeansStart<'_>,
@@ -32,7 +32,7 @@ impl KMeans {
         let config = &self.config;
         let (num_samples, dim, num_clusters) = (rows.num_rows(), rows.feature_dim(), config.num_clusters);
         if config.variant != KMeansVariant::Lloyd || rows.longest_list() < LIST_LEN {
-            return self.fit(&rows.to_host()?.view(), None, start, observer);
+            return self.fit_on_host(&rows.to_host()?, None, start, observer);
         }
         let samples = DeviceSamples::new(rows)?;
         if num_samples < num_clusters {
@@ -66,7 +66,7 @@ impl KMeans {
                     None => KMeansStart::Seed(seed),
                 };
                 let part_config = KMeansConfig { max_samples_per_cluster: None, ..config.clone() };
-                let fitted = part_config.init()?.fit(&part, None, start, observer)?;
+                let fitted = part_config.init()?.fit_on_host(&part, None, start, observer)?;
                 let centroids = fitted.centroids.into_raw_vec_and_offset().0;
                 (samples.assign(&centroids)?, centroids, fitted.iterations)
             }

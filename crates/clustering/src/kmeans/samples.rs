@@ -1,22 +1,20 @@
 //! The checked samples of a run with their weights.
 
+use crate::error::ClusteringError;
 use crate::kmeans::cluster_sums::{FixedPoint, check_weights};
-use crate::row_check::checked_column_maxima;
-use crate::{ClusteringError, FeatureSource};
+use crate::rows::checked::checked_column_maxima;
+use crate::rows::host::HostRows;
 
 /// Samples to be clustered: at least one, all finite.
 pub(super) struct Samples<'a> {
-    pub(super) source: &'a dyn FeatureSource,
+    pub(super) source: &'a dyn HostRows,
     weights: Option<&'a [f32]>,
     /// How values are added up exactly.
     pub(super) fixed_point: FixedPoint,
 }
 
 impl<'a> Samples<'a> {
-    pub(super) fn new(
-        source: &'a dyn FeatureSource,
-        weights: Option<&'a [f32]>,
-    ) -> Result<Self, ClusteringError> {
+    pub(super) fn new(source: &'a dyn HostRows, weights: Option<&'a [f32]>) -> Result<Self, ClusteringError> {
         let column_maxima = checked_column_maxima(source)?;
         let num_samples = source.num_rows();
         let largest_weight = weights.map_or(Ok(1.0), |weights| check_weights(weights, num_samples))?;
@@ -41,7 +39,7 @@ impl<'a> Samples<'a> {
         let mut buffer = Vec::new();
         let mut rows = Vec::new();
         for index in indices {
-            rows.extend_from_slice(self.source.rows(index, 1, &mut buffer));
+            rows.extend_from_slice(self.source.read_rows(index, 1, &mut buffer));
         }
         rows
     }

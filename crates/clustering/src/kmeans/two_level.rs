@@ -2,12 +2,13 @@
 
 use ndarray::ArrayView2;
 
-use super::fit::Run;
 use super::init::initial_centroids;
 use super::lloyd::{Assigned, Iterated, iterate};
 use super::samples::Samples;
-use super::{KMeansConfig, KMeansVariant};
-use crate::{ClusteringError, ClusteringObserver};
+use crate::clustering_algorithm::ClusteringObserver;
+use crate::error::ClusteringError;
+use crate::kmeans::config::{KMeansConfig, KMeansVariant};
+use crate::kmeans::run::Run;
 
 /// Finds the square root of the number of clusters, cuts each in proportion to its samples, and assigns all samples to
 /// the result. The iterations told of are those of the first level; the last is repeated after each part.
@@ -86,7 +87,7 @@ mod tests {
     use ndarray::Array2;
 
     use super::*;
-    use crate::ClusteringAlgorithm;
+    use crate::clustering_algorithm::ClusteringAlgorithm;
 
     #[test]
     fn shares_follow_the_sizes_and_add_up() {
@@ -102,7 +103,7 @@ mod tests {
             Array2::from_shape_fn((4000, 3), |(i, j)| ((i * 37 + j * 101 + i * i * (j + 1)) % 997) as f32);
         let cluster = |variant| {
             let config = KMeansConfig { num_clusters: 50, variant, ..Default::default() };
-            config.init().unwrap().cluster(features.view(), 5, &mut ()).unwrap()
+            config.init().unwrap().cluster(&features, 5, &mut ()).unwrap()
         };
         let (lloyd, two_level) = (cluster(KMeansVariant::Lloyd), cluster(KMeansVariant::TwoLevel));
         assert_eq!(two_level.centroids.nrows(), 50);

@@ -8,9 +8,11 @@ mod search;
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::ClusteringError;
-use crate::feature_matrix::FeatureMatrix;
-pub(crate) use on_device::find_neighbors_on_device;
+use crate::clustering_algorithm::ClusteringObserver;
+use crate::error::ClusteringError;
+use crate::rows::matrix::FeatureMatrix;
+use crate::rows::{Place, Rows};
+use on_device::find_neighbors_on_device;
 pub(crate) use search::find_neighbors;
 
 /// The nearest database rows of each query, nearest first, made by [`nearest_neighbors`].
@@ -71,6 +73,30 @@ pub fn nearest_neighbors(
     let queries = FeatureMatrix::new(queries)?;
     let database = FeatureMatrix::new(database)?;
     find_neighbors(&queries, &database, num_neighbors, exclude_self, &mut ())
+}
+
+/// Finds the `num_neighbors` nearest other rows of each of `rows`, wherever they lie, and hands them to `then` with the
+/// rows on the host and the observer.
+pub(crate) fn with_neighbors<T>(
+    rows: &dyn Rows,
+    num_neighbors: usize,
+    observer: &mut dyn ClusteringObserver,
+    then: impl FnOnce(&FeatureMatrix<'_>, Neighbors, &mut dyn ClusteringObserver) -> Result<T, ClusteringError>,
+) -> Result<T, ClusteringError> {
+    let mut buffer = Vec::new();
+    match rows.place() {
+        Place::Host(rows) => {
+            let features = FeatureMatrix::read(rows, &mut buffer)?;
+            let neighbors = find_neighbors(&features, &features, num_neighbors, true, observer)?;
+            then(&features, neighbors, observer)
+        }
+        Place::Device(rows) => {
+            let host = rows.to_host()?;
+            let features = FeatureMatrix::new(host.view())?;
+            let neighbors = find_neighbors_on_device(rows, &features, num_neighbors, observer)?;
+            then(&features, neighbors, observer)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,16 @@ use rayon::prelude::*;
 
 use super::Neighbors;
 use super::search::{find_neighbors, list_of_neighbors};
-use crate::device_rows::{checked_norms, score_error};
-use crate::feature_matrix::{FeatureMatrix, squared_distance};
-use crate::scan::{Database, Instructions, Nearest, Scan};
-use crate::{ClusteringError, ClusteringObserver, DeviceRows, FeatureSource, ScoredRows};
+use crate::clustering_algorithm::ClusteringObserver;
+use crate::error::ClusteringError;
+use crate::rows::device::{DeviceRows, ScoredRows};
+use crate::rows::device::{checked_norms, score_error};
+use crate::rows::distance::squared_distance;
+use crate::rows::host::HostRows;
+use crate::rows::matrix::FeatureMatrix;
+use crate::scan::database::Database;
+use crate::scan::{Nearest, Scan};
+use crate::simd::Instructions;
 
 /// Candidates beyond those asked for, the row itself and one whose score tells whether there are more.
 const SPARE: usize = 2;

@@ -6,9 +6,13 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::Neighbors;
-use crate::feature_matrix::FeatureMatrix;
-use crate::scan::{Database, Instructions, Nearest, ROWS_PER_BLOCK, Scan};
-use crate::{ClusteringError, ClusteringObserver, FeatureSource};
+use crate::clustering_algorithm::ClusteringObserver;
+use crate::error::ClusteringError;
+use crate::rows::host::HostRows;
+use crate::rows::matrix::FeatureMatrix;
+use crate::scan::database::Database;
+use crate::scan::{Nearest, ROWS_PER_BLOCK, Scan};
+use crate::simd::Instructions;
 
 /// Queries between two calls of the observer.
 const QUERIES_PER_WAVE: usize = 43 * ROWS_PER_BLOCK;
@@ -113,7 +117,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feature_matrix::squared_distance;
+    use crate::rows::distance::squared_distance;
 
     fn points(num_rows: usize, dim: usize, salt: usize) -> Array2<f32> {
         let value = |i: usize, j: usize| ((i * 7919 + j * 104_729 + i * i * 31 + salt) % 1009) as f32 / 100.0;

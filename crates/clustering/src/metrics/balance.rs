@@ -1,7 +1,8 @@
 //! How evenly the samples are spread over the clusters.
 
+use crate::assignments::Assignments;
 use crate::clustering_algorithm::imbalance_factor;
-use crate::{Assignments, ClusteringError};
+use crate::error::ClusteringError;
 
 /// Measures of the cluster sizes, made by [`cluster_balance`].
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::labelling::Labelling;
 use super::matching::largest_matching;
 use super::pair_counts::count_pairs;
-use crate::ClusteringError;
+use crate::error::ClusteringError;
 
 /// How many samples have label `a` in one labelling and label `b` in the other, made by [`contingency`]; only pairs
 /// that occur are kept. One table serves all measures.

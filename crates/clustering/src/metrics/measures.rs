@@ -96,7 +96,7 @@ impl Contingency {
 
 #[cfg(test)]
 mod tests {
-    use crate::{NmiNorm, adjusted_rand_index, clustering_accuracy, contingency, nmi, purity};
+    use crate::metrics::{NmiNorm, adjusted_rand_index, clustering_accuracy, contingency, nmi, purity};
 
     const NORMS: [NmiNorm; 2] = [NmiNorm::Arithmetic, NmiNorm::Geometric];
 

@@ -17,7 +17,7 @@ pub use contingency::{Contingency, contingency};
 pub use measures::NmiNorm;
 pub use silhouette::{SilhouetteConfig, silhouette};
 
-use crate::ClusteringError;
+use crate::error::ClusteringError;
 
 /// Normalised mutual information of two labellings, from 0 (independent) to 1 (equal up to names).
 ///

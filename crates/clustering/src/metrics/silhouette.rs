@@ -7,8 +7,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::labelling::Labelling;
-use crate::feature_matrix::{FeatureMatrix, squared_distance};
-use crate::{Assignments, ClusteringError};
+use crate::assignments::Assignments;
+use crate::error::ClusteringError;
+use crate::rows::distance::squared_distance;
+use crate::rows::matrix::FeatureMatrix;
 
 /// Settings of [`silhouette`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ClusteringError;
+use crate::error::ClusteringError;
 
 /// Settings of [`Pic`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -64,7 +64,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::Neighbors;
+    use crate::knn::Neighbors;
 
     fn chain() -> Graph {
         // 0 - 1 - 2 with weights 2 and 1, and 3 linked to 4 by 2; all distances are 0

@@ -1,17 +1,20 @@
 //! The run of Power Iteration Clustering.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::Pic;
 use super::graph::Graph;
 use super::maxima::{clusters_of_maxima, join_singletons};
-use crate::feature_matrix::{FeatureMatrix, squared_distance};
+use crate::assignments::Assignments;
+use crate::clustering_algorithm::{Clustering, ClusteringAlgorithm, ClusteringObserver};
+use crate::error::ClusteringError;
 use crate::kmeans::cluster_means;
-use crate::knn::{find_neighbors, find_neighbors_on_device};
-use crate::{
-    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, DeviceRows, Neighbors,
-};
+use crate::knn::Neighbors;
+use crate::knn::with_neighbors;
+use crate::rows::Rows;
+use crate::rows::distance::squared_distance;
+use crate::rows::matrix::FeatureMatrix;
 
 impl Pic {
     /// Clusters a given neighbour graph: what [`cluster`](ClusteringAlgorithm::cluster) does once it has found the
@@ -44,25 +47,13 @@ impl ClusteringAlgorithm for Pic {
 
     fn cluster(
         &self,
-        features: ArrayView2<'_, f32>,
+        rows: &dyn Rows,
         _seed: u64,
         observer: &mut dyn ClusteringObserver,
     ) -> Result<Clustering, ClusteringError> {
-        let features = FeatureMatrix::new(features)?;
-        let neighbors = find_neighbors(&features, &features, self.config.num_neighbors, true, observer)?;
-        describe(&features, self.cluster_graph(&neighbors)?)
-    }
-
-    fn cluster_on_device(
-        &self,
-        rows: &dyn DeviceRows,
-        _seed: u64,
-        observer: &mut dyn ClusteringObserver,
-    ) -> Result<Clustering, ClusteringError> {
-        let host = rows.to_host()?;
-        let features = FeatureMatrix::new(host.view())?;
-        let neighbors = find_neighbors_on_device(rows, &features, self.config.num_neighbors, observer)?;
-        describe(&features, self.cluster_graph(&neighbors)?)
+        with_neighbors(rows, self.config.num_neighbors, observer, |features, neighbors, _| {
+            describe(features, self.cluster_graph(&neighbors)?)
+        })
     }
 }
 
@@ -99,14 +90,15 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::{PicConfig, nearest_neighbors};
+    use crate::knn::nearest_neighbors;
+    use crate::pic::PicConfig;
 
     #[test]
     fn two_far_groups_become_two_clusters_with_their_means() {
         // In each group the middle point has two neighbours and so the highest value.
         let features = array![[0.0_f32], [0.1], [0.2], [5.0], [5.1], [5.2]];
         let pic = PicConfig { num_neighbors: 1, ..Default::default() }.init().unwrap();
-        let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
+        let clustering = pic.cluster(&features, 0, &mut ()).unwrap();
         assert_eq!(clustering.assignments.labels(), [0, 0, 0, 1, 1, 1]);
         assert_eq!(clustering.centroids.dim(), (2, 1));
         assert!(
@@ -123,7 +115,7 @@ mod tests {
         // Three points, each linked to the other two: all values are tied.
         let features = Array2::<f32>::from_elem((3, 2), 0.5);
         let pic = PicConfig { num_neighbors: 2, ..Default::default() }.init().unwrap();
-        let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
+        let clustering = pic.cluster(&features, 0, &mut ()).unwrap();
         assert_eq!(clustering.assignments.labels(), [0, 1, 2]);
         assert_eq!(clustering.inertia, 0.0);
     }
@@ -133,7 +125,7 @@ mod tests {
         let features = Array2::from_shape_fn((90, 2), |(i, j)| ((i * i * (j + 3)) % 89) as f32 / 89.0);
         let pic = PicConfig { num_neighbors: 3, ..Default::default() }.init().unwrap();
         let neighbors = nearest_neighbors(features.view(), features.view(), 3, true).unwrap();
-        let clustering = pic.cluster(features.view(), 0, &mut ()).unwrap();
+        let clustering = pic.cluster(&features, 0, &mut ()).unwrap();
         assert_eq!(pic.cluster_graph(&neighbors).unwrap(), clustering.assignments);
     }
 
@@ -158,12 +150,12 @@ mod tests {
         }
         let pic = PicConfig { num_neighbors: 2, ..Default::default() }.init().unwrap();
         let features = array![[0.0_f32], [1.0], [2.0]];
-        assert!(matches!(pic.cluster(features.view(), 0, &mut Stop), Err(ClusteringError::Cancelled)));
+        assert!(matches!(pic.cluster(&features, 0, &mut Stop), Err(ClusteringError::Cancelled)));
         let few = array![[0.0_f32], [1.0]];
-        let error = pic.cluster(few.view(), 0, &mut ()).unwrap_err();
+        let error = pic.cluster(&few, 0, &mut ()).unwrap_err();
         assert!(matches!(error, ClusteringError::TooFewCandidates { num_neighbors: 2, num_candidates: 1 }));
         let bad = array![[0.0_f32], [f32::NAN], [2.0]];
-        let error = pic.cluster(bad.view(), 0, &mut ()).unwrap_err();
+        let error = pic.cluster(&bad, 0, &mut ()).unwrap_err();
         assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 1 }));
     }
 }

@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use super::links::{Incoming, Link, Links};
-use crate::scan::Instructions;
-use crate::{ClusteringError, Neighbors};
+use crate::error::ClusteringError;
+use crate::knn::Neighbors;
+use crate::simd::Instructions;
 
 const ROWS_PER_TASK: usize = 1024;
 

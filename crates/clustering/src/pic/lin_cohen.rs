@@ -1,18 +1,19 @@
 //! Power Iteration Clustering as Lin and Cohen published it.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::config::check_graph_settings;
 use super::embedding::{embed, standardize};
 use super::fit::describe;
 use super::graph::Graph;
-use crate::feature_matrix::FeatureMatrix;
-use crate::knn::{find_neighbors, find_neighbors_on_device};
-use crate::{
-    Assignments, Clustering, ClusteringAlgorithm, ClusteringError, ClusteringObserver, DeviceRows,
-    FeatureSource, KMeansConfig, Neighbors,
-};
+use crate::assignments::Assignments;
+use crate::clustering_algorithm::{Clustering, ClusteringAlgorithm, ClusteringObserver};
+use crate::error::ClusteringError;
+use crate::kmeans::KMeansConfig;
+use crate::knn::Neighbors;
+use crate::knn::with_neighbors;
+use crate::rows::Rows;
 
 /// Settings of [`LinCohenPic`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,7 +139,7 @@ impl LinCohenPic {
         let values = standardize(&embed(&graph, self.config.num_iterations));
         let embedding = Array2::from_shape_vec((values.len(), 1), values).expect("one value in each row");
         let kmeans = self.config.kmeans().init()?;
-        Ok(kmeans.cluster(embedding.view(), seed, observer)?.assignments)
+        Ok(kmeans.cluster(&embedding, seed, observer)?.assignments)
     }
 
     fn check_size(&self, num_samples: usize) -> Result<(), ClusteringError> {
@@ -157,27 +158,16 @@ impl ClusteringAlgorithm for LinCohenPic {
 
     fn cluster(
         &self,
-        features: ArrayView2<'_, f32>,
+        rows: &dyn Rows,
         seed: u64,
         observer: &mut dyn ClusteringObserver,
     ) -> Result<Clustering, ClusteringError> {
-        let features = FeatureMatrix::new(features)?;
-        self.check_size(features.num_rows())?;
-        let neighbors = find_neighbors(&features, &features, self.config.num_neighbors, true, observer)?;
-        describe(&features, self.cluster_observed(&neighbors, seed, observer)?)
-    }
-
-    fn cluster_on_device(
-        &self,
-        rows: &dyn DeviceRows,
-        seed: u64,
-        observer: &mut dyn ClusteringObserver,
-    ) -> Result<Clustering, ClusteringError> {
-        self.check_size(rows.num_rows())?;
-        let host = rows.to_host()?;
-        let features = FeatureMatrix::new(host.view())?;
-        let neighbors = find_neighbors_on_device(rows, &features, self.config.num_neighbors, observer)?;
-        describe(&features, self.cluster_observed(&neighbors, seed, observer)?)
+        if rows.num_rows() > 0 {
+            self.check_size(rows.num_rows())?;
+        }
+        with_neighbors(rows, self.config.num_neighbors, observer, |features, neighbors, observer| {
+            describe(features, self.cluster_observed(&neighbors, seed, observer)?)
+        })
     }
 }
 
@@ -227,7 +217,7 @@ mod tests {
             let config = LinCohenPicConfig { num_clusters: 3, num_neighbors, ..Default::default() };
             let pic = config.init().unwrap();
             for seed in 0..5 {
-                let clustering = pic.cluster(features.view(), seed, &mut ()).unwrap();
+                let clustering = pic.cluster(&features, seed, &mut ()).unwrap();
                 let labels = clustering.assignments.labels();
                 assert_eq!(adjusted_rand_index(labels, &truth).unwrap(), 1.0);
                 assert_eq!(clustering.centroids.dim(), (3, 2));
@@ -240,12 +230,12 @@ mod tests {
         let (features, _) = clouds();
         for num_clusters in [1, 2, 7, 180] {
             let pic = LinCohenPicConfig { num_clusters, ..Default::default() }.init().unwrap();
-            let clustering = pic.cluster(features.view(), 5, &mut ()).unwrap();
+            let clustering = pic.cluster(&features, 5, &mut ()).unwrap();
             assert_eq!(clustering.assignments.num_clusters(), num_clusters);
-            assert_eq!(pic.cluster(features.view(), 5, &mut ()).unwrap(), clustering);
+            assert_eq!(pic.cluster(&features, 5, &mut ()).unwrap(), clustering);
         }
         let pic = LinCohenPicConfig { num_clusters: 40, num_redos: 1, ..Default::default() }.init().unwrap();
-        let run = |seed| pic.cluster(features.view(), seed, &mut ()).unwrap().assignments;
+        let run = |seed| pic.cluster(&features, seed, &mut ()).unwrap().assignments;
         assert_ne!(run(1), run(2));
     }
 
@@ -254,7 +244,7 @@ mod tests {
         let features = array![[0.0_f32], [1.0], [2.0]];
         let valid = LinCohenPicConfig { num_clusters: 4, num_neighbors: 1, ..Default::default() };
         let pic = valid.init().unwrap();
-        let error = pic.cluster(features.view(), 0, &mut ()).unwrap_err();
+        let error = pic.cluster(&features, 0, &mut ()).unwrap_err();
         assert!(matches!(error, ClusteringError::TooFewSamples { num_samples: 3, num_clusters: 4 }));
         let none = Neighbors { indices: Array2::zeros((0, 1)), squared_distances: Array2::zeros((0, 1)) };
         let error = pic.cluster_graph(&none, 0).unwrap_err();

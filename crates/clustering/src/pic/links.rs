@@ -6,7 +6,8 @@ use std::ops::Range;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use crate::{ClusteringError, Neighbors};
+use crate::error::ClusteringError;
+use crate::knn::Neighbors;
 
 /// The end of a link with its squared distance.
 pub(super) type Link = (u32, f32);

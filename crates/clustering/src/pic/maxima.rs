@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::graph::Graph;
-use crate::Neighbors;
+use crate::knn::Neighbors;
 
 /// The cluster of each sample, and the number of clusters.
 #[derive(Debug, PartialEq)]

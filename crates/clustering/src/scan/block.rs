@@ -2,10 +2,10 @@
 
 use super::candidates::{Candidate, Candidates};
 use super::database::{Database, Int8Panels};
-use super::kernels::{F32Tile, Int8Tile, PANEL, TILE_ROWS, TileProducts, TileScores};
 use super::quantize::quantize;
-use crate::feature_matrix::squared_norm;
 use crate::matmul::score_rounding_bound;
+use crate::rows::distance::squared_norm;
+use crate::simd::{F32Tile, Int8Tile, PANEL, TILE_ROWS, TileProducts, TileScores};
 
 /// Roundings of scores and bounds in single precision that the bound of an integer score allows for.
 const SLACK: f32 = 64.0 * f32::EPSILON / 2.0;

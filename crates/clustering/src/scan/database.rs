@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::kernels::{Instructions, PANEL};
 use super::quantize::{MAX_DIM, quantize, quantized_len};
-use crate::feature_matrix::squared_norm;
+use crate::rows::distance::squared_norm;
+use crate::simd::{Instructions, PANEL};
 
 /// Rows, such as centroids, prepared for a scan: finite, with sums of squares that leave distances in range.
 #[derive(Debug)]

@@ -12,16 +12,13 @@
 
 mod block;
 mod candidates;
-mod database;
-mod kernels;
+pub(crate) mod database;
 mod quantize;
-
-pub(crate) use database::Database;
-pub(crate) use kernels::{F32Tile, Instructions, PANEL, TILE_ROWS};
 
 use std::cmp::Ordering;
 
-use crate::feature_matrix::squared_distance;
+use crate::rows::distance::squared_distance;
+use crate::scan::database::Database;
 use block::{Block, BlockScratch};
 
 /// Rows scanned together: they stay in the cache while the database passes by. A multiple of the rows of a tile.
@@ -160,6 +157,7 @@ mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
+    use crate::simd::Instructions;
 
     /// `[count, dim]` values of a kind that is easy or hard for the sieves.
     fn rows(kind: &str, count: usize, dim: usize, seed: u64) -> Vec<f32> {

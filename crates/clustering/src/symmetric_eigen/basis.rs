@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Eigenpairs;
 use crate::matmul::{Vectors, add_inner_products};
-use crate::scan::Instructions;
+use crate::simd::Instructions;
 
 /// Rows or columns of the matrix that one task works on.
 const ROWS_PER_TASK: usize = 256;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ClusteringError;
+use crate::error::ClusteringError;
 
 /// Settings of [`Whitening`](crate::Whitening).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,13 +1,14 @@
 //! Finds the principal components.
 
-use ndarray::ArrayView2;
-
 use super::moments::{Centering, combine_rows, covariance, gram};
 use super::products::Number;
 use super::{Whitening, WhiteningConfig};
-use crate::device_rows::checked_norms;
+use crate::error::ClusteringError;
+use crate::rows::device::checked_norms;
+use crate::rows::device::{DeviceRows, Moments};
+use crate::rows::host::HostRows;
+use crate::rows::{Place, Rows};
 use crate::symmetric_eigen::{Eigenpairs, fix_sign, leading_eigenpairs};
-use crate::{ClusteringError, DeviceRows, FeatureSource, Moments};
 
 /// Eigenvalues up to this part of the largest count as rounding error of the covariance.
 const RELATIVE_THRESHOLD: f64 = 1e-10;
@@ -27,15 +28,7 @@ const SMALLEST_IN_F32: f64 = 2e-6;
 const SMALLEST_ON_A_DEVICE: f64 = 2e-5;
 
 impl WhiteningConfig {
-    /// Fits the whitening to `features`, `[num_samples, feature_dim]`, as [`fit_source`](Self::fit_source) does.
-    ///
-    /// # Errors
-    /// Those of [`fit_source`](Self::fit_source).
-    pub fn fit(&self, features: ArrayView2<'_, f32>) -> Result<Whitening, ClusteringError> {
-        self.fit_source(&features)
-    }
-
-    /// Fits the whitening to the rows of `source`, which are read two or three times.
+    /// Fits the whitening to `rows`, wherever they lie; those of the host are read two or three times.
     ///
     /// The rows are centred in `f64`. Their covariance is summed in `f64` over products of blocks of 512 rows; these
     /// are formed in `f64`, or for large sources in `f32` as long as every eigenvalue asked for is at least `2e-6` of
@@ -49,21 +42,24 @@ impl WhiteningConfig {
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: the features cannot be whitened.
     /// - [`ClusteringError::EigenDecomposition`]: the eigenvalues did not converge.
-    pub fn fit_source(&self, source: &dyn FeatureSource) -> Result<Whitening, ClusteringError> {
+    /// - [`ClusteringError::Device`]: the device of the rows failed.
+    pub fn fit(&self, rows: &dyn Rows) -> Result<Whitening, ClusteringError> {
         self.validate()?;
+        match rows.place() {
+            Place::Host(rows) => self.fit_on_host(rows),
+            Place::Device(rows) => self.fit_on_device(rows),
+        }
+    }
+
+    fn fit_on_host(&self, source: &dyn HostRows) -> Result<Whitening, ClusteringError> {
         let centering = Centering::new(source)?;
         let pairs = principal_directions(source, &centering, self.num_components)?;
         Ok(self.whitening(centering.mean, pairs))
     }
 
-    /// As [`fit_source`](Self::fit_source), for rows on a device. The covariance is formed there in single precision if every
-    /// eigenvalue asked for is at least `2e-5` of the total variance; else on the host.
-    ///
-    /// # Errors
-    /// Those of [`fit_source`](Self::fit_source), and
-    /// - [`ClusteringError::Device`]: the device failed.
-    pub fn fit_on_device(&self, rows: &dyn DeviceRows) -> Result<Whitening, ClusteringError> {
-        self.validate()?;
+    /// The covariance is formed on the device in single precision if every eigenvalue asked for is at least `2e-5` of the
+    /// total variance, and on the host otherwise.
+    fn fit_on_device(&self, rows: &dyn DeviceRows) -> Result<Whitening, ClusteringError> {
         checked_norms(rows)?;
         let (num_rows, dim) = (rows.num_rows(), rows.feature_dim());
         let count = self.num_components.min(num_rows).min(dim);
@@ -74,7 +70,7 @@ impl WhiteningConfig {
             return Ok(self.whitening(mean, pairs));
         }
         log::debug!("whitening forms the covariance on the host: a component has little of the variance");
-        self.fit_source(&rows.to_host()?.view())
+        self.fit_on_host(&rows.to_host()?)
     }
 
     /// The whitening by the leading eigenpairs of the covariance.
@@ -104,7 +100,7 @@ impl WhiteningConfig {
 
 /// The leading eigenpairs of the covariance, at most `count`; vectors of vanishing eigenvalues may be zero.
 fn principal_directions(
-    source: &dyn FeatureSource,
+    source: &dyn HostRows,
     centering: &Centering,
     count: usize,
 ) -> Result<Eigenpairs, ClusteringError> {
@@ -123,7 +119,7 @@ fn principal_directions(
 
 /// The leading eigenpairs of the covariance, whose products are formed in `T`, and its trace.
 fn eigenpairs_in<T: Number>(
-    source: &dyn FeatureSource,
+    source: &dyn HostRows,
     centering: &Centering,
     count: usize,
 ) -> Result<(Eigenpairs, f64), ClusteringError> {
@@ -135,7 +131,7 @@ fn eigenpairs_in<T: Number>(
     }
     // With X the centred rows: if X X^T u = n lambda u, then X^T u is an eigenvector of X^T X for the same value.
     let mut buffer = Vec::new();
-    let rows = source.rows(0, num_rows, &mut buffer);
+    let rows = source.read_rows(0, num_rows, &mut buffer);
     let gram = gram::<T>(rows, centering);
     let Eigenpairs { values, vectors } = leading_eigenpairs(&gram, num_rows, count)?;
     let mut vectors = combine_rows(rows, centering, &vectors);
@@ -166,14 +162,14 @@ mod tests {
     fn a_hand_computed_cloud_gives_its_mean_and_scaled_directions() {
         // Centred: (+-2, 0), (0, +-1): covariance diag(8/4, 2/4).
         let features = array![[12.0_f32, 5.0], [8.0, 5.0], [10.0, 6.0], [10.0, 4.0]];
-        let whitening = WhiteningConfig::default().fit(features.view()).unwrap();
+        let whitening = WhiteningConfig::default().fit(&features).unwrap();
         assert_eq!(whitening.mean, [10.0, 5.0]);
         let expected = [1.0 / 2.0_f64.sqrt(), 0.0, 0.0, 1.0 / 0.5_f64.sqrt()];
         for (got, expected) in whitening.components.iter().zip(expected) {
             assert!((got - expected).abs() < 1e-14, "{:?}", whitening.components);
         }
         let config = WhiteningConfig { num_components: 1, whiten: false, normalize: false };
-        let projection = config.fit(features.view()).unwrap();
+        let projection = config.fit(&features).unwrap();
         assert_eq!((projection.num_components(), projection.feature_dim()), (1, 2));
         assert!((projection.components[0] - 1.0).abs() < 1e-14);
     }
@@ -184,7 +180,7 @@ mod tests {
         let few = pseudo_random(20, 30);
         let many = concatenate![ndarray::Axis(0), few, few];
         let config = WhiteningConfig { num_components: 7, ..Default::default() };
-        let (by_gram, by_covariance) = (config.fit(few.view()).unwrap(), config.fit(many.view()).unwrap());
+        let (by_gram, by_covariance) = (config.fit(&few).unwrap(), config.fit(&many).unwrap());
         assert_eq!(by_gram.num_components(), 7);
         for (a, b) in by_gram.components.iter().zip(&by_covariance.components) {
             assert!((a - b).abs() < 1e-9, "{a} is not {b}");
@@ -196,15 +192,15 @@ mod tests {
         // 20 samples span at most 19 directions, whichever matrix is decomposed.
         let few = pseudo_random(20, 30);
         let many = concatenate![ndarray::Axis(0), few, few];
-        assert_eq!(WhiteningConfig::default().fit(few.view()).unwrap().num_components(), 19);
-        assert_eq!(WhiteningConfig::default().fit(many.view()).unwrap().num_components(), 19);
+        assert_eq!(WhiteningConfig::default().fit(&few).unwrap().num_components(), 19);
+        assert_eq!(WhiteningConfig::default().fit(&many).unwrap().num_components(), 19);
         // Columns that are constant, repeated or sums of others add no direction.
         let mut features = pseudo_random(200, 6);
         features.column_mut(2).fill(123.456);
         let (first, second) = (features.column(0).to_owned(), features.column(1).to_owned());
         features.column_mut(3).assign(&first);
         features.column_mut(4).assign(&(&first * 0.5 - &second * 0.25));
-        assert_eq!(WhiteningConfig::default().fit(features.view()).unwrap().num_components(), 3);
+        assert_eq!(WhiteningConfig::default().fit(&features).unwrap().num_components(), 3);
     }
 
     #[test]
@@ -214,14 +210,14 @@ mod tests {
         features.column_mut(1).mapv_inplace(|value| 1e6 + 0.1 * value);
         let last = features.slice(s![.., 1]).iter().copied().collect::<Vec<_>>();
         assert!(last.iter().any(|&value| value != last[0]));
-        assert_eq!(WhiteningConfig::default().fit(features.view()).unwrap().num_components(), 2);
+        assert_eq!(WhiteningConfig::default().fit(&features).unwrap().num_components(), 2);
     }
 
     #[test]
     fn equal_features_leave_one_component_of_zeros() {
         for num_rows in [1, 2, 50] {
             let features = Array2::from_shape_fn((num_rows, 4), |(_, j)| 0.1 + j as f32);
-            let whitening = WhiteningConfig::default().fit(features.view()).unwrap();
+            let whitening = WhiteningConfig::default().fit(&features).unwrap();
             assert_eq!(whitening.num_components(), 1);
             assert_eq!(whitening.components, [0.0; 4]);
         }
@@ -230,12 +226,12 @@ mod tests {
     #[test]
     fn bad_features_are_refused_with_their_row() {
         let config = WhiteningConfig::default();
-        let error = config.fit(array![[1.0_f32, 2.0], [f32::NAN, 0.0]].view()).unwrap_err();
+        let error = config.fit(&array![[1.0_f32, 2.0], [f32::NAN, 0.0]]).unwrap_err();
         assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 1 }));
-        let error = config.fit(Array2::zeros((0, 3)).view()).unwrap_err();
+        let error = config.fit(&Array2::zeros((0, 3))).unwrap_err();
         assert!(matches!(error, ClusteringError::EmptyFeatures { num_samples: 0, feature_dim: 3 }));
         let config = WhiteningConfig { num_components: 0, ..config };
-        assert!(matches!(config.fit(array![[1.0]].view()), Err(ClusteringError::InvalidConfig { .. })));
+        assert!(matches!(config.fit(&array![[1.0]]), Err(ClusteringError::InvalidConfig { .. })));
     }
 
     /// Features of the given rank with decaying variances, large enough for products in `f32`.
@@ -262,7 +258,7 @@ mod tests {
             assert!(cosine.abs() > 1.0 - 1e-8, "the cosine of two vectors is {cosine}");
         }
         let config = WhiteningConfig { num_components: 60, ..Default::default() };
-        let whitening = config.fit(features.view()).unwrap();
+        let whitening = config.fit(&features).unwrap();
         let deviation = single.values[0].sqrt();
         assert!((whitening.components[0].abs() - (single.vectors[0] / deviation).abs()).abs() < 1e-12);
     }
@@ -270,7 +266,7 @@ mod tests {
     #[test]
     fn the_rounding_of_products_in_f32_is_not_taken_for_a_direction() {
         let config = WhiteningConfig { num_components: 60, ..Default::default() };
-        assert_eq!(config.fit(many_features(40).view()).unwrap().num_components(), 40);
+        assert_eq!(config.fit(&many_features(40)).unwrap().num_components(), 40);
     }
 
     #[test]
@@ -279,7 +275,7 @@ mod tests {
         let config = WhiteningConfig { num_components: 60, ..Default::default() };
         let with_threads = |num_threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
-            pool.install(|| config.fit(features.view()).unwrap())
+            pool.install(|| config.fit(&features).unwrap())
         };
         assert_eq!(with_threads(1), with_threads(3));
     }

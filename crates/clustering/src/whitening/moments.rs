@@ -6,11 +6,12 @@
 use rayon::prelude::*;
 
 use super::products::{Number, panels, symmetric_product};
-use crate::feature_matrix::checked_squared_norm;
+use crate::error::ClusteringError;
 use crate::matmul::{Vectors, add_inner_products};
-use crate::row_check::check_not_empty;
-use crate::scan::Instructions;
-use crate::{ClusteringError, FeatureSource};
+use crate::rows::checked::check_not_empty;
+use crate::rows::distance::checked_squared_norm;
+use crate::rows::host::HostRows;
+use crate::simd::Instructions;
 
 const ROWS_PER_SUM: usize = 256;
 
@@ -34,7 +35,7 @@ impl Centering {
     /// # Errors
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
-    pub(super) fn new(source: &dyn FeatureSource) -> Result<Self, ClusteringError> {
+    pub(super) fn new(source: &dyn HostRows) -> Result<Self, ClusteringError> {
         check_not_empty(source)?;
         let (num_samples, feature_dim) = (source.num_rows(), source.feature_dim());
         let mut mean = vec![0.0; feature_dim];
@@ -70,12 +71,12 @@ impl Centering {
 
 /// The sum of each column over a block of rows, and the largest magnitude among them.
 fn block_sums(
-    source: &dyn FeatureSource,
+    source: &dyn HostRows,
     first: usize,
     buffer: &mut Vec<f32>,
 ) -> Result<(Vec<f64>, f32), ClusteringError> {
     let dim = source.feature_dim();
-    let rows = source.rows(first, ROWS_PER_SUM.min(source.num_rows() - first), buffer);
+    let rows = source.read_rows(first, ROWS_PER_SUM.min(source.num_rows() - first), buffer);
     let mut sums = vec![0.0; dim];
     let mut largest = 0.0_f32;
     Instructions::best().compile_for(
@@ -96,11 +97,11 @@ fn block_sums(
 }
 
 /// `sum_i (x_i - mean)(x_i - mean)^T / num_rows`, `[dim, dim]`, with products in `T`.
-pub(super) fn covariance<T: Number>(source: &dyn FeatureSource, centering: &Centering) -> Vec<f64> {
+pub(super) fn covariance<T: Number>(source: &dyn HostRows, centering: &Centering) -> Vec<f64> {
     let (num_rows, dim) = (source.num_rows(), source.feature_dim());
     let scale = 1.0 / (num_rows as f64 * centering.scale.powi(2));
     symmetric_product::<T>(dim, num_rows, scale, |first, len, piece, buffer| {
-        let rows = source.rows(first, len, buffer);
+        let rows = source.read_rows(first, len, buffer);
         for (start, width, panel) in panels(piece, len) {
             for (row, out) in rows.chunks_exact(dim).zip(panel.chunks_exact_mut(width)) {
                 centering.apply(&row[start..], start, out);

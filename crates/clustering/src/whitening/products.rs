@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::matmul::{Vectors, add_inner_products};
-use crate::scan::{F32Tile, Instructions, PANEL, TILE_ROWS};
+use crate::simd::{F32Tile, Instructions, PANEL, TILE_ROWS};
 
 /// Length of the pieces of the vectors; within a piece, products of `f32` are summed in `f32`.
 const PIECE_LEN: usize = 512;

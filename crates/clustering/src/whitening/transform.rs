@@ -1,12 +1,14 @@
 //! Applies a fitted whitening.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::Whitening;
 use super::projection::{Projection, Scratch};
-use crate::feature_matrix::checked_squared_norm;
-use crate::{ClusteringError, FeatureSource};
+use crate::error::ClusteringError;
+use crate::rows::distance::checked_squared_norm;
+use crate::rows::host::HostRows;
+use crate::rows::{Place, Rows};
 
 const ROWS_PER_BLOCK: usize = 128;
 
@@ -24,15 +26,14 @@ impl Whitening {
     /// - [`ClusteringError::DimensionMismatch`]: the features have another dimension than the fitted ones.
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: the features cannot be whitened.
-    pub fn transform(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f32>, ClusteringError> {
-        self.transform_to_matrix(&features)
+    pub fn transform(&self, rows: &dyn Rows) -> Result<Array2<f32>, ClusteringError> {
+        match rows.place() {
+            Place::Host(rows) => self.transform_on_host(rows),
+            Place::Device(rows) => self.transform_on_host(&rows.to_host()?),
+        }
     }
 
-    /// As [`transform`](Self::transform), for rows from any source.
-    ///
-    /// # Errors
-    /// Those of [`transform`](Self::transform).
-    pub fn transform_to_matrix(&self, source: &dyn FeatureSource) -> Result<Array2<f32>, ClusteringError> {
+    fn transform_on_host(&self, source: &dyn HostRows) -> Result<Array2<f32>, ClusteringError> {
         self.check(source)?;
         let mut rows = Array2::zeros((source.num_rows(), self.num_components()));
         if let Some(rows) = rows.as_slice_mut() {
@@ -47,9 +48,9 @@ impl Whitening {
     /// # Errors
     /// Those of [`transform`](Self::transform), after `sink` was given the blocks before the bad row, and those of
     /// `sink`, which end the reading.
-    pub fn transform_source(
+    pub fn transform_blocks(
         &self,
-        source: &dyn FeatureSource,
+        source: &dyn HostRows,
         mut sink: impl FnMut(&[f32]) -> Result<(), ClusteringError>,
     ) -> Result<(), ClusteringError> {
         self.check(source)?;
@@ -65,7 +66,7 @@ impl Whitening {
         Ok(())
     }
 
-    fn check(&self, source: &dyn FeatureSource) -> Result<(), ClusteringError> {
+    fn check(&self, source: &dyn HostRows) -> Result<(), ClusteringError> {
         let (num_samples, feature_dim) = (source.num_rows(), source.feature_dim());
         if feature_dim != self.feature_dim() {
             return Err(ClusteringError::DimensionMismatch {
@@ -83,7 +84,7 @@ impl Whitening {
     /// Whitens the rows from `first` on, as many as `out` has.
     fn transform_rows(
         &self,
-        source: &dyn FeatureSource,
+        source: &dyn HostRows,
         projection: &Projection<'_>,
         first: usize,
         out: &mut [f32],
@@ -93,7 +94,7 @@ impl Whitening {
             || (Vec::new(), Scratch::default()),
             |(buffer, scratch), (block, out)| {
                 let first = first + block * ROWS_PER_BLOCK;
-                let rows = source.rows(first, out.len() / num_components, buffer);
+                let rows = source.read_rows(first, out.len() / num_components, buffer);
                 for (row, index) in rows.chunks_exact(self.feature_dim()).zip(first..) {
                     checked_squared_norm(row, index)?;
                 }
@@ -123,17 +124,17 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::WhiteningConfig;
+    use crate::whitening::WhiteningConfig;
 
     #[test]
     fn rows_are_centred_projected_scaled_and_normalised() {
         let whitening =
             Whitening { mean: vec![1.0, 2.0], components: vec![2.0, 0.0, 0.0, 1.0], normalize: true };
-        let rows = whitening.transform(array![[2.5_f32, 6.0], [1.0, 0.0], [1.0, 2.0]].view()).unwrap();
+        let rows = whitening.transform(&array![[2.5_f32, 6.0], [1.0, 0.0], [1.0, 2.0]]).unwrap();
         // (3, 4) / 5, (0, -2) / 2, and the mean itself, which has no direction
         assert_eq!(rows, array![[0.6_f32, 0.8], [0.0, -1.0], [0.0, 0.0]]);
         let plain = Whitening { normalize: false, ..whitening };
-        assert_eq!(plain.transform(array![[2.5_f32, 6.0]].view()).unwrap(), array![[3.0_f32, 4.0]]);
+        assert_eq!(plain.transform(&array![[2.5_f32, 6.0]]).unwrap(), array![[3.0_f32, 4.0]]);
     }
 
     #[test]
@@ -142,7 +143,7 @@ mod tests {
         let features =
             Array2::from_shape_fn((700, 12), |(i, j)| 1000.0 + value(i, j) + 2.0 * value(i, 3) * j as f32);
         let config = WhiteningConfig { num_components: 5, normalize: false, ..Default::default() };
-        let rows = config.fit(features.view()).unwrap().transform(features.view()).unwrap().mapv(f64::from);
+        let rows = config.fit(&features).unwrap().transform(&features).unwrap().mapv(f64::from);
         let covariance = rows.t().dot(&rows) / 700.0;
         for ((i, j), value) in covariance.indexed_iter() {
             let expected = if i == j { 1.0 } else { 0.0 };
@@ -154,45 +155,45 @@ mod tests {
     #[test]
     fn equal_features_become_zero_rows() {
         let features = Array2::from_elem((3, 4), 0.1_f32);
-        let whitening = WhiteningConfig::default().fit(features.view()).unwrap();
-        assert_eq!(whitening.transform(features.view()).unwrap(), Array2::<f32>::zeros((3, 1)));
-        assert_eq!(whitening.transform(array![[5.0_f32, 6.0, 7.0, 8.0]].view()).unwrap(), array![[0.0_f32]]);
+        let whitening = WhiteningConfig::default().fit(&features).unwrap();
+        assert_eq!(whitening.transform(&features).unwrap(), Array2::<f32>::zeros((3, 1)));
+        assert_eq!(whitening.transform(&array![[5.0_f32, 6.0, 7.0, 8.0]]).unwrap(), array![[0.0_f32]]);
     }
 
     #[test]
     fn other_dimensions_and_bad_rows_are_refused() {
-        let whitening = WhiteningConfig::default().fit(array![[0.0_f32, 1.0], [1.0, 0.0]].view()).unwrap();
-        let error = whitening.transform(array![[0.0_f32, 1.0, 2.0]].view()).unwrap_err();
+        let whitening = WhiteningConfig::default().fit(&array![[0.0_f32, 1.0], [1.0, 0.0]]).unwrap();
+        let error = whitening.transform(&array![[0.0_f32, 1.0, 2.0]]).unwrap_err();
         assert!(matches!(error, ClusteringError::DimensionMismatch { expected: 2, actual: 3, .. }));
-        let error = whitening.transform(array![[0.0_f32, f32::INFINITY]].view()).unwrap_err();
+        let error = whitening.transform(&array![[0.0_f32, f32::INFINITY]]).unwrap_err();
         assert!(matches!(error, ClusteringError::NonFiniteFeatures { row: 0 }));
-        let error = whitening.transform(Array2::zeros((0, 2)).view()).unwrap_err();
+        let error = whitening.transform(&Array2::zeros((0, 2))).unwrap_err();
         assert!(matches!(error, ClusteringError::EmptyFeatures { .. }));
     }
 
     #[test]
     fn a_source_gives_the_rows_of_the_matrix_in_order_and_the_errors_of_the_sink() {
         let features = Array2::from_shape_fn((9000, 3), |(i, j)| ((i * 31 + j * 17 + i * j) % 101) as f32);
-        let whitening = WhiteningConfig::default().fit(features.view()).unwrap();
+        let whitening = WhiteningConfig::default().fit(&features).unwrap();
         let (mut rows, mut num_blocks) = (Vec::new(), 0);
-        let result = whitening.transform_source(&features.view(), |block| {
+        let result = whitening.transform_blocks(&features.view(), |block| {
             rows.extend_from_slice(block);
             num_blocks += 1;
             Ok(())
         });
         assert!(result.is_ok() && num_blocks == 2);
-        assert!(rows == whitening.transform(features.view()).unwrap().into_raw_vec_and_offset().0);
-        let result = whitening.transform_source(&features.view(), |_| Err(ClusteringError::Cancelled));
+        assert!(rows == whitening.transform(&features).unwrap().into_raw_vec_and_offset().0);
+        let result = whitening.transform_blocks(&features.view(), |_| Err(ClusteringError::Cancelled));
         assert!(matches!(result, Err(ClusteringError::Cancelled)));
     }
 
     #[test]
     fn the_first_bad_row_is_named() {
-        let whitening = WhiteningConfig::default().fit(array![[0.0_f32, 1.0], [1.0, 0.0]].view()).unwrap();
+        let whitening = WhiteningConfig::default().fit(&array![[0.0_f32, 1.0], [1.0, 0.0]]).unwrap();
         let mut features = Array2::<f32>::zeros((3000, 2));
         features[[2900, 0]] = f32::NAN;
         features[[1100, 1]] = 1e30;
-        let error = whitening.transform(features.view()).unwrap_err();
+        let error = whitening.transform(&features).unwrap_err();
         assert!(matches!(error, ClusteringError::FeaturesTooLarge { row: 1100 }));
     }
 }

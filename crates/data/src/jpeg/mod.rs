@@ -7,8 +7,9 @@
 //! for every layout of scans and channels, and slower; of these a damaged file is an error, while the fast decoder
 //! shows it as far as it goes.
 
+mod components;
 mod general;
-mod header;
+pub(crate) mod header;
 
 use image::GrayImage;
 use zune_core::bytestream::ZCursor;
@@ -16,9 +17,10 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use crate::decode::to_rgb_image;
+use crate::pixels::to_rgb_image;
 use crate::rgb_image::RgbImage8;
-pub(crate) use header::{JpegHeader, jpeg_size};
+use components::Components;
+use header::JpegHeader;
 
 /// Rows below the last one needed that are decoded too, for each block of chroma that covers several rows: these are
 /// blended with the rows of the next block.
@@ -29,18 +31,6 @@ const CHROMA_MARGIN: u32 = 2;
 /// Of the largest images that are read unless set otherwise this allows 22 scans, where encoders write 10, and
 /// thousands of a megapixel.
 const MAX_SCANNED_PIXELS: u64 = 4_000_000_000;
-
-/// The channels of an image as stored, side by side.
-#[derive(Debug)]
-pub(crate) struct Components {
-    /// In pixels.
-    pub(crate) width: u32,
-    /// In pixels.
-    pub(crate) height: u32,
-    pub(crate) num_components: usize,
-    /// `height * width * num_components` values.
-    pub(crate) samples: Vec<u8>,
-}
 
 /// Decodes the file in `bytes`, whose header is given, down to the row that `rows_needed` gives for its width and
 /// height, or as a whole where the file does not allow less; at most `max_bytes` of pixels.

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::normalize::{Normalization, append_normalized};
+use crate::square::Square;
 use crate::transform::Transform;
 
 /// One image of a batch to be read.
@@ -67,15 +68,6 @@ impl ImageBatch {
     pub fn normalization(&self) -> Normalization {
         self.normalization
     }
-}
-
-/// The part of an image that is shown, as bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Square {
-    /// `[size, size, 3]`
-    pub(crate) pixels: Vec<u8>,
-    /// Whether left and right change places.
-    pub(crate) flip: bool,
 }
 
 /// A batch in work. Threads fill its slots in any order.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use crate::decode::{UpperRows, decode_upper_rows};
 use crate::error::DataError;
 use crate::image_folder::ImageFolder;
-use crate::loader::LoaderConfig;
-use crate::loader::batch::{Sample, Square};
+use crate::loader::batch::Sample;
 use crate::loader::cache::ImageCache;
+use crate::loader::config::LoaderConfig;
 use crate::loader::disk_cache::{CacheKey, DiskCache};
 use crate::part::Part;
 use crate::resize::{Resampler, shrink};
+use crate::square::Square;
 use crate::transform::Transform;
 
 /// Where decoded images are kept.

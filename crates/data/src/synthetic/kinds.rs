@@ -1,5 +1,6 @@
 //! The kinds of drawings.
 
+use crate::synthetic::variation::Variation;
 use crate::synthetic::{shapes, textures};
 
 /// One kind: a set of points of the plane.
@@ -17,15 +18,6 @@ pub(crate) enum Extent {
     Shape,
     /// Without bounds, repeating about every 1.
     Texture,
-}
-
-/// What differs between two drawings of one kind, apart from their place, scale and rotation.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Variation {
-    /// Within 0..1, such as the width of a ring.
-    pub(crate) proportion: f32,
-    /// For figures that are random themselves.
-    pub(crate) seed: u32,
 }
 
 /// Every kind; the order is that of the drawings.

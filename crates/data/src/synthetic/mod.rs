@@ -8,6 +8,7 @@ mod render;
 mod scene;
 mod shapes;
 mod textures;
+mod variation;
 
 use std::fs;
 use std::path::Path;

@@ -5,7 +5,8 @@ use std::f32::consts::TAU;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::synthetic::kinds::{Extent, Kind, Variation};
+use crate::synthetic::kinds::{Extent, Kind};
+use crate::synthetic::variation::Variation;
 
 /// Red, green and blue in 0..=1.
 pub(crate) type Color = [f32; 3];

@@ -2,7 +2,7 @@
 
 use std::f32::consts::{PI, TAU};
 
-use crate::synthetic::kinds::Variation;
+use crate::synthetic::variation::Variation;
 
 pub(crate) fn disc(x: f32, y: f32, _: &Variation) -> bool {
     x.hypot(y) < 0.9

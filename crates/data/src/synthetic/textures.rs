@@ -2,7 +2,7 @@
 
 use std::f32::consts::TAU;
 
-use crate::synthetic::kinds::Variation;
+use crate::synthetic::variation::Variation;
 
 pub(crate) fn stripes(x: f32, _: f32, variation: &Variation) -> bool {
     x.rem_euclid(1.0) < 0.35 + 0.3 * variation.proportion

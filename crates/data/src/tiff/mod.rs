@@ -7,16 +7,15 @@
 //! that 8 bits have: Pillow cuts off what is above 255.
 
 mod chunks;
-mod directory;
-mod layout;
+pub(crate) mod directory;
+pub(crate) mod layout;
 mod pixels;
 
 use std::io::{Read, Seek};
 
 use crate::rgb_image::RgbImage8;
 use chunks::ChunkReader;
-pub(crate) use directory::Directory;
-pub(crate) use layout::Layout;
+use layout::Layout;
 use pixels::RowConverter;
 
 /// Decodes the image that `layout` was read from, with at most `max_bytes` for one strip or tile.

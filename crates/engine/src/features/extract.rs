@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::error::EngineError;
 use crate::events::Observer;
-use crate::features::store::EpochFeatures;
+use crate::features::store::FeatureStore;
 use crate::pass::ImagePass;
 use crate::tensors::{host_values, images_tensor};
 
@@ -24,9 +24,9 @@ pub struct ExtractedFeatures {
     pub failures: Vec<(usize, String)>,
 }
 
-/// Which layer of the network to take.
+/// The layer whose output is taken.
 #[derive(Clone, Copy)]
-pub enum Layer {
+pub enum BackboneOutput {
     /// The features that are clustered.
     Features,
     /// The maps after the last convolution and pooling, flattened.
@@ -45,7 +45,7 @@ pub struct FeatureBatch<'a> {
 pub fn extract<B: Backbone>(
     network: &B,
     pass: ImagePass<'_>,
-    layer: Layer,
+    layer: BackboneOutput,
     observer: &mut dyn Observer,
 ) -> Result<Option<ExtractedFeatures>, EngineError> {
     let mut matrix = FeatureMatrix::with_capacity(pass.samples.len());
@@ -63,14 +63,14 @@ pub fn extract<B: Backbone>(
 /// `others` compute beside the device of the pass: they take the batches in turn, and a batch is waited for when all
 /// devices have one. Features do not depend on how many there are.
 pub fn extract_to<B: Backbone>(
-    stored: &mut EpochFeatures,
+    stored: &mut FeatureStore,
     network: &B,
     others: &[Device],
     pass: ImagePass<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Option<Vec<(usize, String)>>, EngineError> {
     if others.is_empty() {
-        return extract_outputs(network, pass, Layer::Features, observer, |features, _| {
+        return extract_outputs(network, pass, BackboneOutput::Features, observer, |features, _| {
             stored.append(features)
         });
     }
@@ -114,10 +114,12 @@ pub struct FeatureMatrix {
 }
 
 impl FeatureMatrix {
+    /// No rows yet, and room for those of `num_images` images.
     pub fn with_capacity(num_images: usize) -> Self {
         Self { rows: Vec::new(), image_indices: Vec::with_capacity(num_images), feature_dim: 0 }
     }
 
+    /// Adds the rows of a batch.
     pub fn add(&mut self, batch: &FeatureBatch<'_>) {
         self.feature_dim = batch.features.ncols();
         // One allocation for all rows: the matrix is the largest thing in memory.
@@ -128,6 +130,10 @@ impl FeatureMatrix {
         self.image_indices.extend(batch.image_indices);
     }
 
+    /// All rows, with the images that could not be read.
+    ///
+    /// # Panics
+    /// If batches had rows of different lengths.
     pub fn finish(self, failures: Vec<(usize, String)>) -> ExtractedFeatures {
         let shape = (self.image_indices.len(), self.feature_dim);
         let features = Array2::from_shape_vec(shape, self.rows);
@@ -141,7 +147,7 @@ impl FeatureMatrix {
 pub fn extract_batches<B: Backbone, E: From<EngineError>>(
     network: &B,
     pass: ImagePass<'_>,
-    layer: Layer,
+    layer: BackboneOutput,
     observer: &mut dyn Observer,
     sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), E>,
 ) -> Result<Option<Vec<(usize, String)>>, E> {
@@ -157,14 +163,14 @@ pub fn extract_batches<B: Backbone, E: From<EngineError>>(
 fn extract_outputs<B: Backbone, E: From<EngineError>>(
     network: &B,
     pass: ImagePass<'_>,
-    layer: Layer,
+    layer: BackboneOutput,
     observer: &mut dyn Observer,
     mut sink: impl FnMut(Tensor<2>, &[usize]) -> Result<(), E>,
 ) -> Result<Option<Vec<(usize, String)>>, E> {
     pass.run(observer, |images, image_indices| {
         let output = match layer {
-            Layer::Features => network.forward_features(images, &DropoutMasks::off()),
-            Layer::Convolutions => network.forward_convolutions(images).flatten(1, 3),
+            BackboneOutput::Features => network.forward_features(images, &DropoutMasks::off()),
+            BackboneOutput::Convolutions => network.forward_convolutions(images).flatten(1, 3),
         };
         sink(output, image_indices)
     })

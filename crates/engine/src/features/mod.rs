@@ -1,4 +1,11 @@
-//! Features of images, on the host or on a device.
+//! Features of images: computed in passes, kept on the host or on a device.
 
-pub mod extract;
-pub mod store;
+mod device;
+mod extract;
+mod store;
+
+pub use device::{DeviceFeatures, Room};
+pub use extract::{
+    BackboneOutput, ExtractedFeatures, FeatureBatch, FeatureMatrix, extract, extract_batches, extract_to,
+};
+pub use store::FeatureStore;

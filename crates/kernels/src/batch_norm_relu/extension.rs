@@ -14,8 +14,8 @@ use crate::pooling::Pooling;
 /// Batch normalisation with ReLU and max-pooling, and its gradients; the defaults are Burn's operations.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
     Autodiff,
 )]
 pub(super) trait BatchNormReluOps: Backend {
@@ -111,7 +111,7 @@ fn backward_of_burn<B: Backend>(
     (gradients.x_grad, gradients.gamma_grad, gradients.beta_grad)
 }
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 impl BatchNormReluOps for burn_cubecl::CubeBackend {}
 
 #[cfg(feature = "flex")]

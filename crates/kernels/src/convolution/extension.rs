@@ -14,8 +14,8 @@ use crate::pooling::Pooling;
 /// Convolution and its gradients; the default is Burn's.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
     Autodiff,
 )]
 pub(super) trait ConvolutionOps: Backend {
@@ -86,7 +86,7 @@ fn options(stride: [usize; 2], padding: [usize; 2]) -> ConvOptions<2> {
     ConvOptions::new(stride, padding, [1, 1], 1)
 }
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 impl ConvolutionOps for burn_cubecl::CubeBackend {}
 
 #[cfg(feature = "flex")]

@@ -10,8 +10,8 @@ use crate::host_data::read_ints;
 /// The values of bytes; the default computes on the host, wherever the tensors lie.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
     Autodiff,
 )]
 pub(super) trait ImageValuesOps: Backend {
@@ -28,7 +28,7 @@ pub(super) trait ImageValuesOps: Backend {
 }
 
 /// Shape and type of the output.
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 fn output(
     flips: &burn::backend::fusion::custom::TensorSpec,
     size: usize,

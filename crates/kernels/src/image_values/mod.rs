@@ -1,6 +1,6 @@
 //! From bytes of images to the values a network computes with, on the device.
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 mod cube;
 mod extension;
 mod host;

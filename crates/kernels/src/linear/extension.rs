@@ -11,8 +11,8 @@ use burn::backend::{Backend, backend_extension};
 /// Fully connected layer and its gradients; the default is Burn's.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
     Autodiff,
 )]
 pub(super) trait LinearOps: Backend {
@@ -47,7 +47,7 @@ pub(super) trait LinearOps: Backend {
     }
 }
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 impl LinearOps for burn_cubecl::CubeBackend {}
 
 #[cfg(feature = "flex")]

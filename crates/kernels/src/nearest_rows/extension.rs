@@ -10,8 +10,8 @@ use crate::host_data::read_floats;
 /// The nearest rows; the default computes on the host, wherever the tensors lie.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
 )]
 pub(super) trait NearestRowsOps: Backend {
     /// Numbers and scores, `[num_rows, count]` each.
@@ -28,7 +28,7 @@ pub(super) trait NearestRowsOps: Backend {
 }
 
 /// Shapes and types of the outputs.
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 fn outputs(
     rows: &burn::backend::fusion::custom::TensorSpec,
     count: usize,

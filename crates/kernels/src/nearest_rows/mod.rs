@@ -1,12 +1,12 @@
 //! The nearest rows of a matrix, for each row of another.
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 mod cube;
 mod extension;
 mod host;
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 mod lists;
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 mod matrix_units;
 
 use burn::backend::Dispatch;

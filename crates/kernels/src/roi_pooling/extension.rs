@@ -15,8 +15,8 @@ use crate::host_data::{read_floats, read_ints};
 /// Region pooling; the default computes on the host, wherever the tensors lie.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
     Autodiff,
 )]
 pub(super) trait RoiPoolOps: Backend {
@@ -44,7 +44,7 @@ pub(super) trait RoiPoolOps: Backend {
 }
 
 /// Shapes and types of maxima and places.
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 fn outputs(
     maps: &burn::backend::fusion::custom::TensorSpec,
     num_regions: usize,

@@ -1,6 +1,6 @@
 //! Max-pooling of regions of interest.
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 mod cube;
 mod extension;
 mod host;

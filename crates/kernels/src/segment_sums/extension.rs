@@ -10,8 +10,8 @@ use crate::host_data::{read_floats, read_ints};
 /// Sums of segments; the default computes on the host, wherever the tensors lie.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
 )]
 pub(super) trait SegmentSumsOps: Backend {
     /// High and low parts, `[num_segments, dim]` each.
@@ -28,7 +28,7 @@ pub(super) trait SegmentSumsOps: Backend {
 }
 
 /// Shapes and types of the outputs.
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 fn outputs(
     starts: &burn::backend::fusion::custom::TensorSpec,
     scales: &burn::backend::fusion::custom::TensorSpec,

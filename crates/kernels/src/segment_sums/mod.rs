@@ -1,6 +1,6 @@
 //! Exact sums of rows that belong together.
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 mod cube;
 mod extension;
 mod host;

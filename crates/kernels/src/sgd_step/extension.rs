@@ -11,8 +11,8 @@ use super::SgdFactors;
 /// Steps of stochastic gradient descent; the defaults are Burn's operations.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
     Autodiff,
 )]
 pub(super) trait SgdOps: Backend {
@@ -50,7 +50,7 @@ fn of_burn<B: Backend>(
     (B::float_sub(weights, change), velocity)
 }
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 impl SgdOps for burn_cubecl::CubeBackend {}
 
 /// Optimisers work on tensors without autodiff; on others it is a computation like any.

@@ -15,8 +15,8 @@ use super::SOBEL_KERNELS;
 /// The filter and its gradient; the default is a convolution of Burn.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
-    Cube: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
-    Fusion: cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
     Autodiff,
 )]
 pub(super) trait SobelOps: Backend {
@@ -64,7 +64,7 @@ impl SobelOps for burn::backend::Flex {
     }
 }
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 impl SobelOps for burn_cubecl::CubeBackend {}
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! Built with a feature of GPUs; the software driver of Mesa serves where there is none.
 
-#![cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#![cfg(feature = "gpu")]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, which say when they skip")]
 
 mod image_values;

@@ -1,6 +1,6 @@
 //! The results of a finished run on disk: the model, and the whitened features of the training images.
 
-use deepcluster_clustering::ClusterModel;
+use deepcluster_clustering::{ClusterModel, Place, Rows};
 use deepcluster_models::NamedWeights;
 use ndarray::Array2;
 
@@ -89,13 +89,17 @@ impl RunDirectory {
     }
 
     /// Writes the whitened features of the training images.
-    pub(crate) fn save_features(
-        &self,
-        whitened: &Array2<f32>,
-        mark: &ResultMark,
-    ) -> Result<(), TrainerError> {
+    pub(crate) fn save_features(&self, whitened: &dyn Rows, mark: &ResultMark) -> Result<(), TrainerError> {
+        let shape = vec![whitened.num_rows(), whitened.dim()];
+        let mut buffer = Vec::new();
+        let array = match whitened.place() {
+            Place::Host(rows) => {
+                let values = rows.read_rows(0, shape[0], &mut buffer);
+                Array::from_f16(shape, values.iter().copied())
+            }
+            Place::Device(rows) => Array::from_f16(shape, rows.to_host()?.iter().copied()),
+        };
         let mut file = TensorFile::default();
-        let array = Array::from_f16(whitened.shape().to_vec(), whitened.iter().copied());
         file.arrays.insert(FEATURES_ARRAY.to_string(), array);
         let path = self.file(FEATURES);
         mark.seal(&mut file).map_err(TrainerError::io("write", &path))?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use deepcluster_clustering::{FeatureType, NpyWriter, Whitening};
 use deepcluster_data::ImageFolder;
 use deepcluster_engine::Observer;
-use deepcluster_engine::features::extract::{FeatureBatch, Layer};
+use deepcluster_engine::features::{BackboneOutput, FeatureBatch};
 use deepcluster_files::OutputFile;
 use deepcluster_interchange::ParquetWriter;
 use deepcluster_models::Backbone;
@@ -66,7 +66,7 @@ impl<B: Backbone> TrainedNetwork<B> {
         let mut feature_dim = 0;
         let mut sink = |batch: FeatureBatch<'_>| {
             let whitened = match layer {
-                FeatureLayer::Whitened(whitening) => Some(whitening.transform(batch.features)?),
+                FeatureLayer::Whitened(whitening) => Some(whitening.transform(&batch.features)?),
                 FeatureLayer::Fc7 | FeatureLayer::Convolutions => None,
             };
             let features = whitened.as_ref().map_or(batch.features, |whitened| whitened.view());
@@ -80,8 +80,8 @@ impl<B: Backbone> TrainedNetwork<B> {
             Ok(())
         };
         let of_network = match layer {
-            FeatureLayer::Fc7 | FeatureLayer::Whitened(_) => Layer::Features,
-            FeatureLayer::Convolutions => Layer::Convolutions,
+            FeatureLayer::Fc7 | FeatureLayer::Whitened(_) => BackboneOutput::Features,
+            FeatureLayer::Convolutions => BackboneOutput::Convolutions,
         };
         let failures = self.extract_batches(images, of_network, observer, &mut sink)?;
         let list = out.with_extension("csv");

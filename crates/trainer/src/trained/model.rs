@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use deepcluster_clustering::ClusterModel;
 use deepcluster_data::ImageFolder;
 use deepcluster_engine::Observer;
-use deepcluster_engine::features::extract::ExtractedFeatures;
+use deepcluster_engine::features::ExtractedFeatures;
 use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, export_weights};
 
 use crate::error::TrainerError;
@@ -130,7 +130,7 @@ impl<B: Backbone> TrainedModel<B> {
     ) -> Result<AssignedImages, TrainerError> {
         let ExtractedFeatures { features, image_indices, failures } =
             self.trained.features(images, observer)?;
-        let (clusters, squared_distances) = self.clusters.assign(features.view())?;
+        let (clusters, squared_distances) = self.clusters.assign(&features)?;
         Ok(AssignedImages { image_indices, clusters, squared_distances, failures })
     }
 
@@ -145,7 +145,7 @@ impl<B: Backbone> TrainedModel<B> {
     ) -> Result<ExtractedFeatures, TrainerError> {
         let mut extracted = self.trained.features(images, observer)?;
         if let Some(whitening) = &self.clusters.whitening {
-            extracted.features = whitening.transform(extracted.features.view())?;
+            extracted.features = whitening.transform(&extracted.features)?;
         }
         Ok(extracted)
     }

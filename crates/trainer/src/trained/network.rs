@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use deepcluster_data::{ImageFolder, Loader};
-use deepcluster_engine::features::extract::{
-    ExtractedFeatures, FeatureBatch, FeatureMatrix, Layer, extract_batches,
+use deepcluster_engine::features::{
+    BackboneOutput, ExtractedFeatures, FeatureBatch, FeatureMatrix, extract_batches,
 };
 use deepcluster_engine::{EngineError, Observer, SeedUse, derive_seed};
 use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, import_weights};
@@ -130,7 +130,7 @@ impl<B: Backbone> TrainedNetwork<B> {
             matrix.add(&batch);
             Ok(())
         };
-        let failures = self.extract_batches(images, Layer::Features, observer, &mut collect)?;
+        let failures = self.extract_batches(images, BackboneOutput::Features, observer, &mut collect)?;
         Ok(matrix.finish(failures))
     }
 
@@ -138,7 +138,7 @@ impl<B: Backbone> TrainedNetwork<B> {
     pub(crate) fn extract_batches(
         &self,
         images: &Arc<ImageFolder>,
-        layer: Layer,
+        layer: BackboneOutput,
         observer: &mut dyn Observer,
         sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), TrainerError>,
     ) -> Result<Vec<(usize, String)>, TrainerError> {

@@ -196,7 +196,7 @@ impl RegionWhitening {
             whiten: true,
             normalize: true,
         };
-        Ok(Self(config.fit(all.view())?))
+        Ok(Self(config.fit(&all)?))
     }
 
     /// A vector of length 1 for each image that can be read: its regions whitened, of length 1, and summed.
@@ -210,7 +210,7 @@ impl RegionWhitening {
         let vectors = extraction.region_vectors(name, images, observer)?;
         let describe = |vectors: Option<Array2<f32>>| {
             let Some(vectors) = vectors else { return Ok(None) };
-            let sum = self.0.transform(vectors.view())?.sum_axis(Axis(0));
+            let sum = self.0.transform(&vectors)?.sum_axis(Axis(0));
             Ok(Some(normalized_rows(sum.insert_axis(Axis(0)).view()).row(0).to_owned()))
         };
         vectors.into_iter().map(describe).collect()

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::plus_plus::draw;
 use super::{distance_to_nearest, weighted_distances};
 use crate::kmeans::samples::Samples;
-use crate::scan::Instructions;
+use crate::simd::Instructions;
 
 /// Chooses `count` samples with chains of `chain_length` steps.
 pub(super) fn choose(

@@ -8,8 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::samples::Samples;
-use super::{Initialization, KMeansConfig};
-use crate::feature_matrix::squared_distance;
+use crate::kmeans::config::{Initialization, KMeansConfig};
+use crate::rows::distance::squared_distance;
 pub(super) use random::distinct_indices;
 
 /// The initial centroids of a run, `[num_clusters, dim]`: copies of different samples.

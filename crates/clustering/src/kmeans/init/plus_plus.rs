@@ -5,9 +5,9 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::position_of_sum;
-use crate::feature_matrix::squared_distance;
 use crate::kmeans::samples::Samples;
-use crate::scan::Instructions;
+use crate::rows::distance::squared_distance;
+use crate::simd::Instructions;
 
 const ROWS_PER_BLOCK: usize = 1024;
 
@@ -48,7 +48,7 @@ pub(super) fn lower_distances(samples: &Samples<'_>, centroid: &[f32], distances
         Vec::new,
         |buffer, (block, distances)| {
             let first = block * ROWS_PER_BLOCK;
-            let rows = samples.source.rows(first, distances.len(), buffer);
+            let rows = samples.source.read_rows(first, distances.len(), buffer);
             Instructions::best().compile_for(
                 #[inline(always)]
                 || {

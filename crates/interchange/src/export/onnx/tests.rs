@@ -74,7 +74,7 @@ fn features(network: &ConvNet, images: &Value) -> Array2<f32> {
 /// Clusters around every third image.
 fn clusters(features: &Array2<f32>, whitening: Option<Whitening>) -> ClusterModel {
     let rows = match &whitening {
-        Some(whitening) => whitening.transform(features.view()).unwrap(),
+        Some(whitening) => whitening.transform(&features).unwrap(),
         None => features.clone(),
     };
     ClusterModel { whitening, centroids: rows.slice(s![..;3, ..]).to_owned() }
@@ -102,15 +102,15 @@ fn models_give_the_features_and_clusters_of_the_network() {
             let images = images(&config);
             let features = features(&network, &images);
             let settings = WhiteningConfig { num_components: 6, whiten, normalize };
-            let clusters = clusters(&features, Some(settings.fit(features.view()).unwrap()));
+            let clusters = clusters(&features, Some(settings.fit(&features).unwrap()));
             write(&export(&config, &weights, Some(&clusters)), &path).unwrap();
             let outputs = run(&std::fs::read(&path).unwrap(), images);
             assert_eq!(outputs.keys().collect::<Vec<_>>(), ["cluster", "features", "whitened"]);
             assert_close(&outputs["features"], &features, 1e-5);
-            let whitened = clusters.whitening.as_ref().unwrap().transform(features.view()).unwrap();
+            let whitened = clusters.whitening.as_ref().unwrap().transform(&features).unwrap();
             assert_close(&outputs["whitened"], &whitened, 1e-4);
             let expected: Vec<f32> =
-                clusters.assign(features.view()).unwrap().0.into_iter().map(|label| label as f32).collect();
+                clusters.assign(&features).unwrap().0.into_iter().map(|label| label as f32).collect();
             assert_eq!(outputs["cluster"].values, expected);
             // Every third image is a centroid of its own.
             assert_eq!([expected[0], expected[3], expected[9]], [0.0, 1.0, 3.0]);
@@ -130,7 +130,7 @@ fn networks_without_whitening_or_clusters_have_fewer_outputs() {
     write(&export(&config, &weights, Some(&clusters)), &path).unwrap();
     let outputs = run(&std::fs::read(&path).unwrap(), images.clone());
     assert_eq!(outputs.keys().collect::<Vec<_>>(), ["cluster", "features"]);
-    let expected = clusters.assign(features.view()).unwrap().0;
+    let expected = clusters.assign(&features).unwrap().0;
     assert_eq!(outputs["cluster"].values, expected.iter().map(|&label| label as f32).collect::<Vec<_>>());
     write(&export(&config, &weights, None), &path).unwrap();
     let outputs = run(&std::fs::read(&path).unwrap(), images);
@@ -147,7 +147,7 @@ fn a_row_equal_to_the_mean_stays_zero_and_gets_a_cluster() {
     let features = features(&network, &images);
     // Images that are all equal leave a single component that maps every row to 0.
     let equal = Array2::from_shape_fn(features.dim(), |(_, column)| features[[0, column]]);
-    let whitening = WhiteningConfig::default().fit(equal.view()).unwrap();
+    let whitening = WhiteningConfig::default().fit(&equal).unwrap();
     let centroids = ndarray::array![[0.5_f32], [0.25], [-1.0]];
     let clusters = ClusterModel { whitening: Some(whitening), centroids };
     write(&export(&config, &weights, Some(&clusters)), &path).unwrap();

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use deepcluster_clustering::{Clustering, ClusteringError, ClusteringObserver, IterationStats, Whitening};
-use deepcluster_engine::features::store::{EpochFeatures, WhitenedFeatures};
+use deepcluster_clustering::{
+    Clustering, ClusteringError, ClusteringObserver, IterationStats, Rows, Whitening,
+};
 use deepcluster_engine::{EngineError, Epoch, EpochClusters, Event, Observer, Phase, SeedUse};
 
 use crate::settings::config::TrainConfig;
@@ -13,20 +14,24 @@ use crate::settings::config::TrainConfig;
 pub(crate) struct ImageClusters {
     pub(crate) clusters: EpochClusters,
     pub(crate) whitening: Whitening,
-    pub(crate) whitened: WhitenedFeatures,
+    /// `[num_images, num_components]`, where the features lay.
+    pub(crate) whitened: Box<dyn Rows>,
 }
 
 /// Whitens and clusters the features of all images.
 pub(crate) fn cluster_images(
-    features: EpochFeatures,
+    features: Box<dyn Rows>,
     config: &TrainConfig,
     epoch: &mut Epoch<'_>,
 ) -> Result<ImageClusters, EngineError> {
     let start = Instant::now();
-    let (whitening, whitened) = features.whiten(&config.whitening_config())?;
+    let whitening = config.whitening_config().fit(features.as_ref())?;
+    let whitened = features.whitened(&whitening)?;
+    // They are larger than all that follows.
+    drop(features);
     let whitening_seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let clustering = cluster(&whitened, config, epoch)?;
+    let clustering = cluster(whitened.as_ref(), config, epoch)?;
     let clusters = EpochClusters {
         clustering,
         previous: None,
@@ -38,7 +43,7 @@ pub(crate) fn cluster_images(
 }
 
 fn cluster(
-    whitened: &WhitenedFeatures,
+    whitened: &dyn Rows,
     config: &TrainConfig,
     epoch: &mut Epoch<'_>,
 ) -> Result<Clustering, EngineError> {
@@ -49,7 +54,7 @@ fn cluster(
     let algorithm = config.clustering_config(num_clusters).init()?;
     let seed = epoch.place.seed(SeedUse::Clustering, 0);
     let mut observer = ForwardIterations { observer: epoch.observer };
-    whitened.cluster(algorithm.as_ref(), seed, &mut observer).map_err(|error| match error {
+    algorithm.cluster(whitened, seed, &mut observer).map_err(|error| match error {
         ClusteringError::Cancelled => EngineError::Stopped { epoch: epoch.place.epoch, step: 0 },
         error => error.into(),
     })

@@ -4,9 +4,8 @@ use burn::module::Module;
 use std::marker::PhantomData;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use deepcluster_clustering::Assignments;
+use deepcluster_clustering::{Assignments, Rows};
 use deepcluster_data::Transform;
-use deepcluster_engine::features::store::EpochFeatures;
 use deepcluster_engine::{
     Batch, EngineError, Epoch, EpochClusters, Learner, Losses, Objective, Place, Plan, SeedUse, Sgd,
     StateReader, StateWriter, Step,
@@ -84,7 +83,7 @@ impl<B: Backbone> Objective for DeepCluster<B> {
     fn begin_epoch(
         &mut self,
         learner: &mut Learner<Classifier<B>>,
-        features: Option<EpochFeatures>,
+        features: Option<Box<dyn Rows>>,
         epoch: &mut Epoch<'_>,
     ) -> Result<Option<EpochClusters>, EngineError> {
         let features = features.ok_or_else(|| EngineError::objective(self.name(), "it got no features"))?;

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
+use deepcluster_clustering::Rows;
 use deepcluster_data::Transform;
-use deepcluster_engine::features::store::EpochFeatures;
 use deepcluster_engine::{
     Batch, EngineError, Epoch, EpochClusters, Learner, Losses, Objective, ParamGroup, Place, Plan, SeedUse,
     Sgd, StateReader, StateWriter, Step, derive_seed, host_values,
@@ -126,7 +126,7 @@ impl<B: Backbone> Objective for Nat<B> {
     fn begin_epoch(
         &mut self,
         _learner: &mut Learner<NatModel<B>>,
-        _features: Option<EpochFeatures>,
+        _features: Option<Box<dyn Rows>>,
         epoch: &mut Epoch<'_>,
     ) -> Result<Option<EpochClusters>, EngineError> {
         let seed = self.seed(1);

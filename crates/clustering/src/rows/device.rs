@@ -2,8 +2,10 @@
 
 use ndarray::Array2;
 
-use crate::ClusteringError;
-use crate::feature_matrix::LARGEST_SQUARED_NORM;
+use crate::error::ClusteringError;
+use crate::rows::Rows;
+use crate::rows::distance::{LARGEST_SQUARED_NORM, checked_squared_norm};
+use crate::whitening::Whitening;
 
 /// Rows of features, `[num_rows, feature_dim]`, that lie on a device, and the parts of clustering that it does for them.
 ///
@@ -49,6 +51,11 @@ pub trait DeviceRows: Sync {
         exponents: &[i32],
         bits: u32,
     ) -> Result<Vec<i64>, ClusteringError>;
+
+    /// The rows after `whitening`, where they are best kept; on the host by default.
+    fn whitened(&self, whitening: &Whitening) -> Result<Box<dyn Rows>, ClusteringError> {
+        Ok(Box::new(whitening.transform(&self.to_host()?)?))
+    }
 
     /// The squared distance of each row to the row of `centroids`, `[_, feature_dim]`, that its label names.
     fn squared_distances(&self, labels: &[u32], centroids: &[f32]) -> Result<Vec<f32>, ClusteringError>;
@@ -99,7 +106,7 @@ pub(crate) fn checked_norms(rows: &dyn DeviceRows) -> Result<Vec<f64>, Clusterin
         let is_sound = f64::from(squared) <= 0.99 * LARGEST_SQUARED_NORM;
         // Too large for the device may not be too large at all: the row itself says.
         if !is_sound {
-            crate::feature_matrix::checked_squared_norm(&rows.gather(&[row as u32])?, row)?;
+            checked_squared_norm(&rows.gather(&[row as u32])?, row)?;
         }
     }
     Ok(squared.into_iter().map(|squared| f64::from(squared).sqrt() * 1.001).collect())

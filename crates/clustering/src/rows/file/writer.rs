@@ -8,7 +8,7 @@ use half::f16;
 
 use super::npy::Header;
 use super::{FeatureFileProblem, FeatureType, beyond_f16};
-use crate::ClusteringError;
+use crate::error::ClusteringError;
 
 /// Writes rows to a `.npy` file as they come.
 ///

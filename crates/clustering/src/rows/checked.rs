@@ -4,9 +4,10 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::feature_matrix::checked_squared_norm;
-use crate::scan::Instructions;
-use crate::{ClusteringError, FeatureSource};
+use crate::error::ClusteringError;
+use crate::rows::distance::checked_squared_norm;
+use crate::rows::host::HostRows;
+use crate::simd::Instructions;
 
 const ROWS_PER_BLOCK: usize = 1024;
 
@@ -16,7 +17,7 @@ const ROWS_PER_BLOCK: usize = 1024;
 /// # Errors
 /// - [`ClusteringError::EmptyFeatures`]: no rows or no columns.
 /// - [`ClusteringError::NonFiniteFeatures`], [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
-pub(crate) fn checked_column_maxima(source: &dyn FeatureSource) -> Result<Vec<f32>, ClusteringError> {
+pub(crate) fn checked_column_maxima(source: &dyn HostRows) -> Result<Vec<f32>, ClusteringError> {
     check_not_empty(source)?;
     let (num_rows, dim) = (source.num_rows(), source.feature_dim());
     let num_blocks = num_rows.div_ceil(ROWS_PER_BLOCK);
@@ -39,7 +40,7 @@ pub(crate) fn checked_column_maxima(source: &dyn FeatureSource) -> Result<Vec<f3
 
 /// # Errors
 /// - [`ClusteringError::EmptyFeatures`]: no rows or no columns.
-pub(crate) fn check_not_empty(source: &dyn FeatureSource) -> Result<(), ClusteringError> {
+pub(crate) fn check_not_empty(source: &dyn HostRows) -> Result<(), ClusteringError> {
     let (num_samples, feature_dim) = (source.num_rows(), source.feature_dim());
     if num_samples == 0 || feature_dim == 0 {
         return Err(ClusteringError::EmptyFeatures { num_samples, feature_dim });
@@ -51,12 +52,12 @@ pub(crate) fn check_not_empty(source: &dyn FeatureSource) -> Result<(), Clusteri
 ///
 /// # Errors
 /// - [`ClusteringError::NonFiniteFeatures`], [`ClusteringError::FeaturesTooLarge`]: names the first bad row.
-pub(crate) fn check_rows(source: &dyn FeatureSource) -> Result<(), ClusteringError> {
+pub(crate) fn check_rows(source: &dyn HostRows) -> Result<(), ClusteringError> {
     let (num_rows, dim) = (source.num_rows(), source.feature_dim());
     let first_error = FirstError::default();
     (0..num_rows.div_ceil(ROWS_PER_BLOCK)).into_par_iter().for_each_init(Vec::new, |buffer, block| {
         let first = block * ROWS_PER_BLOCK;
-        first_error.check(source.rows(first, ROWS_PER_BLOCK.min(num_rows - first), buffer), first, dim);
+        first_error.check(source.read_rows(first, ROWS_PER_BLOCK.min(num_rows - first), buffer), first, dim);
     });
     first_error.into_result()
 }
@@ -95,16 +96,13 @@ impl FirstError {
     }
 }
 
-fn part_maxima(
-    source: &dyn FeatureSource,
-    rows: std::ops::Range<usize>,
-) -> Result<Vec<f32>, ClusteringError> {
+fn part_maxima(source: &dyn HostRows, rows: std::ops::Range<usize>) -> Result<Vec<f32>, ClusteringError> {
     let dim = source.feature_dim();
     let mut maxima = vec![0.0; dim];
     let mut buffer = Vec::new();
     for first in rows.clone().step_by(ROWS_PER_BLOCK) {
         let count = ROWS_PER_BLOCK.min(rows.end - first);
-        let rows = source.rows(first, count, &mut buffer);
+        let rows = source.read_rows(first, count, &mut buffer);
         Instructions::best().compile_for(
             #[inline(always)]
             || {

@@ -4,14 +4,9 @@ use std::borrow::Cow;
 
 use ndarray::ArrayView2;
 
-use crate::row_check::{check_not_empty, check_rows};
-use crate::{ClusteringError, FeatureSource};
-
-/// Sums are taken in so many lanes, in an order that is fixed but leaves room for vector instructions.
-const LANES: usize = 8;
-
-/// Sums of squares up to this keep every squared distance, at most four times as large, finite in `f32`.
-pub(crate) const LARGEST_SQUARED_NORM: f64 = f32::MAX as f64 / 16.0;
+use crate::error::ClusteringError;
+use crate::rows::checked::{check_not_empty, check_rows};
+use crate::rows::host::HostRows;
 
 /// Rows of a matrix, checked once and laid out row after row (copied only if the view is not so already).
 pub(crate) struct FeatureMatrix<'a> {
@@ -23,11 +18,21 @@ impl<'a> FeatureMatrix<'a> {
     /// Checks that `features` is not empty and that every row is finite and not too large.
     pub(crate) fn new(features: ArrayView2<'a, f32>) -> Result<Self, ClusteringError> {
         check_not_empty(&features)?;
-        let (num_samples, feature_dim) = features.dim();
+        Self::checked(to_row_major(features), features.ncols())
+    }
+
+    /// As [`new`](Self::new) for rows from any source, which are read to `buffer` where they do not lie in memory.
+    pub(crate) fn read(source: &'a dyn HostRows, buffer: &'a mut Vec<f32>) -> Result<Self, ClusteringError> {
+        check_not_empty(source)?;
+        Self::checked(source.read_rows(0, source.num_rows(), buffer).into(), source.feature_dim())
+    }
+
+    fn checked(values: Cow<'a, [f32]>, dim: usize) -> Result<Self, ClusteringError> {
+        let matrix = Self { values, dim };
+        let num_samples = matrix.num_rows();
         if u32::try_from(num_samples).is_err() {
             return Err(ClusteringError::TooManySamples { num_samples });
         }
-        let matrix = Self { values: to_row_major(features), dim: feature_dim };
         check_rows(&matrix)?;
         Ok(matrix)
     }
@@ -46,7 +51,7 @@ impl<'a> FeatureMatrix<'a> {
     }
 }
 
-impl FeatureSource for FeatureMatrix<'_> {
+impl HostRows for FeatureMatrix<'_> {
     fn num_rows(&self) -> usize {
         self.values.len() / self.dim
     }
@@ -55,51 +60,9 @@ impl FeatureSource for FeatureMatrix<'_> {
         self.dim
     }
 
-    fn rows<'a>(&'a self, first: usize, count: usize, _buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    fn read_rows<'a>(&'a self, first: usize, count: usize, _buffer: &'a mut Vec<f32>) -> &'a [f32] {
         &self.values[first * self.dim..][..count * self.dim]
     }
-}
-
-/// Sum of squares of `row`, which is row `index` of the features.
-#[inline(always)]
-pub(crate) fn checked_squared_norm(row: &[f32], index: usize) -> Result<f64, ClusteringError> {
-    let squared_norm = squared_norm(row);
-    if squared_norm <= LARGEST_SQUARED_NORM {
-        Ok(squared_norm)
-    } else if row.iter().all(|value| value.is_finite()) {
-        Err(ClusteringError::FeaturesTooLarge { row: index })
-    } else {
-        Err(ClusteringError::NonFiniteFeatures { row: index })
-    }
-}
-
-/// Sum of squares of `row`; NaN or infinite where a value is.
-#[inline(always)]
-pub(crate) fn squared_norm(row: &[f32]) -> f64 {
-    let (lanes, tail) = row.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for values in lanes {
-        for lane in 0..LANES {
-            sums[lane] += f64::from(values[lane]) * f64::from(values[lane]);
-        }
-    }
-    let tail: f64 = tail.iter().map(|&value| f64::from(value).powi(2)).sum();
-    sums.iter().sum::<f64>() + tail
-}
-
-/// Squared Euclidean distance of two rows of the same length.
-#[inline(always)]
-pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    let ((a_lanes, a_tail), (b_lanes, b_tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0.0; LANES];
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..LANES {
-            let difference = f64::from(a[lane]) - f64::from(b[lane]);
-            sums[lane] += difference * difference;
-        }
-    }
-    let tail: f64 = a_tail.iter().zip(b_tail).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
-    sums.iter().sum::<f64>() + tail
 }
 
 fn to_row_major(features: ArrayView2<'_, f32>) -> Cow<'_, [f32]> {
@@ -139,14 +102,5 @@ mod tests {
         let features = array![[0.0_f32, 1.0], [3e19, 0.0]];
         let error = FeatureMatrix::new(features.view()).err().unwrap();
         assert!(matches!(error, ClusteringError::FeaturesTooLarge { row: 1 }));
-    }
-
-    #[test]
-    fn distances_include_the_values_after_the_last_full_group_of_lanes() {
-        let a: Vec<f32> = (0..11).map(|i| i as f32).collect();
-        let b = vec![0.0; 11];
-        // 0 + 1 + 4 + ... + 100 = 385
-        assert_eq!(squared_distance(&a, &b), 385.0);
-        assert_eq!(squared_norm(&a), 385.0);
     }
 }

@@ -1,10 +1,19 @@
-//! What clustering asks of rows on a device.
+//! The interface of clustering to rows on a device.
 
-use deepcluster_clustering::{ClusteringError, DeviceRows, Moments, ScoreLists, ScoredRows};
+use deepcluster_clustering::{
+    ClusteringError, DeviceRows, Moments, Place, Rows, ScoreLists, ScoredRows, Whitening,
+};
 use deepcluster_kernels::MAX_NEAREST_ROWS;
 use ndarray::Array2;
 
-use crate::{DeviceFeatures, moments, scores, sums};
+use crate::features::device::features::DeviceFeatures;
+use crate::features::device::{moments, scores, sums};
+
+impl Rows for DeviceFeatures {
+    fn place(&self) -> Place<'_> {
+        Place::Device(self)
+    }
+}
 
 impl DeviceRows for DeviceFeatures {
     fn num_rows(&self) -> usize {
@@ -36,6 +45,10 @@ impl DeviceRows for DeviceFeatures {
             }
         }
         Ok(gathered)
+    }
+
+    fn whitened(&self, whitening: &Whitening) -> Result<Box<dyn Rows>, ClusteringError> {
+        Ok(Box::new(DeviceFeatures::whitened(self, whitening)?))
     }
 
     fn squared_norms(&self) -> Result<Vec<f32>, ClusteringError> {

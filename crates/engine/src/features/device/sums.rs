@@ -4,8 +4,13 @@ use burn::tensor::{Int, Tensor};
 use deepcluster_clustering::ClusteringError;
 use deepcluster_kernels::segment_sums;
 
-use crate::DeviceFeatures;
-use crate::read::{floats, int_vector, ints, matrix, vector};
+use crate::features::device::features::DeviceFeatures;
+use crate::features::device::read::{floats, int_vector, ints, matrix, vector};
+
+/// The largest magnitude of all values.
+pub(crate) fn largest_magnitude(features: &DeviceFeatures) -> Result<f32, ClusteringError> {
+    Ok(column_maxima(features)?.iter().copied().fold(0.0, f32::max))
+}
 
 /// Bits of a signed 32-bit sum, less one: room for the one unit that a value may be rounded up by.
 const SUM_BITS: u32 = 30;

@@ -4,8 +4,10 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use ndarray::ArrayView2;
 
-use crate::feature_file::beyond_f16;
-use crate::{ClusteringError, FeatureSource, FeatureType};
+use crate::error::ClusteringError;
+use crate::rows::file::FeatureType;
+use crate::rows::file::beyond_f16;
+use crate::rows::host::HostRows;
 
 /// Rows of features that are appended batch by batch and kept as the type that was chosen.
 ///
@@ -70,7 +72,7 @@ fn with_room_for<T>(num_values: usize) -> Vec<T> {
     values
 }
 
-impl FeatureSource for StoredFeatures {
+impl HostRows for StoredFeatures {
     fn num_rows(&self) -> usize {
         let num_values = match &self.values {
             Values::F32(values) => values.len(),
@@ -83,7 +85,7 @@ impl FeatureSource for StoredFeatures {
         self.feature_dim
     }
 
-    fn rows<'a>(&'a self, first: usize, count: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    fn read_rows<'a>(&'a self, first: usize, count: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
         let range = first * self.feature_dim..(first + count) * self.feature_dim;
         match &self.values {
             Values::F32(values) => &values[range],
@@ -101,7 +103,7 @@ mod tests {
     use ndarray::{Array2, array};
 
     use super::*;
-    use crate::WhiteningConfig;
+    use crate::whitening::WhiteningConfig;
 
     #[test]
     fn rows_come_back_in_order_rounded_to_the_type() {
@@ -112,7 +114,7 @@ mod tests {
             features.append(array![[-0.5, 2049.0], [0.0, 3.0]].view()).unwrap();
             assert_eq!((features.num_rows(), features.feature_dim()), (3, 2));
             let mut buffer = Vec::new();
-            assert_eq!(features.rows(1, 2, &mut buffer), [-0.5, rounded, 0.0, 3.0]);
+            assert_eq!(features.read_rows(1, 2, &mut buffer), [-0.5, rounded, 0.0, 3.0]);
         }
     }
 
@@ -139,10 +141,10 @@ mod tests {
         let whitened = [FeatureType::F32, FeatureType::F16].map(|feature_type| {
             let mut features = StoredFeatures::with_capacity(feature_type, 60, 5);
             features.append(rows.view()).unwrap();
-            let whitening = config.fit_source(&features).unwrap();
+            let whitening = config.fit(&features).unwrap();
             let mut whitened = Vec::new();
             whitening
-                .transform_source(&features, |rows| {
+                .transform_blocks(&features, |rows| {
                     whitened.extend_from_slice(rows);
                     Ok(())
                 })

@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use deepcluster_clustering::{ClusteringError, Moments};
 use deepcluster_kernels::precise_matmul;
 
-use crate::DeviceFeatures;
-use crate::features::row_blocks;
-use crate::read::{floats, vector};
+use crate::features::device::features::{DeviceFeatures, row_blocks};
+use crate::features::device::read::{floats, vector};
+use crate::features::device::sums::largest_magnitude;
 
 /// Rows that are added up in single precision before the sum is read or joins others.
 const ROWS_PER_SUM: usize = 2048;
@@ -23,7 +23,7 @@ const DURING: &str = "their mean and covariance were computed";
 pub(crate) fn moments(features: &DeviceFeatures) -> Result<Moments, ClusteringError> {
     let (num_rows, dim) = (features.len() as f64, features.feature_dim());
     let first_mean = mean(features)?;
-    let largest = f64::from(features.largest_magnitude()?);
+    let largest = f64::from(largest_magnitude(features)?);
     let scale = if largest > 0.0 { (-largest.log2().ceil() - 1.0).exp2() } else { 1.0 };
     let center: Vec<f32> = first_mean.iter().map(|&mean| mean as f32).collect();
     let center_tensor = vector(center.clone(), features.device()).unsqueeze::<2>();

@@ -1,4 +1,4 @@
-//! The inner loops of the scan: a few rows against a few columns at a time, in the widest registers there are.
+//! Instruction sets, and the inner loops of the scan: a few rows against a few columns at a time, in the widest registers there are.
 //!
 //! The columns, which are centroids or database rows, lie in *panels* of [`PANEL`]: value by value (in single
 //! precision) or four values by four values (in integers), those of all columns of the panel side by side.
@@ -72,7 +72,7 @@ impl F32Tile<'_> {
     }
 }
 
-/// The instructions a scan uses; all give the same neighbours.
+/// Instruction sets that inner loops are compiled for; all give the same results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Instructions {
     /// AVX-512 with VNNI: has a kernel for integers.

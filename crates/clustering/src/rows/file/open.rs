@@ -10,7 +10,8 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::npy::{Header, MAGIC};
 use super::{FeatureFileProblem, FeatureType};
-use crate::{ClusteringError, FeatureSource};
+use crate::error::ClusteringError;
+use crate::rows::host::HostRows;
 
 /// A feature matrix, `[num_samples, feature_dim]`, in a file that is mapped into memory: the operating system reads
 /// the rows in use and drops them again, so the file may be larger than the memory.
@@ -37,9 +38,9 @@ use crate::{ClusteringError, FeatureSource};
 /// writer.finish()?;
 ///
 /// let features = FeatureFile::open(&raw)?;
-/// let whitening = WhiteningConfig { num_components: 1, ..Default::default() }.fit_source(&features)?;
+/// let whitening = WhiteningConfig { num_components: 1, ..Default::default() }.fit(&features)?;
 /// let mut writer = NpyWriter::create(&whitened, FeatureType::F16, whitening.num_components())?;
-/// whitening.transform_source(&features, |rows| writer.write_rows(rows))?;
+/// whitening.transform_blocks(&features, |rows| writer.write_rows(rows))?;
 /// assert_eq!(writer.finish()?, 4);
 /// # Ok(())
 /// # }
@@ -109,7 +110,7 @@ impl FeatureFile {
     }
 }
 
-impl FeatureSource for FeatureFile {
+impl HostRows for FeatureFile {
     fn num_rows(&self) -> usize {
         self.num_rows
     }
@@ -118,7 +119,7 @@ impl FeatureSource for FeatureFile {
         self.feature_dim
     }
 
-    fn rows<'a>(&'a self, first: usize, count: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    fn read_rows<'a>(&'a self, first: usize, count: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
         assert!(first <= self.num_rows && count <= self.num_rows - first, "rows beyond the last");
         // A file without rows may claim rows of any length.
         let row_size = self.feature_dim.saturating_mul(self.feature_type.size());

@@ -1,10 +1,10 @@
 //! Rows that lie together, on the device or on the host.
 
 use burn::tensor::{DType, Device, Tensor};
-use deepcluster_clustering::{ClusteringError, FeatureSource, FeatureType, StoredFeatures};
+use deepcluster_clustering::{ClusteringError, FeatureType, HostRows, StoredFeatures};
 use ndarray::ArrayView2;
 
-use crate::read::{floats, int_vector, matrix};
+use crate::features::device::read::{floats, int_vector, matrix};
 
 /// Some rows of the features.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Chunk {
             Values::Device(rows) => rows.clone().cast(DType::F32),
             Values::Host(stored) => {
                 let mut buffer = Vec::new();
-                let rows = stored.rows(0, self.num_rows, &mut buffer).to_vec();
+                let rows = stored.read_rows(0, self.num_rows, &mut buffer).to_vec();
                 matrix(rows, stored.feature_dim(), device)
             }
         }
@@ -67,7 +67,10 @@ impl Chunk {
             }
             Values::Host(stored) => {
                 let mut buffer = Vec::new();
-                Ok(rows.iter().flat_map(|&row| stored.rows(row as usize, 1, &mut buffer).to_vec()).collect())
+                Ok(rows
+                    .iter()
+                    .flat_map(|&row| stored.read_rows(row as usize, 1, &mut buffer).to_vec())
+                    .collect())
             }
         }
     }

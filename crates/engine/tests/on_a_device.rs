@@ -8,7 +8,7 @@ use burn::tensor::{Device, DeviceType, Tensor, TensorData};
 use deepcluster_clustering::{
     ClusteringConfig, ClusteringError, DeviceRows, FeatureType, KMeansConfig, PicConfig, WhiteningConfig,
 };
-use deepcluster_device_features::{DeviceFeatures, Room};
+use deepcluster_engine::features::{DeviceFeatures, Room};
 use ndarray::{Array2, ArrayView2, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -79,8 +79,8 @@ fn clusters_are_those_of_the_host_wherever_the_rows_lie() {
             assert!(room.total < u64::MAX || on_device.num_on_device() == 300);
             for config in &configs {
                 let algorithm = config.init().unwrap();
-                let of_host = algorithm.cluster(rows.view(), 5, &mut ()).unwrap();
-                let found = algorithm.cluster_on_device(&on_device, 5, &mut ()).unwrap();
+                let of_host = algorithm.cluster(&rows, 5, &mut ()).unwrap();
+                let found = algorithm.cluster(&on_device, 5, &mut ()).unwrap();
                 assert_eq!(found.assignments, of_host.assignments, "{device:?} {room:?}");
                 assert_eq!(found.centroids, of_host.centroids, "{device:?} {room:?}");
                 for (found, of_host) in found.squared_distances.iter().zip(&of_host.squared_distances) {
@@ -99,10 +99,10 @@ fn rows_that_are_alike_have_the_clusters_of_the_host() {
     }
     let config = KMeansConfig { num_clusters: 9, ..Default::default() };
     let kmeans = ClusteringConfig::KMeans(config).init().unwrap();
-    let of_host = kmeans.cluster(rows.view(), 2, &mut ()).unwrap();
+    let of_host = kmeans.cluster(&rows, 2, &mut ()).unwrap();
     for device in devices() {
         let on_device = features(&rows, &device, Room { total: u64::MAX, chunk: 900 });
-        let found = kmeans.cluster_on_device(&on_device, 2, &mut ()).unwrap();
+        let found = kmeans.cluster(&on_device, 2, &mut ()).unwrap();
         assert_eq!(
             (found.assignments, found.centroids),
             (of_host.assignments.clone(), of_host.centroids.clone())
@@ -117,12 +117,12 @@ fn whitened_rows_agree_with_those_of_the_host() {
     let rows = normal(500, 40, 7) * &scales + 3.0;
     for normalize in [true, false] {
         let config = WhiteningConfig { num_components: 12, normalize, ..Default::default() };
-        let of_host = config.fit(rows.view()).unwrap();
-        let expected = of_host.transform(rows.view()).unwrap();
+        let of_host = config.fit(&rows).unwrap();
+        let expected = of_host.transform(&rows).unwrap();
         for device in devices() {
             for room in rooms(4 * 40) {
                 let on_device = features(&rows, &device, room);
-                let whitening = config.fit_on_device(&on_device).unwrap();
+                let whitening = config.fit(&on_device).unwrap();
                 let whitened = on_device.whitened(&whitening).unwrap();
                 assert_eq!((whitened.len(), whitened.feature_dim()), (500, 12));
                 let whitened = whitened.to_matrix().unwrap();
@@ -139,9 +139,9 @@ fn rows_without_variance_become_zeros() {
     for device in devices() {
         let rows = Array2::from_elem((8, 3), 0.1);
         let on_device = features(&rows, &device, Room { total: u64::MAX, chunk: 1 << 20 });
-        let whitening = config.fit_on_device(&on_device).unwrap();
+        let whitening = config.fit(&on_device).unwrap();
         let whitened = on_device.whitened(&whitening).unwrap().to_matrix().unwrap();
-        assert_eq!(whitened, config.fit(rows.view()).unwrap().transform(rows.view()).unwrap());
+        assert_eq!(whitened, config.fit(&rows).unwrap().transform(&rows).unwrap());
     }
 }
 
@@ -154,8 +154,8 @@ fn bad_rows_are_named_and_wrong_ones_refused() {
             let mut rows = normal(40, 4, 1);
             rows[[row, 2]] = bad;
             let on_device = features(&rows, &device, Room { total: u64::MAX, chunk: 200 });
-            let of_host = kmeans.cluster(rows.view(), 1, &mut ());
-            let found = kmeans.cluster_on_device(&on_device, 1, &mut ());
+            let of_host = kmeans.cluster(&rows, 1, &mut ());
+            let found = kmeans.cluster(&on_device, 1, &mut ());
             match of_host {
                 Ok(of_host) => assert_eq!(found.unwrap().centroids, of_host.centroids),
                 Err(error) => assert_eq!(found.unwrap_err().to_string(), error.to_string()),
@@ -166,9 +166,6 @@ fn bad_rows_are_named_and_wrong_ones_refused() {
         assert!(matches!(wrong, ClusteringError::DimensionMismatch { expected: 4, actual: 3, .. }));
         assert_eq!(on_device.num_rows(), 10);
         let empty = features(&Array2::zeros((0, 4)), &device, Room { total: u64::MAX, chunk: 1 << 20 });
-        assert!(matches!(
-            kmeans.cluster_on_device(&empty, 1, &mut ()),
-            Err(ClusteringError::EmptyFeatures { .. })
-        ));
+        assert!(matches!(kmeans.cluster(&empty, 1, &mut ()), Err(ClusteringError::EmptyFeatures { .. })));
     }
 }

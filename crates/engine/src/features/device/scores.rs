@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use deepcluster_clustering::{ClusteringError, ScoreLists, ScoredRows};
 use deepcluster_kernels::{Magnitudes, nearest_rows, score_error};
 
-use crate::DeviceFeatures;
-use crate::features::row_blocks;
-use crate::read::{floats, ints, matrix, vector};
+use crate::features::device::features::{DeviceFeatures, row_blocks};
+use crate::features::device::read::{floats, ints, matrix, vector};
+use crate::features::device::sums::largest_magnitude;
 
 /// Most rows of the database at a time, whose numbers the search can tell apart.
 const MOST_ENTRIES: usize = 1 << 24;
@@ -47,7 +47,7 @@ pub(crate) fn lowest_scores(
                 let firsts = (chunk.first..).step_by(MOST_ENTRIES);
                 for (first, entries) in firsts.zip(row_blocks(chunk.rows(features.device()), MOST_ENTRIES)) {
                     let half_norms = (entries.clone() * entries.clone()).sum_dim(1).squeeze_dim::<1>(1) * 0.5;
-                    let part = Part { first, entries, half_norms, largest: features.largest_magnitude()? };
+                    let part = Part { first, entries, half_norms, largest: largest_magnitude(features)? };
                     compare(features, &part, &mut lists)?;
                 }
             }
@@ -72,7 +72,7 @@ fn given_part(features: &DeviceFeatures, first: usize, entries: &[f32]) -> Part 
 /// Compares all rows with a part of the database; what it finds joins the lists.
 fn compare(features: &DeviceFeatures, part: &Part, lists: &mut ScoreLists) -> Result<(), ClusteringError> {
     let count = lists.count;
-    let magnitudes = Some(Magnitudes { rows: features.largest_magnitude()?, database: part.largest });
+    let magnitudes = Some(Magnitudes { rows: largest_magnitude(features)?, database: part.largest });
     // All chunks are asked before the first answers, so that the device does not wait for the host.
     let answers: Vec<_> = features
         .chunks

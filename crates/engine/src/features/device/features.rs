@@ -7,9 +7,8 @@ use deepcluster_clustering::{ClusteringError, FeatureType, Whitening};
 use deepcluster_kernels::{device_limits, device_memory_in_use, precise_matmul};
 use ndarray::Array2;
 
-use crate::chunk::Chunk;
-use crate::read::{floats, matrix, vector};
-use crate::sums::column_maxima;
+use crate::features::device::chunk::Chunk;
+use crate::features::device::read::{floats, matrix, vector};
 
 /// Most bytes of a chunk: few enough that a second one beside it does not matter, enough that there are few.
 const CHUNK_BYTES: u64 = 1 << 30;
@@ -96,11 +95,6 @@ impl DeviceFeatures {
     /// The device.
     pub fn device(&self) -> &Device {
         &self.device
-    }
-
-    /// The largest magnitude of all values.
-    pub(crate) fn largest_magnitude(&self) -> Result<f32, ClusteringError> {
-        Ok(column_maxima(self)?.iter().copied().fold(0.0, f32::max))
     }
 
     /// How many of the rows are on the device.
