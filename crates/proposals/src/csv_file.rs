@@ -7,7 +7,7 @@ use deepcluster_files::{BoundedLines, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProposalError;
-use crate::proposal_file::Proposals;
+use crate::proposals::Proposals;
 
 /// Most bytes of a line: a name and four numbers.
 const MAX_LINE_BYTES: u64 = 1 << 20;

@@ -9,11 +9,13 @@ mod csv_file;
 mod error;
 mod matlab;
 mod proposal_file;
+mod proposals;
 mod selective_search;
 
 pub use csv_file::write_proposals;
 pub use error::ProposalError;
-pub use proposal_file::{Proposals, read_proposals};
+pub use proposal_file::read_proposals;
+pub use proposals::Proposals;
 pub use selective_search::{ColorSpace, SelectiveSearchConfig, selective_search};
 
 use deepcluster_evaluation::BoundingBox;

@@ -9,7 +9,7 @@ use deepcluster_files::read_bounded;
 use flate2::read::ZlibDecoder;
 
 use crate::error::ProposalError;
-use crate::proposal_file::Proposals;
+use crate::proposals::Proposals;
 
 /// Most bytes that the variables of a file may expand to: for each of the file, and besides.
 const MOST_EXPANSION: u64 = 64;

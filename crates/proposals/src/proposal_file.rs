@@ -1,15 +1,10 @@
 //! Files of proposals.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use deepcluster_evaluation::BoundingBox;
-
 use crate::error::ProposalError;
+use crate::proposals::Proposals;
 use crate::{csv_file, matlab};
-
-/// Boxes by the name of their image, without extension.
-pub type Proposals = BTreeMap<String, Vec<BoundingBox>>;
 
 /// Reads the boxes of all images from a `.mat` file as Fast R-CNN's selective search leaves them (variables `boxes` and
 /// `images`; version 5 of the format, which `save -v7` and older write) or from a `.csv` file with the columns `image`,

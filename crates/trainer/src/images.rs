@@ -13,7 +13,6 @@ use deepcluster_models::Backbone;
 use crate::error::TrainerError;
 use crate::run::directory::RunDirectory;
 use crate::settings::config::TrainConfig;
-use crate::trained::network::first_failure;
 
 /// The images of a run and their loader.
 pub(crate) struct RunImages {
@@ -111,4 +110,10 @@ pub(crate) fn explain_features<B: Backbone>(
     explained(error, "training.feature_batch_size", asked, device, |batch| {
         try_features(network, batch, device)
     })
+}
+
+/// Path and reason of the first image that could not be read.
+pub(crate) fn first_failure(images: &ImageFolder, failures: &[(usize, String)]) -> String {
+    let describe = |(index, reason): &(usize, String)| format!("{}: {reason}", images.path(*index).display());
+    failures.first().map(describe).unwrap_or_default()
 }

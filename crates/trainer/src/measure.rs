@@ -1,14 +1,22 @@
 //! The numbers of an epoch: measured when it begins, completed and written when it ends.
 
 use burn::module::Module;
-use deepcluster_engine::{EngineError, EpochClusters, Event};
+use burn::tensor::Device;
+use deepcluster_engine::features::{BackboneOutput, extract};
+use deepcluster_engine::{EngineError, EpochClusters, EpochOf, Event, Observer};
+use deepcluster_models::Backbone;
 
 use crate::error::TrainerError;
-use crate::metrics::{EpochMetrics, epoch_metrics, knn_accuracy};
+use crate::images::RunImages;
+use crate::metrics::{EpochMetrics, epoch_metrics};
 use crate::objectives::RunObjective;
 use crate::observer::TrainObserver;
 use crate::run::checkpoint::Progress;
+use crate::settings::config::TrainConfig;
 use crate::trainer::Trainer;
+
+/// At most this many images take part in the nearest-neighbour accuracy, evenly spaced over the folder.
+const MAX_KNN_IMAGES: usize = 10_000;
 
 impl<O: RunObjective> Trainer<O> {
     /// Writes the clusters of an epoch that begins, and keeps what they measure until it ends.
@@ -63,4 +71,31 @@ impl<O: RunObjective> Trainer<O> {
         observer.epoch_finished(&metrics, &timings);
         Ok(metrics)
     }
+}
+
+/// Leave-one-out nearest-neighbour accuracy of the last convolution of `network` on images with labels; `None` inside
+/// where there are too few, and outside where `observer` asks to stop.
+fn knn_accuracy<B: Backbone>(
+    network: &B,
+    images: &RunImages,
+    config: &TrainConfig,
+    device: &Device,
+    epoch: EpochOf,
+    observer: &mut dyn Observer,
+) -> Result<Option<Option<f64>>, TrainerError> {
+    let num_neighbors = config.training.knn_neighbors;
+    let Some(labels) = images.folder.labels().filter(|_| num_neighbors > 0) else { return Ok(Some(None)) };
+    let every = images.folder.len().div_ceil(MAX_KNN_IMAGES).max(1);
+    let chosen: Vec<usize> = (0..images.folder.len()).step_by(every).collect();
+    let pass = images.pass(&chosen, config, device, epoch);
+    let Some(extracted) = extract(network, pass, BackboneOutput::Convolutions, observer)? else {
+        return Ok(None);
+    };
+    let labels: Vec<Option<u32>> =
+        extracted.image_indices.iter().map(|&index| labels.of_image[index]).collect();
+    if labels.iter().flatten().count() <= num_neighbors {
+        return Ok(Some(None));
+    }
+    let accuracy = deepcluster_evaluation::knn_accuracy(extracted.features.view(), &labels, num_neighbors)?;
+    Ok(Some(Some(accuracy)))
 }

@@ -2,21 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
 use deepcluster_clustering::{Assignments, NmiNorm, nmi};
 use deepcluster_data::ImageFolder;
-use deepcluster_engine::features::{BackboneOutput, extract};
-use deepcluster_engine::{EpochClusters, EpochOf, Observer};
+use deepcluster_engine::EpochClusters;
 use deepcluster_evaluation::{ClusterAgreement, cluster_agreement};
-use deepcluster_models::Backbone;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
-use crate::images::RunImages;
-use crate::settings::config::TrainConfig;
-
-/// At most this many images take part in the nearest-neighbour accuracy, evenly spaced over the folder.
-const MAX_KNN_IMAGES: usize = 10_000;
 
 /// The measures of an epoch: a line of `metrics.jsonl`. It holds nothing that depends on the machine's speed, so that
 /// two runs from one seed write the same file.
@@ -95,31 +87,4 @@ pub(crate) fn epoch_metrics(
     metrics.cluster_sizes = assignments.cluster_sizes();
     metrics.num_components = *num_components;
     Ok(metrics)
-}
-
-/// Leave-one-out nearest-neighbour accuracy of the last convolution of `network` on images with labels; `None` inside
-/// where there are too few, and outside where `observer` asks to stop.
-pub(crate) fn knn_accuracy<B: Backbone>(
-    network: &B,
-    images: &RunImages,
-    config: &TrainConfig,
-    device: &Device,
-    epoch: EpochOf,
-    observer: &mut dyn Observer,
-) -> Result<Option<Option<f64>>, TrainerError> {
-    let num_neighbors = config.training.knn_neighbors;
-    let Some(labels) = images.folder.labels().filter(|_| num_neighbors > 0) else { return Ok(Some(None)) };
-    let every = images.folder.len().div_ceil(MAX_KNN_IMAGES).max(1);
-    let chosen: Vec<usize> = (0..images.folder.len()).step_by(every).collect();
-    let pass = images.pass(&chosen, config, device, epoch);
-    let Some(extracted) = extract(network, pass, BackboneOutput::Convolutions, observer)? else {
-        return Ok(None);
-    };
-    let labels: Vec<Option<u32>> =
-        extracted.image_indices.iter().map(|&index| labels.of_image[index]).collect();
-    if labels.iter().flatten().count() <= num_neighbors {
-        return Ok(Some(None));
-    }
-    let accuracy = deepcluster_evaluation::knn_accuracy(extracted.features.view(), &labels, num_neighbors)?;
-    Ok(Some(Some(accuracy)))
 }

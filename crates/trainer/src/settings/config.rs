@@ -15,7 +15,7 @@ use deepcluster_models::{Architecture, ConvNetConfig, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
-use crate::objectives::nat::NatConfig;
+use crate::objectives::nat::config::NatConfig;
 
 /// Everything that decides the result of a run. The defaults are the recipe of the paper (Caron et al., section 4.1)
 /// and of the original code; what depends on the data is chosen from it and written into the run.

@@ -11,6 +11,7 @@ use deepcluster_engine::{EngineError, Observer, SeedUse, derive_seed};
 use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, import_weights};
 
 use crate::error::TrainerError;
+use crate::images::first_failure;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::directory::RunDirectory;
 use crate::run::layout::CHECKPOINTS;
@@ -159,10 +160,4 @@ impl<B: Backbone> TrainedNetwork<B> {
         }
         Ok(failures)
     }
-}
-
-/// Path and reason of the first image that could not be read.
-pub(crate) fn first_failure(images: &ImageFolder, failures: &[(usize, String)]) -> String {
-    let describe = |(index, reason): &(usize, String)| format!("{}: {reason}", images.path(*index).display());
-    failures.first().map(describe).unwrap_or_default()
 }
