@@ -41,7 +41,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pictures = filter_pictures(model.trained_network(), layer, &filters, &ascent, &mut ())?;
     let (all, config) = (Arc::new(images.clone()), TopImageConfig::default());
     let tops = top_images(model.trained_network(), &all, layer, &filters, config, &mut ())?;
-    top_image_sheet(layer, model.config(), &images, &tops, &pictures)?.save(&out.join("top-images.png"))?;
+    top_image_sheet(layer, &model.config().input(), &images, &tops, &pictures)?
+        .save(&out.join("top-images.png"))?;
     println!("{}, kernels.png and top-images.png beside it", report.page.display());
     Ok(())
 }

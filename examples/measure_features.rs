@@ -31,14 +31,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let untrained = TrainedNetwork::untrained(config, &device)?;
     let trained = TrainedNetwork::load(&RunDirectory::open(&path("run"))?, &device)?;
     for (name, trained) in [("untrained", &untrained), ("trained", &trained)] {
-        let (network, settings) = (trained.network(), trained.config());
+        let (network, reading) = (trained.network(), trained.reading());
         let neighbors = WeightedKnnConfig { num_neighbors: vec![20], ..Default::default() };
-        for layer in knn_of_layers(network, settings, &device, &data, &[], &neighbors, &mut ())? {
+        for layer in knn_of_layers(network, &reading, &device, &data, &[], &neighbors, &mut ())? {
             let accuracy = 100.0 * layer.accuracies[0].top1;
             println!("{name:>9}  nearest neighbours on {:<5}  {accuracy:5.1} %", layer.layer);
         }
         let probe = LinearProbeConfig { epochs: 5, batch_size: 50, ..Default::default() };
-        for curve in LinearProbe::new(network, settings, &device, &data, probe)?.run(None, &mut ())? {
+        for curve in LinearProbe::new(network, &reading, &device, &data, probe)?.run(None, &mut ())? {
             let accuracy = 100.0 * curve.best().map_or(0.0, |epoch| epoch.top1);
             println!("{name:>9}  linear classifier on {:<6}  {accuracy:5.1} %", curve.layer);
         }

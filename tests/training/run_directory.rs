@@ -159,7 +159,7 @@ fn files_of_two_results_are_refused_by_every_reader_and_mended_by_a_resume() {
         for (reader, words) in readers(&out) {
             let words = words.unwrap_or_default();
             assert!(words.contains("do not belong together"), "{names:?}, {reader}: {words}");
-            assert!(words.contains("--resume"), "{names:?}, {reader}: {words}");
+            assert!(words.contains("Resume the run"), "{names:?}, {reader}: {words}");
         }
         if names != ["config.toml"] {
             let trainer = resume(&out, None).unwrap();

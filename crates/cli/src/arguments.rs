@@ -150,6 +150,9 @@ pub(crate) struct CommonSettings {
     /// TOML file with settings; what it leaves out keeps its default.
     #[arg(long, short)]
     pub(crate) config: Option<PathBuf>,
+    /// Task without labels that the network learns: deepcluster or nat [default: deepcluster]
+    #[arg(long)]
+    pub(crate) objective: Option<String>,
     /// Network: alexnet, alexnet-small or vgg16 [default: by image size]
     #[arg(long)]
     pub(crate) arch: Option<String>,
@@ -165,7 +168,7 @@ pub(crate) struct CommonSettings {
     /// Images per training step [default: 256]
     #[arg(long)]
     pub(crate) batch_size: Option<usize>,
-    /// Step size of SGD [default: 0.05]
+    /// Step size of SGD in DeepCluster; NAT has nat.learning_rate [default: 0.05]
     #[arg(long)]
     pub(crate) learning_rate: Option<f64>,
     /// The one seed of everything random [default: 31]

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::error::DataError;
 use crate::labels::Labels;
 use crate::scan_summary::ScanSummary;
 

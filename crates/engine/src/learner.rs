@@ -75,7 +75,7 @@ impl StepLoss {
     pub fn read(self) -> Result<f64, EngineError> {
         match self {
             Self::Known(loss) => Ok(loss),
-            Self::Queued(loss) => Ok(f64::from(host_values(loss, "in a training step")?[0])),
+            Self::Queued(loss) => scalar(loss),
         }
     }
 }
@@ -123,7 +123,7 @@ impl<M: Module> Learner<M> {
             self.descend(gradients);
             return Ok(StepLoss::Queued(total));
         }
-        let value = f64::from(host_values(total, "in a training step")?[0]);
+        let value = scalar(total)?;
         if value.is_finite() {
             let gradients = self.gradients(losses);
             self.descend(gradients);
@@ -212,6 +212,12 @@ impl<M: Module> Learner<M> {
         self.descend(unflatten.gradients);
         Ok(loss)
     }
+}
+
+/// The value of a loss, in numbers of any type.
+fn scalar(loss: Tensor<1>) -> Result<f64, EngineError> {
+    let value = loss.try_into_scalar::<f32>();
+    value.map(f64::from).map_err(|error| EngineError::device("in a training step", error))
 }
 
 /// Takes the module out, so that nothing else holds its weights, and leaves a hollow one.

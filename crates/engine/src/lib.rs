@@ -32,7 +32,7 @@ pub use losses::Losses;
 pub use memory::{explained, try_features};
 pub use objective::{Batch, Epoch, EpochClusters, Objective, Place, Plan, Step};
 pub use optimizer::Sgd;
-pub use pass::ImagePass;
+pub use pass::{ImagePass, ImageReading};
 pub use ranks::Ranks;
 pub use seeds::{SeedUse, derive_seed};
 pub use state::{StateReader, StateWriter};

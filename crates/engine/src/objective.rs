@@ -32,7 +32,7 @@ pub trait Objective: Send + Sync {
     type Model: Module + Send;
 
     /// Lower-case name, for settings, files and messages.
-    fn name(&self) -> &'static str;
+    const NAME: &'static str;
 
     /// The network within the model.
     fn backbone(model: &Self::Model) -> &Self::Backbone;

@@ -1,7 +1,12 @@
 //! One pass of images through a network that does not change.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor};
-use deepcluster_data::{ImageBatch, Loader, Sample, Transform};
+use deepcluster_data::{
+    DataError, ImageBatch, ImageFolder, Loader, LoaderConfig, Normalization, Sample, Transform,
+};
+use deepcluster_models::Input;
 
 use crate::error::EngineError;
 use crate::events::{EpochOf, Event, Observer, Phase};
@@ -83,5 +88,62 @@ impl<'a> ImagePass<'a> {
             observer.event(&Event::Progress { done, loss: None });
         }
         Ok(Some(all_failures))
+    }
+}
+
+/// The central crops of images as a network takes them in, and the work of reading them.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use deepcluster_data::{ImageFolder, LoaderConfig};
+/// use deepcluster_engine::{ImageReading, parse_device};
+/// use deepcluster_models::Input;
+///
+/// # fn main() -> Result<(), deepcluster_engine::EngineError> {
+/// let input = Input::imagenet(224, 256);
+/// let reading = ImageReading { input, loader: LoaderConfig::default(), batch_size: 64 };
+/// let (loader, device) = (reading.loader(Arc::new(ImageFolder::open("photos")?))?, parse_device("auto")?);
+/// let all: Vec<usize> = (0..loader.images().len()).collect();
+/// reading.pass(&loader, &all, &device).run(&mut (), |images, _| {
+///     println!("{:?}", images.dims());
+///     Ok::<(), deepcluster_engine::EngineError>(())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageReading {
+    /// The square that the network sees.
+    pub input: Input,
+    /// Threads, caches and limits.
+    pub loader: LoaderConfig,
+    /// Images at a time, at least 1.
+    pub batch_size: usize,
+}
+
+impl ImageReading {
+    /// A loader of `images`.
+    ///
+    /// # Errors
+    /// [`DataError::InvalidConfig`] for settings of the loader that are out of range.
+    pub fn loader(&self, images: Arc<ImageFolder>) -> Result<Loader, DataError> {
+        Loader::new(images, self.loader.clone())
+    }
+
+    /// How values are normalised.
+    pub fn normalization(&self) -> Normalization {
+        Normalization { mean: self.input.mean, std: self.input.std }
+    }
+
+    /// The central crop.
+    pub fn transform(&self) -> Transform {
+        let Input { side, resize, .. } = self.input;
+        Transform::Center { resize, size: side as u32, normalization: self.normalization() }
+    }
+
+    /// A pass over some images of `loader`, for their features.
+    pub fn pass<'a>(&self, loader: &'a Loader, image_indices: &[usize], device: &'a Device) -> ImagePass<'a> {
+        ImagePass::new(loader, self.transform(), image_indices, self.batch_size, device)
     }
 }

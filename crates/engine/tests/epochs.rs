@@ -48,9 +48,7 @@ impl Objective for Classes {
     type Backbone = ConvNet;
     type Model = Model;
 
-    fn name(&self) -> &'static str {
-        "classes"
-    }
+    const NAME: &'static str = "classes";
 
     fn backbone(model: &Model) -> &ConvNet {
         &model.network

@@ -17,6 +17,8 @@ mod dropout;
 mod error;
 mod head;
 mod initialization;
+mod input;
+mod layer_id;
 mod precision;
 mod single_layer;
 
@@ -31,6 +33,8 @@ pub use deepcluster_kernels::{SOBEL_KERNELS, sobel};
 pub use dropout::{Dropout, DropoutMasks};
 pub use error::ModelError;
 pub use head::Head;
+pub use input::Input;
+pub use layer_id::LayerId;
 pub use precision::Precision;
 pub use single_layer::ReceptiveField;
 pub use weights::{NamedWeights, WeightMap, export_weights, import_weights, map_weights, on_the_host};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::ImageFolder;
 use deepcluster_engine::Observer;
-use deepcluster_models::ConvNet;
+use deepcluster_models::{ConvNet, Input};
 use deepcluster_plots::{ContactSheet, SheetCell, SheetColumns};
-use deepcluster_trainer::{RunDirectory, TrainConfig, TrainedModel, TrainedNetwork};
+use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
@@ -132,12 +132,12 @@ fn is_same(a: &Path, b: &Path) -> bool {
 /// # Errors
 /// [`PictureError::Data`] where an image can no longer be read.
 pub fn neighbor_sheet(
-    settings: &TrainConfig,
+    input: &Input,
     images: &ImageFolder,
     queries: &ImageFolder,
     found: &[ComparedNeighbors],
 ) -> Result<ContactSheet, PictureError> {
-    let picture = |path: &Path| shown_image(path, settings, CELL_SIZE);
+    let picture = |path: &Path| shown_image(path, input, CELL_SIZE);
     let label_of = |index: usize| images.labels().and_then(|labels| labels.of_image[index]);
     let count_of = |of: &dyn Fn(&ComparedNeighbors) -> usize| found.iter().map(of).max().unwrap_or(0);
     let num_untrained = count_of(&|one| one.untrained.as_ref().map_or(0, Vec::len));
@@ -190,6 +190,8 @@ mod tests {
     use deepcluster_data::{SyntheticConfig, write_synthetic_folder};
     use deepcluster_trainer::Trainer;
 
+    use deepcluster_trainer::TrainConfig;
+
     use super::*;
 
     fn paths(folder: &ImageFolder, indices: impl IntoIterator<Item = usize>) -> Arc<ImageFolder> {
@@ -240,7 +242,7 @@ mod tests {
             assert_eq!(neighbors[0].image_index, 7);
             assert!(neighbors[0].distance < 0.05, "{neighbors:?}");
         }
-        let sheet = neighbor_sheet(model.config(), &images, &queries, &found).unwrap();
+        let sheet = neighbor_sheet(&model.config().input(), &images, &queries, &found).unwrap();
         assert_eq!(sheet.rows.iter().map(Vec::len).collect::<Vec<_>>(), [11, 11]);
         let frames =
             |row: usize| sheet.rows[row].iter().flatten().filter(|cell| cell.frame.is_some()).count();

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use deepcluster_data::{DEFAULT_MAX_PIXELS, decode_image, seen_square};
+use deepcluster_models::Input;
 use deepcluster_plots::{Rgb, RgbImage};
-use deepcluster_trainer::TrainConfig;
 
 use crate::error::PictureError;
 
-/// What the network of a run sees of an image file, `side x side` pixels.
-pub(crate) fn shown_image(path: &Path, settings: &TrainConfig, side: u32) -> Result<RgbImage, PictureError> {
+/// The square of an image file that a network sees, as `side x side` pixels.
+pub(crate) fn shown_image(path: &Path, input: &Input, side: u32) -> Result<RgbImage, PictureError> {
     let image = decode_image(path, DEFAULT_MAX_PIXELS)?;
-    let square = seen_square(&image, settings.resize(), settings.data.image_size as u32, side)?;
+    let square = seen_square(&image, input.resize, input.side as u32, side)?;
     Ok(RgbImage::from_raw(side, side, square.pixels).expect("it has the pixels of its size"))
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use deepcluster_data::{ImageFolder, Loader};
+use deepcluster_data::ImageFolder;
 use deepcluster_engine::{Observer, host_values};
-use deepcluster_models::{Backbone, ConvNet};
+use deepcluster_models::{Backbone, ConvNet, Input};
 use deepcluster_plots::{ContactSheet, RgbImage, SheetCell, SheetColumns};
-use deepcluster_trainer::{TrainConfig, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 use serde::Serialize;
 
 use crate::error::PictureError;
@@ -90,12 +90,12 @@ pub fn top_images(
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
         return Err(PictureError::InvalidConfig { field, value, allowed });
     }
-    let (network, settings) = (trained.network(), trained.config());
+    let (network, reading) = (trained.network(), trained.reading());
     let index = layer_with_filters(network, layer, filters)?;
     let num_filters = network.num_filters(index);
-    let loader = Loader::new(images.clone(), settings.loader_config())?;
+    let loader = reading.loader(images.clone())?;
     let all: Vec<usize> = (0..images.len()).collect();
-    let pass = settings.feature_pass(&loader, &all, trained.device());
+    let pass = reading.pass(&loader, &all, trained.device());
     let field = network.receptive_field(index);
     let mut tops: Vec<Vec<TopImage>> = vec![Vec::new(); filters.len()];
     let passed = pass.run(observer, |batch, image_indices| {
@@ -139,7 +139,7 @@ pub fn top_images(
 /// [`PictureError::Data`] where an image cannot be shown that could be read before.
 pub fn top_image_sheet(
     layer: &str,
-    settings: &TrainConfig,
+    input: &Input,
     images: &ImageFolder,
     tops: &[FilterTop],
     pictures: &[FilterPicture],
@@ -154,7 +154,7 @@ pub fn top_image_sheet(
             row.push(Some(SheetCell { picture, caption: format!("filter {}", top.filter), frame: None }));
         }
         for (rank, image) in top.images.iter().enumerate() {
-            let mut picture = shown_image(&images.path(image.image_index), settings, CELL_SIZE)?;
+            let mut picture = shown_image(&images.path(image.image_index), input, CELL_SIZE)?;
             dim(&mut picture, &image.map);
             let caption = match rank {
                 0 if pictures.is_empty() => format!("filter {}: {:.2}", top.filter, image.score),
@@ -223,6 +223,8 @@ mod tests {
     use burn::tensor::Device;
     use deepcluster_models::{Architecture, ConvNetConfig};
     use deepcluster_plots::Rgb;
+
+    use deepcluster_trainer::TrainConfig;
 
     use super::*;
 
@@ -309,13 +311,15 @@ mod tests {
     fn sheets_show_filters_in_rows() {
         let setup = setup();
         let found = find(&setup, "conv3", &[1, 2], TopImageConfig::default()).unwrap();
-        let sheet = top_image_sheet("conv3", setup.trained.config(), &setup.images, &found, &[]).unwrap();
+        let sheet =
+            top_image_sheet("conv3", &setup.trained.reading().input, &setup.images, &found, &[]).unwrap();
         assert_eq!(sheet.rows.len(), 2);
         assert_eq!(sheet.rows[0].len(), found[0].images.len());
         let picture =
             FilterPicture { filter: 2, picture: RgbImage::new(4, 4), answer: 1.0, answer_to_noise: 0.0 };
         let sheet =
-            top_image_sheet("conv3", setup.trained.config(), &setup.images, &found, &[picture]).unwrap();
+            top_image_sheet("conv3", &setup.trained.reading().input, &setup.images, &found, &[picture])
+                .unwrap();
         assert_eq!(
             sheet.columns.iter().map(|group| group.count).sum::<usize>(),
             1 + found[0].images.len().max(found[1].images.len())

@@ -115,7 +115,7 @@ pub fn write_report(
     let mut sheets = Sheets::new(config.embed_bytes);
     let looked_at = make_thumbnails(
         &contents.images,
-        &contents.config,
+        &contents.config.input(),
         &order,
         config.thumbnail_size,
         observer,

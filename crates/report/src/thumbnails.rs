@@ -6,8 +6,8 @@ use deepcluster_data::{
     DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, resize, seen_side, seen_square,
 };
 use deepcluster_engine::{Event, Observer, Phase};
+use deepcluster_models::Input;
 use deepcluster_plots::{Rgb, RgbImage};
-use deepcluster_trainer::TrainConfig;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
@@ -54,7 +54,7 @@ pub(crate) struct LookedAt {
 /// its number: a JPEG of [`SHEET_SIDE`] thumbnails in either direction, row by row. Thumbnails have at most `thumbnail_size` pixels in a direction, and no more than the image has.
 pub(crate) fn make_thumbnails(
     images: &ImageFolder,
-    settings: &TrainConfig,
+    input: &Input,
     order: &[usize],
     thumbnail_size: u32,
     observer: &mut dyn Observer,
@@ -68,7 +68,7 @@ pub(crate) fn make_thumbnails(
         if observer.should_stop() {
             return Err(ReportError::Stopped);
         }
-        let look = |&image: &usize| look_at(&images.path(image), settings, thumbnail_size);
+        let look = |&image: &usize| look_at(&images.path(image), input, thumbnail_size);
         let looked: Vec<Option<(RgbImage, Glance)>> = chunk.par_iter().map(look).collect();
         let cell_size = looked.iter().flatten().map(|(thumbnail, _)| thumbnail.width()).max().unwrap_or(1);
         sink(
@@ -86,9 +86,9 @@ pub(crate) fn make_thumbnails(
 }
 
 /// A thumbnail and a glance, unless the file cannot be read any more.
-fn look_at(path: &Path, settings: &TrainConfig, thumbnail_size: u32) -> Option<(RgbImage, Glance)> {
+fn look_at(path: &Path, input: &Input, thumbnail_size: u32) -> Option<(RgbImage, Glance)> {
     let image = decode_image(path, DEFAULT_MAX_PIXELS).ok()?;
-    let (shorter, size) = (settings.resize(), settings.data.image_size as u32);
+    let (shorter, size) = (input.resize, input.side as u32);
     let side = seen_side(image.width, image.height, shorter, size).min(thumbnail_size);
     let thumbnail = seen_square(&image, shorter, size, side).ok()?;
     let glance = resize(&thumbnail, GLANCE_SIDE as u32, GLANCE_SIDE as u32).ok()?;
@@ -131,6 +131,8 @@ fn sheet<'a>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use deepcluster_trainer::TrainConfig;
+
     use super::*;
 
     #[test]
@@ -148,11 +150,12 @@ mod tests {
         settings.data.image_size = 32;
         let order: Vec<usize> = (0..300).rev().collect();
         let mut sheets: Vec<RgbImage> = Vec::new();
-        let looked = make_thumbnails(&images, &settings, &order, 96, &mut (), &mut |number, sheet| {
-            assert_eq!(number, sheets.len());
-            sheets.push(image::load_from_memory(&sheet).unwrap().to_rgb8());
-            Ok(())
-        });
+        let looked =
+            make_thumbnails(&images, &settings.input(), &order, 96, &mut (), &mut |number, sheet| {
+                assert_eq!(number, sheets.len());
+                sheets.push(image::load_from_memory(&sheet).unwrap().to_rgb8());
+                Ok(())
+            });
         let looked = looked.unwrap();
         assert_eq!((sheets.len(), looked.num_lost), (2, 1));
         assert!(looked.glances[7].is_none() && looked.glances[8].as_ref().unwrap().contrast > 0.0);
@@ -185,7 +188,7 @@ mod tests {
             sizes.push(image::load_from_memory(&sheet).unwrap().width() / SHEET_SIDE as u32);
             Ok(())
         };
-        make_thumbnails(&images, &TrainConfig::default(), &[0, 1], 64, &mut (), &mut sink).unwrap();
+        make_thumbnails(&images, &TrainConfig::default().input(), &[0, 1], 64, &mut (), &mut sink).unwrap();
         assert_eq!(sizes, [64]);
     }
 }

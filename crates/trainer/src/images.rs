@@ -35,7 +35,7 @@ impl RunImages {
         device: &'a Device,
         epoch: EpochOf,
     ) -> ImagePass<'a> {
-        let mut pass = config.feature_pass(&self.loader, image_indices, device);
+        let mut pass = config.reading().pass(&self.loader, image_indices, device);
         pass.epoch = Some(epoch);
         pass
     }

@@ -27,8 +27,8 @@ mod trainer;
 
 pub use deepcluster_engine::features::ExtractedFeatures;
 pub use deepcluster_engine::{
-    DeviceInfo, EngineError, EpochOf, Event, ImagePass, Observer, Phase, Sgd, available_devices,
-    device_kinds, host_values, images_tensor, parse_device, parse_devices,
+    DeviceInfo, EngineError, EpochOf, Event, ImagePass, ImageReading, Observer, Phase, Sgd,
+    available_devices, device_kinds, host_values, images_tensor, parse_device, parse_devices,
 };
 pub use error::TrainerError;
 pub use metrics::{EpochMetrics, EpochTimings};
@@ -43,7 +43,7 @@ pub use settings::config::{
     ClusteringChoice, ClusteringSettings, DataConfig, ModelConfig, ObjectiveConfig, ObjectiveKind, Sampling,
     TrainConfig, TrainingConfig,
 };
-pub use trained::feature_files::{FeatureLayer, WrittenFeatures};
+pub use trained::feature_files::WrittenFeatures;
 pub use trained::model::{AssignedImages, TrainedModel};
 pub use trained::network::TrainedNetwork;
 pub use trainer::Trainer;

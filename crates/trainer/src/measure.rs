@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
-use deepcluster_engine::features::{BackboneOutput, extract};
+use deepcluster_engine::features::extract;
 use deepcluster_engine::{EngineError, EpochClusters, EpochOf, Event, Observer};
-use deepcluster_models::Backbone;
+use deepcluster_models::{Backbone, LayerId};
 
 use crate::error::TrainerError;
 use crate::images::RunImages;
@@ -88,7 +88,7 @@ fn knn_accuracy<B: Backbone>(
     let every = images.folder.len().div_ceil(MAX_KNN_IMAGES).max(1);
     let chosen: Vec<usize> = (0..images.folder.len()).step_by(every).collect();
     let pass = images.pass(&chosen, config, device, epoch);
-    let Some(extracted) = extract(network, pass, BackboneOutput::Convolutions, observer)? else {
+    let Some(extracted) = extract(network, pass, LayerId::Convolutions, observer)? else {
         return Ok(None);
     };
     let labels: Vec<Option<u32>> =

@@ -1,10 +1,9 @@
 //! Nearest-neighbour classification on any layer.
 
 use burn::tensor::Device;
-use deepcluster_engine::Observer;
+use deepcluster_engine::{ImageReading, Observer};
 use deepcluster_evaluation::{KnnAccuracy, WeightedKnnConfig, weighted_knn};
 use deepcluster_models::Backbone;
-use deepcluster_trainer::TrainConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
@@ -23,7 +22,7 @@ pub struct LayerKnn {
 }
 
 /// Classifies the test images by their nearest training images on each of `layers`: names of the network's taps, or
-/// `fc7` for its features; all where it is empty. `settings` are those of the network's run; it lies on `device` without
+/// `fc7` for its features; all where it is empty. `reading` is that of the network's run; it lies on `device` without
 /// autodiff.
 ///
 /// # Errors
@@ -31,7 +30,7 @@ pub struct LayerKnn {
 /// what [`weighted_knn`] reports.
 pub fn knn_of_layers<B: Backbone>(
     network: &B,
-    settings: &TrainConfig,
+    reading: &ImageReading,
     device: &Device,
     data: &LabelledPair,
     layers: &[String],
@@ -41,7 +40,7 @@ pub fn knn_of_layers<B: Backbone>(
     let mut read = |folder: &LabelledFolder| {
         let wanted = folder.labelled_images();
         let features =
-            features_of_layers(network, settings, device, &folder.images, &wanted, layers, observer)?;
+            features_of_layers(network, reading, device, &folder.images, &wanted, layers, observer)?;
         let labels: Vec<u32> =
             features.image_indices.iter().filter_map(|&image| folder.labels[image]).collect();
         Ok::<_, TransferError>((features, labels))
@@ -62,6 +61,8 @@ mod tests {
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
     use deepcluster_models::{Architecture, ConvNetConfig};
 
+    use deepcluster_trainer::TrainConfig;
+
     use super::*;
 
     #[test]
@@ -79,8 +80,9 @@ mod tests {
         settings.data.image_size = 32;
         let layers: Vec<String> = ["conv1", "conv5", "fc7"].map(str::to_string).to_vec();
         let config = WeightedKnnConfig { num_neighbors: vec![1], temperature: 0.07 };
-        let run =
-            |layers: &[String]| knn_of_layers(&network, &settings, &device, &data, layers, &config, &mut ());
+        let run = |layers: &[String]| {
+            knn_of_layers(&network, &settings.reading(), &device, &data, layers, &config, &mut ())
+        };
         let found = run(&layers).unwrap();
         assert_eq!(found.iter().map(|knn| knn.layer.clone()).collect::<Vec<_>>(), layers);
         assert_eq!(found[2].num_values, 128);

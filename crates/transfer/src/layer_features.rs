@@ -3,17 +3,13 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use deepcluster_data::{ImageFolder, Loader};
-use deepcluster_engine::{Observer, host_values};
-use deepcluster_models::{Backbone, DropoutMasks};
-use deepcluster_trainer::TrainConfig;
+use deepcluster_data::ImageFolder;
+use deepcluster_engine::{ImageReading, Observer, host_values};
+use deepcluster_models::{Backbone, DropoutMasks, LayerId};
 use ndarray::Array2;
 
 use crate::error::TransferError;
 use crate::pooled_taps::pool_map;
-
-/// Name of the features themselves, the last layer below the head before its ReLU.
-pub(crate) const FEATURES: &str = "fc7";
 
 /// A matrix for each layer, a row for each image that can be read.
 pub(crate) struct LayerFeatures {
@@ -27,7 +23,7 @@ pub(crate) struct LayerFeatures {
 /// taps and `fc7` where it is empty.
 pub(crate) fn features_of_layers<B: Backbone>(
     network: &B,
-    settings: &TrainConfig,
+    reading: &ImageReading,
     device: &Device,
     images: &Arc<ImageFolder>,
     wanted: &[usize],
@@ -35,19 +31,15 @@ pub(crate) fn features_of_layers<B: Backbone>(
     observer: &mut dyn Observer,
 ) -> Result<LayerFeatures, TransferError> {
     let device = device.clone().without_autodiff();
-    let names = layer_names(network, layers)?;
-    let sources: Vec<Source> = {
-        let taps = network.tap_names();
-        let source = |name| taps.iter().position(|tap| tap == name).map_or(Source::Features, Source::Tap);
-        names.iter().map(source).collect()
-    };
-    let loader = Loader::new(images.clone(), settings.loader_config())?;
-    let pass = settings.feature_pass(&loader, wanted, &device);
-    let mut rows: Vec<Vec<f32>> = vec![Vec::new(); sources.len()];
+    let wanted_layers = find_layers(network, layers)?;
+    let names = wanted_layers.iter().map(|layer| layer.name(network)).collect();
+    let loader = reading.loader(images.clone())?;
+    let pass = reading.pass(&loader, wanted, &device);
+    let mut rows: Vec<Vec<f32>> = vec![Vec::new(); wanted_layers.len()];
     let mut read = Vec::with_capacity(wanted.len());
     let passed = pass.run(observer, |images, image_indices| {
         read.extend_from_slice(image_indices);
-        collect(network, images, &sources, &mut rows)
+        collect(network, images, &wanted_layers, &mut rows)
     })?;
     passed.ok_or(TransferError::Stopped)?;
     let matrix = |rows: Vec<f32>| {
@@ -58,35 +50,34 @@ pub(crate) fn features_of_layers<B: Backbone>(
     Ok(LayerFeatures { names, layers: rows.into_iter().map(matrix).collect(), image_indices: read })
 }
 
-/// The names as given, or those of all layers.
-fn layer_names<B: Backbone>(network: &B, layers: &[String]) -> Result<Vec<String>, TransferError> {
-    let mut known = network.tap_names();
-    known.push(FEATURES.to_string());
-    match layers.iter().find(|layer| !known.contains(layer)) {
-        Some(layer) => Err(TransferError::UnknownLayer { layer: layer.clone(), known: known.join(", ") }),
-        None if layers.is_empty() => Ok(known),
-        None => Ok(layers.to_vec()),
+/// The layers of these names, or all.
+fn find_layers<B: Backbone>(network: &B, names: &[String]) -> Result<Vec<LayerId>, TransferError> {
+    let all = LayerId::all(network);
+    if names.is_empty() {
+        return Ok(all);
     }
-}
-
-#[derive(Clone, Copy)]
-enum Source {
-    Tap(usize),
-    Features,
+    let find = |layer: &String| {
+        LayerId::find(network, layer).ok_or_else(|| {
+            let known: Vec<String> = all.iter().map(|layer| layer.name(network)).collect();
+            TransferError::UnknownLayer { layer: layer.clone(), known: known.join(", ") }
+        })
+    };
+    names.iter().map(find).collect()
 }
 
 fn collect<B: Backbone>(
     network: &B,
     images: Tensor<4>,
-    sources: &[Source],
+    layers: &[LayerId],
     rows: &mut [Vec<f32>],
 ) -> Result<(), TransferError> {
-    let needs_taps = sources.iter().any(|source| matches!(source, Source::Tap(_)));
+    let needs_taps = layers.iter().any(|layer| matches!(layer, LayerId::Tap(_)));
     let taps = if needs_taps { network.forward_taps(images.clone()) } else { Vec::new() };
-    for (source, rows) in sources.iter().zip(rows) {
-        let values = match *source {
-            Source::Tap(tap) => pool_map(taps[tap].clone()),
-            Source::Features => network.forward_features(images.clone(), &DropoutMasks::off()),
+    for (layer, rows) in layers.iter().zip(rows) {
+        let values = match *layer {
+            LayerId::Tap(tap) => pool_map(taps[tap].clone()),
+            LayerId::Convolutions => pool_map(network.forward_convolutions(images.clone())),
+            LayerId::Features => network.forward_features(images.clone(), &DropoutMasks::off()),
         };
         rows.extend(host_values(values, "while computing features")?);
     }

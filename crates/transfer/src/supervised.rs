@@ -129,7 +129,8 @@ mod tests {
         let accuracy = |network: &ConvNet| {
             let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
             let layers = ["fc7".to_string()];
-            let found = knn_of_layers(network, &settings, &device, &data, &layers, &config, &mut ());
+            let found =
+                knn_of_layers(network, &settings.reading(), &device, &data, &layers, &config, &mut ());
             found.unwrap()[0].accuracies[0].top1
         };
         let untrained = TrainedNetwork::untrained(settings.clone(), &device).unwrap();

@@ -67,16 +67,16 @@ impl SweepTask {
         state: &Path,
         observer: &mut dyn TrainObserver,
     ) -> Result<Vec<(String, f64)>, TransferError> {
-        let (net, settings) = (network.network(), network.config());
+        let (net, reading) = (network.network(), network.reading());
         match self {
             Self::Knn(data, config) => {
-                let layers = knn_of_layers(net, settings, device, data, &[], config, observer)?;
+                let layers = knn_of_layers(net, &reading, device, data, &[], config, observer)?;
                 let best =
                     layers.into_iter().filter_map(|knn| Some((knn.layer, knn.accuracies.first()?.top1)));
                 Ok(best.collect())
             }
             Self::Linear(data, config) => {
-                let probe = LinearProbe::new(net, settings, device, data, config.clone())?;
+                let probe = LinearProbe::new(net, &reading, device, data, config.clone())?;
                 let curves = probe.run(Some(state), observer)?;
                 Ok(curves
                     .into_iter()

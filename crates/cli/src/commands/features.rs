@@ -5,7 +5,8 @@ use std::sync::Arc;
 use deepcluster::Error;
 use deepcluster::clustering::FeatureType;
 use deepcluster::data::{ImageFolder, LabelSource};
-use deepcluster::trainer::{FeatureLayer, RunDirectory, TrainedModel, TrainedNetwork};
+use deepcluster::models::LayerId;
+use deepcluster::trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use serde_json::json;
 
 use crate::arguments::{Features, LayerName, NumberType, Output};
@@ -47,18 +48,20 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
             return Err(UsageError(message).into());
         };
         let images = scan(model.config())?;
-        let layer = FeatureLayer::Whitened(whitening);
-        let network = model.trained_network();
-        let written = network.write_features(&images, layer, &command.out, feature_type, &mut progress)?;
+        let (network, layer) = (model.trained_network(), LayerId::Features);
+        let whitening = Some(whitening);
+        let written =
+            network.write_features(&images, layer, whitening, &command.out, feature_type, &mut progress)?;
         (images, written)
     } else {
         let network = TrainedNetwork::load(&run, &device)?;
         let images = scan(network.config())?;
         let layer = match command.layer {
-            LayerName::Convolutions => FeatureLayer::Convolutions,
-            LayerName::Fc7 | LayerName::Whitened => FeatureLayer::Fc7,
+            LayerName::Convolutions => LayerId::Convolutions,
+            LayerName::Fc7 | LayerName::Whitened => LayerId::Features,
         };
-        let written = network.write_features(&images, layer, &command.out, feature_type, &mut progress)?;
+        let written =
+            network.write_features(&images, layer, None, &command.out, feature_type, &mut progress)?;
         (images, written)
     };
     progress.clear();

@@ -39,6 +39,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
             print_out("images   none; name a folder to continue: deepcluster train FOLDER --out RUN --resume")
         }
     }
+    print_out(&format!("task     {}", config.objective.kind.name()));
     if let Some(origin) = &origin {
         print_out(&format!("imported from {} after {} epochs", origin.file.display(), origin.epoch));
     }

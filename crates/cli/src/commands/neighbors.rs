@@ -38,7 +38,7 @@ pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
         progress.say(&format!("skipped {}: {reason}", command.queries[*index].display()));
     }
     if let Some(picture) = picture {
-        let path = picture.save(&neighbor_sheet(model.config(), &images, &queries, &found)?)?;
+        let path = picture.save(&neighbor_sheet(&model.config().input(), &images, &queries, &found)?)?;
         progress.say(&format!("the picture is in {}", path.display()));
     }
     print_found(&command, &images, &found, output)

@@ -47,7 +47,7 @@ pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
         };
         progress.clear();
         for (tops, name) in tops.chunks(FILTERS_PER_SHEET).zip(sheet_names(layer, tops.len())) {
-            let sheet = top_image_sheet(layer, trained.config(), &images, tops, &pictures)?;
+            let sheet = top_image_sheet(layer, &trained.reading().input, &images, tops, &pictures)?;
             let path = folder.save(&name, &sheet)?;
             progress.say(&format!("the sheet is in {}", path.display()));
         }

@@ -91,6 +91,7 @@ impl CommonSettings {
             *config = TrainConfig::load(Path::new(path))?;
         }
         let options = [
+            ("objective.kind", self.objective.clone()),
             ("model.architecture", self.arch.clone()),
             ("data.image_size", self.image_size.map(|value| value.to_string())),
             ("clustering.num_clusters", clusters.map(|value| value.to_string())),

@@ -7,6 +7,7 @@
 //! - `interchange`: checkpoints in, features out;
 //! - `pictures`: kernels, filters, top images and neighbours as pictures;
 //! - `report`: the page of a run, in a real browser;
+//! - `objectives`: runs of another objective than DeepCluster;
 //! - `outputs`: standard output that ends early, links, pipes, devices, and folders of clusters;
 //! - `voc_tasks`: PASCAL VOC, retrieval, curves and sweeps;
 //! - `kill_and_resume`: stops of every sort, and what comes after;
@@ -20,6 +21,7 @@ mod evaluation;
 mod export;
 mod interchange;
 mod kill_and_resume;
+mod objectives;
 mod outputs;
 mod pictures;
 mod recorded_runs;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::iter;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deepcluster_models::{Backbone, DropoutMasks};
+use deepcluster_models::{Backbone, DropoutMasks, LayerId};
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::EngineError;
@@ -24,15 +24,6 @@ pub struct ExtractedFeatures {
     pub failures: Vec<(usize, String)>,
 }
 
-/// The layer whose output is taken.
-#[derive(Clone, Copy)]
-pub enum BackboneOutput {
-    /// The features that are clustered.
-    Features,
-    /// The maps after the last convolution and pooling, flattened.
-    Convolutions,
-}
-
 /// Features of the images of a batch that could be read.
 pub struct FeatureBatch<'a> {
     /// Which image each row belongs to.
@@ -45,7 +36,7 @@ pub struct FeatureBatch<'a> {
 pub fn extract<B: Backbone>(
     network: &B,
     pass: ImagePass<'_>,
-    layer: BackboneOutput,
+    layer: LayerId,
     observer: &mut dyn Observer,
 ) -> Result<Option<ExtractedFeatures>, EngineError> {
     let mut matrix = FeatureMatrix::with_capacity(pass.samples.len());
@@ -70,7 +61,7 @@ pub fn extract_to<B: Backbone>(
     observer: &mut dyn Observer,
 ) -> Result<Option<Vec<(usize, String)>>, EngineError> {
     if others.is_empty() {
-        return extract_outputs(network, pass, BackboneOutput::Features, observer, |features, _| {
+        return extract_outputs(network, pass, LayerId::Features, observer, |features, _| {
             stored.append(features)
         });
     }
@@ -147,7 +138,7 @@ impl FeatureMatrix {
 pub fn extract_batches<B: Backbone, E: From<EngineError>>(
     network: &B,
     pass: ImagePass<'_>,
-    layer: BackboneOutput,
+    layer: LayerId,
     observer: &mut dyn Observer,
     sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), E>,
 ) -> Result<Option<Vec<(usize, String)>>, E> {
@@ -163,14 +154,14 @@ pub fn extract_batches<B: Backbone, E: From<EngineError>>(
 fn extract_outputs<B: Backbone, E: From<EngineError>>(
     network: &B,
     pass: ImagePass<'_>,
-    layer: BackboneOutput,
+    layer: LayerId,
     observer: &mut dyn Observer,
     mut sink: impl FnMut(Tensor<2>, &[usize]) -> Result<(), E>,
 ) -> Result<Option<Vec<(usize, String)>>, E> {
     pass.run(observer, |images, image_indices| {
         let output = match layer {
-            BackboneOutput::Features => network.forward_features(images, &DropoutMasks::off()),
-            BackboneOutput::Convolutions => network.forward_convolutions(images).flatten(1, 3),
+            LayerId::Features => network.forward_features(images, &DropoutMasks::off()),
+            layer => layer.values(network, images).flatten(1, 3),
         };
         sink(output, image_indices)
     })

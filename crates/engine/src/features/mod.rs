@@ -5,7 +5,5 @@ mod extract;
 mod store;
 
 pub use device::{DeviceFeatures, Room};
-pub use extract::{
-    BackboneOutput, ExtractedFeatures, FeatureBatch, FeatureMatrix, extract, extract_batches, extract_to,
-};
+pub use extract::{ExtractedFeatures, FeatureBatch, FeatureMatrix, extract, extract_batches, extract_to};
 pub use store::FeatureStore;

@@ -7,7 +7,7 @@ mod original;
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_engine::{EngineError, Event, Observer, Phase, host_values};
-use deepcluster_models::{Backbone, ConvNet};
+use deepcluster_models::{Backbone, ConvNet, Input};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
 use deepcluster_trainer::{TrainConfig, TrainedNetwork};
 use rand::SeedableRng;
@@ -121,7 +121,7 @@ struct Ascent<'a> {
     network: &'a ConvNet,
     /// With autodiff.
     device: &'a Device,
-    settings: &'a TrainConfig,
+    input: &'a Input,
     config: &'a FilterPictureConfig,
     /// Index of the convolution.
     layer: usize,
@@ -168,10 +168,10 @@ impl Ascent<'_> {
 
     /// Colours in 0..=1, `[batch, 3, size, size]`, as the network takes them.
     fn normalized(&self, colours: Tensor<4>) -> Tensor<4> {
-        let normalization = self.settings.normalization();
+        let input = self.input;
         let per_channel =
             |values: [f32; 3]| Tensor::from_data(TensorData::new(values.to_vec(), [1, 3, 1, 1]), self.device);
-        (colours - per_channel(normalization.mean)) / per_channel(normalization.std)
+        (colours - per_channel(input.mean)) / per_channel(input.std)
     }
 
     /// The answer of each picture's own filter to colours in 0..=1.
@@ -199,10 +199,10 @@ pub fn filter_pictures(
     observer: &mut dyn Observer,
 ) -> Result<Vec<FilterPicture>, PictureError> {
     config.validate()?;
-    let (network, settings) = (trained.network(), trained.config());
+    let (network, input) = (trained.network(), trained.reading().input);
     let index = layer_with_filters(network, layer, filters)?;
     let size = config.picture_size(network.input_size());
-    if !leaves_something(settings, size)? {
+    if !leaves_something(trained.config(), size)? {
         return Err(PictureError::ImagesTooSmall { size, layer: layer.to_string() });
     }
     let network = network.clone().for_fine_tuning(|_| false);
@@ -214,7 +214,7 @@ pub fn filter_pictures(
     let mut pictures = Vec::with_capacity(filters.len());
     for filters in filters.chunks(config.batch_size) {
         let ascent =
-            Ascent { network: &network, device: &device, settings, config, layer: index, filters, size };
+            Ascent { network: &network, device: &device, input: &input, config, layer: index, filters, size };
         let mut on_step = || {
             done += 1;
             observer.event(&Event::Progress { done, loss: None });

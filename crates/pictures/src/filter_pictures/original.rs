@@ -43,11 +43,11 @@ pub(super) fn ascend(
 
 /// Normalised images as colours that can be shown, within 0..=1.
 fn colours(ascent: &Ascent<'_>, images: Tensor<4>) -> Tensor<4> {
-    let normalization = ascent.settings.normalization();
+    let input = ascent.input;
     let device = ascent.device;
     let per_channel =
         |values: [f32; 3]| Tensor::from_data(TensorData::new(values.to_vec(), [1, 3, 1, 1]), device);
-    (images * per_channel(normalization.std) + per_channel(normalization.mean)).clamp(0.0, 1.0)
+    (images * per_channel(input.std) + per_channel(input.mean)).clamp(0.0, 1.0)
 }
 
 /// Each image's gradient divided by its length.

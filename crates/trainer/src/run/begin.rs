@@ -14,7 +14,7 @@ use crate::objectives::deepcluster::DeepCluster;
 use crate::run::checkpoint::Progress;
 use crate::run::directory::RunDirectory;
 use crate::run::log::EpochLog;
-use crate::settings::config::TrainConfig;
+use crate::settings::config::{ObjectiveKind, TrainConfig};
 use crate::trainer::Trainer;
 
 impl Trainer<DeepCluster<ConvNet>> {
@@ -64,6 +64,7 @@ impl<O: RunObjective> Trainer<O> {
         init: impl FnOnce(u64, &Device) -> Result<O::Backbone, ModelError>,
     ) -> Result<Self, TrainerError> {
         config.validate()?;
+        refuse_other_objective::<O>(&config)?;
         let num_clusters = config.num_clusters(images.len());
         if images.len() < num_clusters.max(2) {
             let (folder, num_images) = (images.root().to_path_buf(), images.len());
@@ -88,6 +89,19 @@ impl<O: RunObjective> Trainer<O> {
         let (devices, progress, results) = (vec![device], Progress::default(), None);
         Ok(Self { config, devices, run, images, objective, learner, progress, results, log })
     }
+}
+
+/// Refuses settings that name another objective of this crate; those of others have no name there.
+pub(crate) fn refuse_other_objective<O: RunObjective>(config: &TrainConfig) -> Result<(), TrainerError> {
+    let kind = config.objective.kind;
+    if kind.name() == O::NAME || ObjectiveKind::ALL.iter().all(|kind| kind.name() != O::NAME) {
+        return Ok(());
+    }
+    Err(TrainerError::InvalidConfig {
+        field: "objective.kind".to_string(),
+        value: kind.name().to_string(),
+        allowed: format!("this trainer has the objective {}", O::NAME),
+    })
 }
 
 /// The precision that is asked for, where the device has it.

@@ -10,7 +10,7 @@ use deepcluster_models::{ConvNet, ModelError, NamedWeights, import_weights};
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
 use crate::objectives::deepcluster::DeepCluster;
-use crate::run::begin::supported_precision;
+use crate::run::begin::{refuse_other_objective, supported_precision};
 use crate::run::checkpoint::{Checkpoint, NETWORK_GROUP, Progress};
 use crate::run::directory::RunDirectory;
 use crate::run::layout::CHECKPOINTS;
@@ -75,6 +75,7 @@ impl<O: RunObjective> Trainer<O> {
             refuse_changes(run.path(), &saved, &config)?;
         }
         config.validate()?;
+        refuse_other_objective::<O>(&config)?;
         let images = if run.has_images() {
             run.images()?
         } else {

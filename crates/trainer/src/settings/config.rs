@@ -2,16 +2,13 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
 use deepcluster_clustering::{
     ClusteringConfig, FeatureType, Initialization, KMeansConfig, KMeansVariant, LinCohenPicConfig, PicConfig,
     WhiteningConfig,
 };
-use deepcluster_data::{
-    DiskCacheConfig, LabelSource, Loader, LoaderConfig, Normalization, ScanConfig, Transform,
-};
-use deepcluster_engine::ImagePass;
-use deepcluster_models::{Architecture, ConvNetConfig, Precision};
+use deepcluster_data::{DiskCacheConfig, LabelSource, LoaderConfig, Normalization, ScanConfig, Transform};
+use deepcluster_engine::ImageReading;
+use deepcluster_models::{Architecture, ConvNetConfig, Input, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
@@ -57,6 +54,19 @@ pub enum ObjectiveKind {
     DeepCluster,
     /// Fixed random targets, matched to the features within batches (Bojanowski and Joulin, ICML 2017).
     Nat,
+}
+
+impl ObjectiveKind {
+    /// All objectives.
+    pub const ALL: [Self; 2] = [Self::DeepCluster, Self::Nat];
+
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeepCluster => "deepcluster",
+            Self::Nat => "nat",
+        }
+    }
 }
 
 /// Images and how they are cropped.
@@ -364,12 +374,6 @@ impl TrainConfig {
         Normalization::default()
     }
 
-    /// The fixed crop of the feature pass.
-    pub(crate) fn feature_transform(&self) -> Transform {
-        let (resize, size) = (self.resize(), self.data.image_size as u32);
-        Transform::Center { resize, size, normalization: self.normalization() }
-    }
-
     /// What the shorter side of an image is resized to before its centre is cut out, in pixels.
     pub fn resize(&self) -> u32 {
         let size = self.data.image_size;
@@ -422,15 +426,16 @@ impl TrainConfig {
         ((self.training.epochs_per_clustering * num_images as f64) as usize).max(1)
     }
 
-    /// The pass over some images that computes features: the central part of each.
-    pub fn feature_pass<'a>(
-        &self,
-        loader: &'a Loader,
-        image_indices: &[usize],
-        device: &'a Device,
-    ) -> ImagePass<'a> {
+    /// The square that the network sees of an image.
+    pub fn input(&self) -> Input {
+        let Normalization { mean, std } = self.normalization();
+        Input { side: self.data.image_size, resize: self.resize(), mean, std }
+    }
+
+    /// How the network reads images once it is trained, and for their features.
+    pub fn reading(&self) -> ImageReading {
         let batch_size = self.training.feature_batch_size;
-        ImagePass::new(loader, self.feature_transform(), image_indices, batch_size, device)
+        ImageReading { input: self.input(), loader: self.loader_config(), batch_size }
     }
 }
 
@@ -442,7 +447,7 @@ mod tests {
     fn the_defaults_are_valid_and_the_recipe_of_the_paper() {
         let config = TrainConfig::default();
         config.validate().unwrap();
-        let Transform::Center { resize, size, .. } = config.feature_transform() else { panic!() };
+        let Transform::Center { resize, size, .. } = config.reading().transform() else { panic!() };
         assert_eq!((resize, size), (256, 224));
         assert_eq!(config.num_clusters(1_281_167), 10_000);
         assert_eq!(config.num_clusters(5), 2);

@@ -243,7 +243,7 @@ mod tests {
     /// Everything that is sized by settings alone or with a number of images, none of which may panic.
     fn use_everywhere(config: &TrainConfig) {
         config.loader_config().validate().unwrap();
-        config.feature_transform().validate().unwrap();
+        config.reading().transform().validate().unwrap();
         config.training_transform().validate().unwrap();
         config.whitening_config().validate().unwrap();
         assert!(config.network().unwrap().num_weights() <= deepcluster_models::MAX_WEIGHTS);

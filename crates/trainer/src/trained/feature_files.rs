@@ -7,26 +7,15 @@ use std::sync::Arc;
 use deepcluster_clustering::{FeatureType, NpyWriter, Whitening};
 use deepcluster_data::ImageFolder;
 use deepcluster_engine::Observer;
-use deepcluster_engine::features::{BackboneOutput, FeatureBatch};
+use deepcluster_engine::features::FeatureBatch;
 use deepcluster_files::OutputFile;
 use deepcluster_interchange::ParquetWriter;
-use deepcluster_models::Backbone;
+use deepcluster_models::{Backbone, LayerId};
 use ndarray::ArrayView2;
 
 use crate::error::TrainerError;
 use crate::run::files::path_bytes;
 use crate::trained::network::TrainedNetwork;
-
-/// Which numbers of an image are its features.
-#[derive(Debug, Clone, Copy)]
-pub enum FeatureLayer<'a> {
-    /// The last layer below the head before its ReLU, the features of the paper.
-    Fc7,
-    /// The maps after the last convolution and its pooling, flattened.
-    Convolutions,
-    /// [`FeatureLayer::Fc7`] after PCA-whitening and L2-normalisation, what is clustered.
-    Whitened(&'a Whitening),
-}
 
 /// What [`TrainedNetwork::write_features`] wrote.
 #[derive(Debug, Clone)]
@@ -42,7 +31,8 @@ pub struct WrittenFeatures {
 }
 
 impl<B: Backbone> TrainedNetwork<B> {
-    /// Writes the features of every image of `images` that can be read to `out`, batch by batch, and beside it the list
+    /// Writes the values of a layer for every image of `images` that can be read to `out`, after `whitening` where there is
+    /// one (which is that of the features), batch by batch, and beside it the list
     /// of their paths, `row,path`, in a CSV file of the same name.
     ///
     /// The extension of `out` names the format: `.npy` holds a matrix `[num_rows, feature_dim]` of `feature_type`;
@@ -55,7 +45,8 @@ impl<B: Backbone> TrainedNetwork<B> {
     pub fn write_features(
         &self,
         images: &Arc<ImageFolder>,
-        layer: FeatureLayer<'_>,
+        layer: LayerId,
+        whitening: Option<&Whitening>,
         out: &Path,
         feature_type: FeatureType,
         observer: &mut dyn Observer,
@@ -65,10 +56,7 @@ impl<B: Backbone> TrainedNetwork<B> {
         let mut rows = Vec::new();
         let mut feature_dim = 0;
         let mut sink = |batch: FeatureBatch<'_>| {
-            let whitened = match layer {
-                FeatureLayer::Whitened(whitening) => Some(whitening.transform(&batch.features)?),
-                FeatureLayer::Fc7 | FeatureLayer::Convolutions => None,
-            };
+            let whitened = whitening.map(|whitening| whitening.transform(&batch.features)).transpose()?;
             let features = whitened.as_ref().map_or(batch.features, |whitened| whitened.view());
             feature_dim = features.ncols();
             let writer = match &mut writer {
@@ -79,11 +67,7 @@ impl<B: Backbone> TrainedNetwork<B> {
             rows.extend_from_slice(batch.image_indices);
             Ok(())
         };
-        let of_network = match layer {
-            FeatureLayer::Fc7 | FeatureLayer::Whitened(_) => BackboneOutput::Features,
-            FeatureLayer::Convolutions => BackboneOutput::Convolutions,
-        };
-        let failures = self.extract_batches(images, of_network, observer, &mut sink)?;
+        let failures = self.extract_batches(images, layer, observer, &mut sink)?;
         let list = out.with_extension("csv");
         let in_list = |error| TrainerError::io("write", &list)(error);
         let mut list_file = OutputFile::create(&list).map_err(in_list)?;

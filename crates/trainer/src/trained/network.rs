@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use deepcluster_data::{ImageFolder, Loader};
-use deepcluster_engine::features::{
-    BackboneOutput, ExtractedFeatures, FeatureBatch, FeatureMatrix, extract_batches,
-};
-use deepcluster_engine::{EngineError, Observer, SeedUse, derive_seed};
-use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, import_weights};
+use deepcluster_data::ImageFolder;
+use deepcluster_engine::features::{ExtractedFeatures, FeatureBatch, FeatureMatrix, extract_batches};
+use deepcluster_engine::{EngineError, ImageReading, Observer, SeedUse, derive_seed};
+use deepcluster_models::{Backbone, ConvNet, LayerId, ModelError, NamedWeights, import_weights};
 
 use crate::error::TrainerError;
 use crate::images::first_failure;
@@ -101,6 +99,11 @@ impl<B: Backbone> TrainedNetwork<B> {
         &self.config
     }
 
+    /// How the network reads images.
+    pub fn reading(&self) -> ImageReading {
+        self.config.reading()
+    }
+
     /// The device the network lies on, without autodiff.
     pub fn device(&self) -> &Device {
         &self.device
@@ -131,7 +134,7 @@ impl<B: Backbone> TrainedNetwork<B> {
             matrix.add(&batch);
             Ok(())
         };
-        let failures = self.extract_batches(images, BackboneOutput::Features, observer, &mut collect)?;
+        let failures = self.extract_batches(images, LayerId::Features, observer, &mut collect)?;
         Ok(matrix.finish(failures))
     }
 
@@ -139,13 +142,14 @@ impl<B: Backbone> TrainedNetwork<B> {
     pub(crate) fn extract_batches(
         &self,
         images: &Arc<ImageFolder>,
-        layer: BackboneOutput,
+        layer: LayerId,
         observer: &mut dyn Observer,
         sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), TrainerError>,
     ) -> Result<Vec<(usize, String)>, TrainerError> {
-        let loader = Loader::new(images.clone(), self.config.loader_config())?;
+        let reading = self.reading();
+        let loader = reading.loader(images.clone())?;
         let all: Vec<usize> = (0..images.len()).collect();
-        let pass = self.config.feature_pass(&loader, &all, &self.device);
+        let pass = reading.pass(&loader, &all, &self.device);
         let mut num_read = 0;
         let mut count = |batch: FeatureBatch<'_>| {
             num_read += batch.image_indices.len();

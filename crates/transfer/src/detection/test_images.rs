@@ -44,7 +44,7 @@ pub(super) fn test(
     observer: &mut dyn Observer,
 ) -> Result<Tested, TransferError> {
     let num_classes = data.class_names.len();
-    let normalization = trained.config().normalization();
+    let normalization = trained.reading().normalization();
     let total = data.test.names.len();
     observer.event(&Event::Started { phase: Phase::images("testing"), epoch: None, total });
     let mut detections: Vec<Vec<Detection>> = vec![Vec::new(); num_classes];

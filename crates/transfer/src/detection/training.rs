@@ -39,7 +39,7 @@ pub(super) fn train(
         settings: settings_text(config),
         fingerprint: fingerprint(&export_weights(network)?, names(data, proposals).iter().map(Vec::as_slice)),
     };
-    let normalization = trained.config().normalization();
+    let normalization = trained.reading().normalization();
     let num_images = data.train.names.len();
     let mut steps = None;
     let loss_of = |detector: &Detector, step: usize| {

@@ -11,10 +11,11 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use deepcluster_data::{Loader, Sample, Transform};
-use deepcluster_engine::{EpochOf, Event, ImagePass, Observer, Phase, Sgd, host_values, images_tensor};
+use deepcluster_engine::{
+    EpochOf, Event, ImagePass, ImageReading, Observer, Phase, Sgd, host_values, images_tensor,
+};
 use deepcluster_evaluation::top_k_accuracy;
 use deepcluster_models::{Backbone, Head, export_weights, import_weights};
-use deepcluster_trainer::TrainConfig;
 use ndarray::{Array2, Axis};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -40,7 +41,7 @@ pub struct LinearProbe<'a, B: Backbone> {
     device: Device,
     config: LinearProbeConfig,
     data: &'a LabelledPair,
-    settings: &'a TrainConfig,
+    reading: &'a ImageReading,
     train_loader: Loader,
     train_transform: Transform,
     test_transform: Transform,
@@ -67,14 +68,14 @@ struct ProbedLayer {
 }
 
 impl<'a, B: Backbone> LinearProbe<'a, B> {
-    /// Prepares probes of `network`, which lies on `device` without autodiff. `settings` are those of its run, from which
+    /// Prepares probes of `network`, which lies on `device` without autodiff. `reading` is that of its run, from which
     /// the size of the crops comes.
     ///
     /// # Errors
     /// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], or what the loader reports.
     pub fn new(
         network: &'a B,
-        settings: &'a TrainConfig,
+        reading: &'a ImageReading,
         device: &Device,
         data: &'a LabelledPair,
         config: LinearProbeConfig,
@@ -99,8 +100,8 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
             sgd: Sgd::new(config.learning_rate, config.momentum, config.weight_decay),
             curve: LayerCurve { layer: known[tap].clone(), num_values: 0, epochs: Vec::new() },
         });
-        let (size, resize) = (settings.data.image_size as u32, settings.resize());
-        let normalization = settings.normalization();
+        let (size, resize) = (reading.input.side as u32, reading.input.resize);
+        let normalization = reading.normalization();
         let test_transform = if config.ten_crops {
             Transform::OneOfTen { resize, size, normalization }
         } else {
@@ -110,8 +111,8 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
             network,
             device: device.clone().without_autodiff(),
             data,
-            settings,
-            train_loader: Loader::new(data.train.images.clone(), settings.loader_config())?,
+            reading,
+            train_loader: Loader::new(data.train.images.clone(), reading.loader.clone())?,
             train_transform: Transform::RandomPlace { resize, size, flip_probability: 0.5, normalization },
             test_transform,
             layers: layers.collect(),
@@ -332,12 +333,12 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         let samples = images.iter().flat_map(|&image_index| {
             (0..num_crops).map(move |crop| Sample { image_index, augmentation_seed: crop })
         });
-        let loader = Loader::new(self.data.test.images.clone(), self.settings.loader_config())?;
+        let loader = Loader::new(self.data.test.images.clone(), self.reading.loader.clone())?;
         let pass = ImagePass {
             loader: &loader,
             transform: self.test_transform,
             samples: samples.collect(),
-            batch_size: self.settings.training.feature_batch_size,
+            batch_size: self.reading.batch_size,
             device: &self.device,
             phase: Phase::images("testing"),
             epoch: Some(self.place(epoch)),
@@ -386,12 +387,14 @@ mod tests {
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
     use deepcluster_models::{Architecture, ConvNet, ConvNetConfig};
 
+    use deepcluster_trainer::TrainConfig;
+
     use super::*;
 
-    fn settings() -> TrainConfig {
+    fn reading() -> ImageReading {
         let mut settings = TrainConfig::default();
         settings.data.image_size = 32;
-        settings
+        settings.reading()
     }
 
     fn network(device: &Device) -> ConvNet {
@@ -409,7 +412,7 @@ mod tests {
     fn probe(data: &LabelledPair, config: LinearProbeConfig) -> Vec<LayerCurve> {
         let device = Device::flex();
         let network = network(&device);
-        LinearProbe::new(&network, &settings(), &device, data, config).unwrap().run(None, &mut ()).unwrap()
+        LinearProbe::new(&network, &reading(), &device, data, config).unwrap().run(None, &mut ()).unwrap()
     }
 
     #[test]
@@ -451,9 +454,9 @@ mod tests {
         };
         let device = Device::flex();
         let network = network(&device);
-        let settings = settings();
+        let reading = reading();
         let run = |config: LinearProbeConfig| {
-            let probe = LinearProbe::new(&network, &settings, &device, &data, config).unwrap();
+            let probe = LinearProbe::new(&network, &reading, &device, &data, config).unwrap();
             probe.run(Some(&state), &mut ())
         };
         run(LinearProbeConfig { epochs: 1, ..config.clone() }).unwrap();
@@ -483,7 +486,7 @@ mod tests {
         let device = Device::flex();
         let network = network(&device);
         let refused = |config: LinearProbeConfig| {
-            LinearProbe::new(&network, &settings(), &device, &data, config).err().unwrap().to_string()
+            LinearProbe::new(&network, &reading(), &device, &data, config).err().unwrap().to_string()
         };
         let default = LinearProbeConfig::default;
         assert!(refused(LinearProbeConfig { epochs: 0, ..default() }).starts_with("epochs = 0"));

@@ -135,10 +135,10 @@ impl Extraction<'_> {
     fn of_image(&self, image: &RgbImage8) -> Result<Array2<f32>, TransferError> {
         let scale = self.config.long_side as f32 / image.width.max(image.height) as f32;
         // A long strip still has a pixel for every step of the network.
-        let least = self.trained.config().data.image_size.min(64) as u32;
+        let least = self.trained.reading().input.side.min(64) as u32;
         let side = |length: u32| ((length as f32 * scale).round() as u32).max(least);
         let (width, height) = (side(image.width), side(image.height));
-        let input = normalized_image(image, width, height, false, self.trained.config().normalization())?;
+        let input = normalized_image(image, width, height, false, self.trained.reading().normalization())?;
         let shape = [1, 3, height as usize, width as usize];
         let pixels = Tensor::<4>::from_data(TensorData::new(input.values, shape), self.trained.device());
         let maps = self.trained.network().forward_maps(pixels);

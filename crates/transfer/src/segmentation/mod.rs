@@ -116,7 +116,7 @@ pub fn segment_voc(
         settings: settings_text(config),
         fingerprint: fingerprint(&export_weights(network)?, names),
     };
-    let normalization = trained.config().normalization();
+    let normalization = trained.reading().normalization();
     let num_images = data.train.len();
     let mut steps = None;
     let loss_of = |segmenter: &Segmenter, step: usize| {

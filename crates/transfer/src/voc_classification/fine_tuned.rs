@@ -5,9 +5,9 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, activation};
 use deepcluster_data::{Loader, Sample, Transform};
-use deepcluster_engine::{ImagePass, Observer, Phase, host_values, images_tensor};
+use deepcluster_engine::{ImagePass, ImageReading, Observer, Phase, host_values, images_tensor};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
-use deepcluster_trainer::{TrainConfig, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::average_precision::MeanAveragePrecision;
@@ -89,7 +89,7 @@ pub fn classify_voc(
     observer: &mut dyn Observer,
 ) -> Result<VocClassificationResult, TransferError> {
     config.sgd.validate()?;
-    let (network, settings, device) = (trained.network(), trained.config(), trained.device());
+    let (network, reading, device) = (trained.network(), trained.reading(), trained.device());
     let num_classes = data.class_names.len();
     let Trunk { network: learning, frozen } =
         Trunk::new(network, config.layers, config.train_batch_norm, config.seed);
@@ -102,10 +102,10 @@ pub fn classify_voc(
         fingerprint: fingerprint(&export_weights(network)?, names),
     };
     let labels = data.train.labels(num_classes);
-    let loader = Loader::new(data.train.images.clone(), settings.loader_config())?;
+    let loader = Loader::new(data.train.images.clone(), reading.loader.clone())?;
     let all = (0..labels.len()).collect();
     let mut batches =
-        StepBatches::new(loader, random_square(settings, config), all, &config.sgd, config.seed)?;
+        StepBatches::new(loader, random_square(&reading, config), all, &config.sgd, config.seed)?;
     let loss_of = |classifier: &Classifier, step: usize| {
         let Some(batch) = batches.of_step(step) else { return Ok(None) };
         if batch.image_indices.is_empty() {
@@ -132,13 +132,13 @@ pub fn classify_voc(
 }
 
 /// The squares that the network learns from, and is tested on.
-fn random_square(settings: &TrainConfig, config: &VocClassificationConfig) -> Transform {
+fn random_square(reading: &ImageReading, config: &VocClassificationConfig) -> Transform {
     Transform::RandomCrop {
-        size: settings.data.image_size as u32,
+        size: reading.input.side as u32,
         scale: (config.crop_scale.0 as f32, config.crop_scale.1 as f32),
         ratio: (1.0, 1.0),
         flip_probability: 0.5,
-        normalization: settings.normalization(),
+        normalization: reading.normalization(),
     }
 }
 
@@ -173,23 +173,23 @@ fn test(
     config: &VocClassificationConfig,
     observer: &mut dyn Observer,
 ) -> Result<(Vec<Vec<f32>>, Vec<usize>), TransferError> {
-    let settings = trained.config();
-    let (size, normalization) = (settings.data.image_size as u32, settings.normalization());
+    let reading = trained.reading();
+    let (size, normalization) = (reading.input.side as u32, reading.normalization());
     let (num_images, num_classes) = (data.test.images.len(), data.class_names.len());
     let samples = (0..num_images).flat_map(|image_index| {
         (0..NUM_CROPS)
             .map(move |crop| Sample { image_index, augmentation_seed: image_index as u64 * NUM_CROPS + crop })
     });
-    let loader = Loader::new(data.test.images.clone(), settings.loader_config())?;
+    let loader = Loader::new(data.test.images.clone(), reading.loader.clone())?;
     let pass = ImagePass {
         loader: &loader,
         transform: if config.ten_crops {
-            Transform::OneOfTen { resize: settings.resize(), size, normalization }
+            Transform::OneOfTen { resize: reading.input.resize, size, normalization }
         } else {
-            random_square(settings, config)
+            random_square(&reading, config)
         },
         samples: samples.collect(),
-        batch_size: settings.training.feature_batch_size,
+        batch_size: reading.batch_size,
         device: trained.device(),
         phase: Phase::images("testing"),
         epoch: None,
@@ -216,6 +216,8 @@ mod tests {
 
     use burn::tensor::Device;
     use deepcluster_models::{Architecture, ConvNetConfig};
+
+    use deepcluster_trainer::TrainConfig;
 
     use super::*;
     use crate::voc_dataset::tests::bars;

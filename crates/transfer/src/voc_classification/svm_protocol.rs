@@ -1,10 +1,9 @@
 //! Linear support vector machines on frozen layers.
 
 use burn::tensor::Device;
-use deepcluster_engine::Observer;
+use deepcluster_engine::{ImageReading, Observer};
 use deepcluster_evaluation::{EvaluationError, classification_curve, normalized_rows};
 use deepcluster_models::Backbone;
-use deepcluster_trainer::TrainConfig;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -73,7 +72,7 @@ pub struct LayerSvm {
     pub costs: Vec<f64>,
 }
 
-/// Trains a machine for each class on each of the frozen layers and measures it on the test images. `settings` are those
+/// Trains a machine for each class on each of the frozen layers and measures it on the test images. `reading` is that
 /// of the network's run.
 ///
 /// # Errors
@@ -81,7 +80,7 @@ pub struct LayerSvm {
 /// `observer`, [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn svm_on_layers<B: Backbone>(
     network: &B,
-    settings: &TrainConfig,
+    reading: &ImageReading,
     device: &Device,
     data: &VocDataset,
     config: &SvmConfig,
@@ -91,7 +90,7 @@ pub fn svm_on_layers<B: Backbone>(
     let num_classes = data.class_names.len();
     let mut read = |set: &VocImages| {
         let all: Vec<usize> = (0..set.images.len()).collect();
-        features_of_layers(network, settings, device, &set.images, &all, &config.layers, observer)
+        features_of_layers(network, reading, device, &set.images, &all, &config.layers, observer)
     };
     let (train, test) = (read(&data.train)?, read(&data.test)?);
     let labels_of = |set: &VocImages, features: &LayerFeatures| {
@@ -172,6 +171,8 @@ mod tests {
 
     use deepcluster_models::{Architecture, ConvNetConfig};
 
+    use deepcluster_trainer::TrainConfig;
+
     use super::*;
     use crate::voc_dataset::tests::bars;
 
@@ -186,12 +187,14 @@ mod tests {
         let mut settings = TrainConfig::default();
         settings.data.image_size = 32;
         let config = SvmConfig { layers: vec!["conv1".into(), "fc7".into()], ..Default::default() };
-        let layers = svm_on_layers(&network, &settings, &device, &data, &config, &mut ()).unwrap();
+        let layers = svm_on_layers(&network, &settings.reading(), &device, &data, &config, &mut ()).unwrap();
         assert_eq!((layers[0].layer.as_str(), layers[1].layer.as_str()), ("conv1", "fc7"));
         assert_eq!(layers[0].costs.len(), 2);
         assert!(layers[0].average_precision.area > 0.9, "{:?}", layers[0]);
         let refused = |config: SvmConfig| {
-            svm_on_layers(&network, &settings, &device, &data, &config, &mut ()).unwrap_err().to_string()
+            svm_on_layers(&network, &settings.reading(), &device, &data, &config, &mut ())
+                .unwrap_err()
+                .to_string()
         };
         assert!(refused(SvmConfig { costs: vec![], ..Default::default() }).starts_with("costs = []"));
         assert!(refused(SvmConfig { layers: vec!["x".into()], ..Default::default() }).contains("'x'"));

@@ -1,7 +1,6 @@
 //! `deepcluster eval knn`
 
 use deepcluster::evaluation::WeightedKnnConfig;
-use deepcluster::models::Backbone;
 use deepcluster::transfer::{LayerKnn, knn_of_layers};
 use serde_json::json;
 
@@ -19,17 +18,12 @@ pub(crate) fn run(command: EvalKnn, output: Output) -> anyhow::Result<()> {
     let mut of_networks: Vec<(&str, Vec<LayerKnn>)> = Vec::new();
     for (name, network) in &subject.networks {
         progress.say(&format!("nearest neighbours by the {name} network"));
-        let layers = if command.data.layers.is_empty() {
-            network.network().tap_names().into_iter().chain(["fc7".to_string()]).collect()
-        } else {
-            command.data.layers.clone()
-        };
         let found = knn_of_layers(
             network.network(),
-            network.config(),
+            &network.reading(),
             &subject.device,
             &subject.data,
-            &layers,
+            &command.data.layers,
             &config,
             &mut progress,
         )?;

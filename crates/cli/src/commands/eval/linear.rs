@@ -43,9 +43,9 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
     let mut of_networks: Vec<(&str, Vec<LayerCurve>)> = Vec::new();
     for (name, network) in &subject.networks {
         progress.say(&format!("linear classifiers on the {name} network"));
-        let settings = network.config();
+        let reading = network.reading();
         let probe =
-            LinearProbe::new(network.network(), settings, &subject.device, &subject.data, config.clone())?;
+            LinearProbe::new(network.network(), &reading, &subject.device, &subject.data, config.clone())?;
         let state = folder.join(format!("{name}.safetensors"));
         of_networks.push((*name, probe.run(Some(&state), &mut progress)?));
     }

@@ -21,9 +21,9 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
         let mut of_networks: Vec<(&str, Vec<LayerSvm>)> = Vec::new();
         for (name, network) in &subject.networks {
             progress.say(&format!("linear machines on the {name} network"));
-            let settings = network.config();
+            let reading = network.reading();
             let layers =
-                svm_on_layers(network.network(), settings, &subject.device, &data, &config, &mut progress)?;
+                svm_on_layers(network.network(), &reading, &subject.device, &data, &config, &mut progress)?;
             of_networks.push((name, layers));
         }
         progress.clear();

@@ -60,9 +60,7 @@ impl<B: Backbone> Objective for DeepCluster<B> {
     type Backbone = B;
     type Model = Classifier<B>;
 
-    fn name(&self) -> &'static str {
-        "deepcluster"
-    }
+    const NAME: &'static str = "deepcluster";
 
     fn backbone(model: &Classifier<B>) -> &B {
         &model.network
@@ -86,7 +84,7 @@ impl<B: Backbone> Objective for DeepCluster<B> {
         features: Option<Box<dyn Rows>>,
         epoch: &mut Epoch<'_>,
     ) -> Result<Option<EpochClusters>, EngineError> {
-        let features = features.ok_or_else(|| EngineError::objective(self.name(), "it got no features"))?;
+        let features = features.ok_or_else(|| EngineError::objective(Self::NAME, "it got no features"))?;
         let mut clusters = cluster_images(features, &self.config, epoch)?.clusters;
         let assignments = clusters.clustering.assignments.clone();
         let seed = epoch.place.seed(SeedUse::Head, 0);
@@ -109,7 +107,7 @@ impl<B: Backbone> Objective for DeepCluster<B> {
     }
 
     fn losses(&self, model: &Classifier<B>, batch: &Batch<'_>, step: &Step) -> Result<Losses, EngineError> {
-        let begun = || EngineError::objective(self.name(), "no epoch has begun");
+        let begun = || EngineError::objective(Self::NAME, "no epoch has begun");
         let assignments = self.assignments.as_ref().ok_or_else(begun)?;
         let labels = assignments.labels();
         let targets: Vec<i64> = batch.image_indices.iter().map(|&index| i64::from(labels[index])).collect();

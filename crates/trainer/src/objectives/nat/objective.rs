@@ -20,7 +20,7 @@ use crate::objectives::RunObjective;
 use crate::objectives::nat::matching::best_matching;
 use crate::objectives::nat::model::{NatModel, projection};
 use crate::objectives::nat::targets::{first_assignment, targets};
-use crate::settings::config::TrainConfig;
+use crate::settings::config::{TrainConfig, TrainingConfig};
 
 const PROJECTION: &str = "projection";
 const TARGETS: &str = "targets";
@@ -97,15 +97,37 @@ impl<B: Backbone> RunObjective for Nat<B> {
         let group = |name| ParamGroup::new(name, Sgd::new(config.nat.learning_rate, 0.0, 0.0));
         Ok((objective, Learner::new(model, vec![group("network"), group(PROJECTION)])))
     }
+
+    fn warnings_before_training(&self, num_images: usize) -> Vec<String> {
+        let (training, defaults) = (&self.config.training, TrainingConfig::default());
+        let unused = [
+            ("learning_rate", training.learning_rate != defaults.learning_rate),
+            ("momentum", training.momentum != defaults.momentum),
+            ("weight_decay", training.weight_decay != defaults.weight_decay),
+            ("sampling", training.sampling != defaults.sampling),
+            ("epochs_per_clustering", training.epochs_per_clustering != defaults.epochs_per_clustering),
+        ];
+        let unused = unused.into_iter().filter(|(_, is_set)| *is_set);
+        let mut warnings: Vec<String> = unused
+            .map(|(name, _)| {
+                format!("training.{name} does not count for the objective nat, whose settings are under nat")
+            })
+            .collect();
+        let batch_size = self.config.training.batch_size;
+        if num_images < batch_size {
+            warnings.push(format!(
+                "{num_images} images are less than a batch of {batch_size}: it shrinks to all"
+            ));
+        }
+        warnings
+    }
 }
 
 impl<B: Backbone> Objective for Nat<B> {
     type Backbone = B;
     type Model = NatModel<B>;
 
-    fn name(&self) -> &'static str {
-        "nat"
-    }
+    const NAME: &'static str = "nat";
 
     fn backbone(model: &NatModel<B>) -> &B {
         &model.network
@@ -212,5 +234,170 @@ impl<B: Backbone> Objective for Nat<B> {
         };
         self.assigned = Mutex::new(assigned);
         Ok(NatModel { projection, ..model })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeMap;
+
+    use burn::tensor::{Device, Distribution};
+    use deepcluster_models::{ConvNet, NamedWeights};
+
+    use super::*;
+
+    const NUM_IMAGES: usize = 64;
+
+    fn config() -> TrainConfig {
+        let mut config = TrainConfig::default();
+        config.data.image_size = 32;
+        config.model.width = 0.125;
+        config.training.batch_size = 16;
+        config.nat.target_dim = 128;
+        config.nat.exchange_every = 2;
+        config
+    }
+
+    fn begun(config: &TrainConfig) -> (Nat<ConvNet>, Learner<NatModel<ConvNet>>) {
+        let device = Device::flex().autodiff();
+        let network = config.network().unwrap().init(1, &device).unwrap();
+        let (mut nat, mut learner) = Nat::create(config, network).unwrap();
+        let mut epoch = Epoch { place: place(0, 0), num_epochs: 3, device: &device, observer: &mut () };
+        assert!(nat.begin_epoch(&mut learner, None, &mut epoch).unwrap().is_none());
+        (nat, learner)
+    }
+
+    fn place(epoch: usize, step: usize) -> Place {
+        Place { run_seed: 31, epoch, step, num_images: NUM_IMAGES }
+    }
+
+    fn images(num_images: usize) -> Tensor<4> {
+        let device = Device::flex().autodiff();
+        Tensor::random([num_images, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device)
+    }
+
+    fn loss(nat: &Nat<ConvNet>, model: &NatModel<ConvNet>, image_indices: &[usize], epoch: usize) -> f64 {
+        let batch = Batch { images: images(image_indices.len()), image_indices };
+        let step = Step { place: place(epoch, 0), part: 0 };
+        let losses = nat.losses(model, &batch, &step).unwrap();
+        let device = Device::flex().autodiff();
+        let mut blank = Learner::new(NatModel::new(model.network.clone(), 2, 0, &device), Vec::new());
+        blank.step(losses, &deepcluster_engine::Ranks::single()).unwrap().read().unwrap()
+    }
+
+    fn is_permutation(numbers: &[u32]) -> bool {
+        let mut sorted = numbers.to_vec();
+        sorted.sort_unstable();
+        sorted.into_iter().eq(0..numbers.len() as u32)
+    }
+
+    #[test]
+    fn without_an_exchange_random_targets_have_a_loss_of_two() {
+        let (nat, learner) = begun(&config());
+        let all: Vec<usize> = (0..NUM_IMAGES).collect();
+        let loss = loss(&nat, &learner.model, &all, 1);
+        assert!((loss - 2.0).abs() < 0.02, "{loss}");
+        let assigned = nat.assigned();
+        assert_eq!(assigned.now, assigned.before);
+    }
+
+    #[test]
+    fn images_of_a_batch_exchange_their_targets_and_come_nearer() {
+        let (mut nat, learner) = begun(&config());
+        let part: Vec<usize> = (8..24).collect();
+        let before = loss(&nat, &learner.model, &part, 1);
+        let after = loss(&nat, &learner.model, &part, 0);
+        assert!(after < before, "{after} {before}");
+        {
+            let Assigned { now, before } = &*nat.assigned();
+            assert!(is_permutation(now) && now != before);
+            let outside = |image: &usize| !part.contains(image);
+            assert!((0..NUM_IMAGES).filter(outside).all(|image| now[image] == before[image]));
+        }
+        let measures = nat.measures();
+        assert!(measures["exchanged"] > 0.0 && measures["exchanged"] <= 16.0 / 64.0, "{measures:?}");
+    }
+
+    #[test]
+    fn every_image_is_seen_once_in_whole_batches() {
+        let (nat, _) = begun(&config());
+        let place = Place { num_images: 70, ..place(0, 0) };
+        let plan = nat.plan(place);
+        assert_eq!(plan.steps.iter().map(Vec::len).collect::<Vec<_>>(), [16; 4]);
+        let mut seen: Vec<usize> = plan.steps.iter().flatten().map(|sample| sample.image_index).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 64);
+        // Fewer images than a batch are one.
+        assert_eq!(nat.plan(Place { num_images: 9, ..place }).steps[0].len(), 9);
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_sum_over_a_batch() {
+        let (nat, mut learner) = begun(&config());
+        nat.schedule(learner.groups_mut(), place(0, 0));
+        assert!(learner.groups().iter().all(|group| group.optimizer.learning_rate == 0.01 * 16.0));
+    }
+
+    #[derive(Default)]
+    struct State(BTreeMap<String, NamedWeights>, BTreeMap<String, (Vec<u32>, usize)>);
+
+    impl StateWriter for State {
+        fn weights(&mut self, name: &str, weights: &NamedWeights) -> Result<(), EngineError> {
+            self.0.insert(name.to_string(), weights.clone());
+            Ok(())
+        }
+
+        fn integers(&mut self, name: &str, values: &[u32], bound: usize) -> Result<(), EngineError> {
+            self.1.insert(name.to_string(), (values.to_vec(), bound));
+            Ok(())
+        }
+    }
+
+    impl StateReader for State {
+        fn weights(&mut self, name: &str) -> Option<NamedWeights> {
+            self.0.remove(name)
+        }
+
+        fn integers(&mut self, name: &str) -> Option<(Vec<u32>, usize)> {
+            self.1.remove(name)
+        }
+    }
+
+    #[test]
+    fn a_state_is_restored_and_one_that_is_no_permutation_refused() {
+        let (nat, learner) = begun(&config());
+        loss(&nat, &learner.model, &(0..16).collect::<Vec<_>>(), 0);
+        let saved = || {
+            let mut state = State::default();
+            nat.save(&learner.model, &mut state).unwrap();
+            state
+        };
+        let (mut other, fresh) = begun(&TrainConfig { seed: 7, ..config() });
+        let model = other.load(fresh.model.clone(), &mut saved(), place(0, 3)).unwrap();
+        assert_eq!(other.assigned().now, nat.assigned().now);
+        assert_eq!(
+            export_weights(&model.projection).unwrap(),
+            export_weights(&learner.model.projection).unwrap()
+        );
+        type Change = fn(&mut State);
+        let changes: [(&str, Change); 4] = [
+            ("no permutation", |state| {
+                let numbers = &mut state.1.get_mut(TARGETS).unwrap().0;
+                numbers[3] = numbers[4];
+            }),
+            ("no permutation", |state| state.1.get_mut(TARGETS_BEFORE).unwrap().0.truncate(5)),
+            ("no permutation", |state| state.1.retain(|name, _| name != TARGETS)),
+            ("projection is missing", |state| state.0.clear()),
+        ];
+        for (words, change) in changes {
+            let mut state = saved();
+            change(&mut state);
+            let error = other.load(fresh.model.clone(), &mut state, place(0, 3)).unwrap_err();
+            assert!(error.contains(words), "{error}");
+            assert_eq!(other.assigned().now, nat.assigned().now);
+        }
     }
 }
