@@ -29,7 +29,7 @@ pub use error::EngineError;
 pub use events::{EpochOf, Event, Observer, Phase};
 pub use learner::{Learner, ParamGroup, StepLoss, take_weights};
 pub use losses::Losses;
-pub use memory::{explained, try_features};
+pub use memory::explain_features;
 pub use objective::{Batch, Epoch, EpochClusters, Objective, Place, Plan, Step};
 pub use optimizer::Sgd;
 pub use pass::{ImagePass, ImageReading};

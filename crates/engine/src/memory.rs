@@ -24,7 +24,7 @@ pub(crate) fn is_out_of_memory(error: &EngineError) -> bool {
 
 /// The error to report where `setting`, a number of images, was too large: `fits` tries smaller numbers. Where what was asked for
 /// fits once memory has been freed, the error stays as it is: something else was too large.
-pub fn explained(
+pub(crate) fn explained(
     error: EngineError,
     setting: &'static str,
     asked: usize,
@@ -69,8 +69,20 @@ pub(crate) fn try_step<O: Objective>(
     learner.wait()
 }
 
+/// An error of computing features with `batch_size` images at a time; where memory was lacking, with the batch that fits.
+pub fn explain_features<B: Backbone>(
+    error: EngineError,
+    network: &B,
+    batch_size: usize,
+    device: &Device,
+) -> EngineError {
+    explained(error, "training.feature_batch_size", batch_size, device, |batch| {
+        try_features(network, batch, device)
+    })
+}
+
 /// Tries to compute the features of `batch` images.
-pub fn try_features<B: Backbone>(network: &B, batch: usize, device: &Device) -> Result<(), EngineError> {
+fn try_features<B: Backbone>(network: &B, batch: usize, device: &Device) -> Result<(), EngineError> {
     let images = Tensor::<4>::zeros([batch, 3, network.input_size(), network.input_size()], device);
     let features = blank_weights(network).forward_features(images, &DropoutMasks::off());
     host_values(features, "while computing features").map(|_| ())

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use deepcluster_clustering::Rows;
 use deepcluster_data::{ImageFolder, Loader};
-use deepcluster_engine::features::FeatureStore;
-use deepcluster_engine::features::extract_to;
-use deepcluster_engine::{EngineError, EpochOf, Event, ImagePass, Observer, explained, try_features};
+use deepcluster_engine::features::{GatheredFeatures, gather_features};
+use deepcluster_engine::{EngineError, EpochOf, Event, ImagePass, Observer};
 use deepcluster_models::Backbone;
 
 use crate::error::TrainerError;
@@ -40,8 +38,7 @@ impl RunImages {
         pass
     }
 
-    /// Features of all images by `network`, the batches computed on `devices` in turn, with the images that cannot be
-    /// read and why.
+    /// Features of all images by `network`, the batches computed on `devices` in turn.
     pub(crate) fn features<B: Backbone>(
         &self,
         network: &B,
@@ -49,19 +46,15 @@ impl RunImages {
         devices: &[Device],
         epoch: EpochOf,
         observer: &mut dyn Observer,
-    ) -> Result<(Box<dyn Rows>, Vec<(usize, String)>), EngineError> {
+    ) -> Result<GatheredFeatures, EngineError> {
         let all: Vec<usize> = (0..self.folder.len()).collect();
-        let device = &devices[0];
-        let feature_type = config.training.feature_type;
-        let mut features = FeatureStore::new(device, feature_type, all.len(), network.feature_dim());
+        let (device, feature_type) = (&devices[0], config.training.feature_type);
         let pass = self.pass(&all, config, device, epoch);
-        let failures = extract_to(&mut features, &network.valid(), &devices[1..], pass, observer)
-            .map_err(|error| explain_features(error, network, config, device))?;
-        let failures = failures.ok_or(EngineError::Stopped { epoch: epoch.epoch, step: 0 })?;
-        Ok((features.finish()?, failures))
+        let gathered = gather_features(&network.valid(), pass, &devices[1..], feature_type, observer)?;
+        gathered.ok_or(EngineError::Stopped { epoch: epoch.epoch, step: 0 })
     }
 
-    /// Fixes the list of images for the whole run, without those that cannot be read; returns warnings.
+    /// Fixes the list of images for the whole run, without those that cannot be read.
     pub(crate) fn settle(
         &mut self,
         failures: &[(usize, String)],
@@ -97,19 +90,6 @@ impl RunImages {
         }
         Ok(())
     }
-}
-
-/// An error of the feature pass; where memory was lacking, with the batch that fits.
-pub(crate) fn explain_features<B: Backbone>(
-    error: EngineError,
-    network: &B,
-    config: &TrainConfig,
-    device: &Device,
-) -> EngineError {
-    let asked = config.training.feature_batch_size;
-    explained(error, "training.feature_batch_size", asked, device, |batch| {
-        try_features(network, batch, device)
-    })
 }
 
 /// Path and reason of the first image that could not be read.

@@ -6,14 +6,16 @@ use std::time::Instant;
 use burn::tensor::Device;
 use deepcluster_clustering::{ClusterModel, Rows};
 use deepcluster_data::ImageFolder;
+use deepcluster_engine::features::GatheredFeatures;
 use deepcluster_engine::{
     Course, EngineError, Epoch, EpochOf, EpochSteps, Event, Learner, Objective, Observer, Place,
+    explain_features,
 };
 use deepcluster_kernels::release_freed_memory;
 use deepcluster_models::{ConvNet, import_weights};
 
 use crate::error::TrainerError;
-use crate::images::{RunImages, explain_features};
+use crate::images::RunImages;
 use crate::metrics::{EpochMetrics, EpochTimings};
 use crate::objectives::RunObjective;
 use crate::objectives::deepcluster::DeepCluster;
@@ -225,8 +227,8 @@ impl<O: RunObjective> Trainer<O> {
         let start = Instant::now();
         let network = O::backbone(&self.learner.model);
         let epoch = self.epoch_of();
-        let (features, failures) =
-            self.images.features(network, &self.config, &self.devices, epoch, observer)?;
+        let gathered = self.images.features(network, &self.config, &self.devices, epoch, observer)?;
+        let GatheredFeatures { rows: features, failures } = gathered;
         if !self.run.has_images() {
             self.images.settle(&failures, &self.config, &self.run, observer)?;
             for warning in self.objective.warnings_before_training(self.images.folder.len()) {
@@ -244,7 +246,8 @@ impl<O: RunObjective> Trainer<O> {
 
     /// An error of an epoch's beginning; where memory was lacking, with the batch that fits.
     fn explain(&self, error: EngineError) -> TrainerError {
-        explain_features(error, self.network(), &self.config, self.device()).into()
+        let batch_size = self.config.training.feature_batch_size;
+        explain_features(error, self.network(), batch_size, self.device()).into()
     }
 
     pub(crate) fn place(&self) -> Place {

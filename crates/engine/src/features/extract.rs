@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::iter;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use deepcluster_clustering::{FeatureType, Rows};
 use deepcluster_models::{Backbone, DropoutMasks, LayerId};
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::EngineError;
 use crate::events::Observer;
 use crate::features::store::FeatureStore;
+use crate::memory::explain_features;
 use crate::pass::ImagePass;
 use crate::tensors::{host_values, images_tensor};
 
@@ -48,12 +50,38 @@ pub fn extract<B: Backbone>(
     Ok(failures.map(|failures| matrix.finish(failures)))
 }
 
-/// Passes images through `network` and appends their features to `stored`; gives the images that could not be read and
-/// why, or `None` when `observer` asks to stop.
+/// Features of all images of a pass, where they are best kept.
+pub struct GatheredFeatures {
+    /// `[num_read, feature_dim]`, in the order of the pass.
+    pub rows: Box<dyn Rows>,
+    /// Images that could not be read, and why.
+    pub failures: Vec<(usize, String)>,
+}
+
+/// Passes images through `network` and gathers their features as `feature_type`; `None` when `observer` asks to stop.
 ///
-/// `others` compute beside the device of the pass: they take the batches in turn, and a batch is waited for when all
-/// devices have one. Features do not depend on how many there are.
-pub fn extract_to<B: Backbone>(
+/// `others` compute beside the device of the pass: batches go round-robin; once every device is busy, the oldest is
+/// awaited. Features do not depend on how many there are.
+///
+/// # Errors
+/// [`EngineError::OutOfMemory`] with the batch that fits, [`EngineError::Device`], and those of reading images.
+pub fn gather_features<B: Backbone>(
+    network: &B,
+    pass: ImagePass<'_>,
+    others: &[Device],
+    feature_type: FeatureType,
+    observer: &mut dyn Observer,
+) -> Result<Option<GatheredFeatures>, EngineError> {
+    let (device, batch_size, capacity) = (pass.device, pass.batch_size, pass.samples.len());
+    let mut stored = FeatureStore::new(device, feature_type, capacity, network.feature_dim());
+    let gathered = extract_to(&mut stored, network, others, pass, observer).and_then(|failures| {
+        let Some(failures) = failures else { return Ok(None) };
+        Ok(Some(GatheredFeatures { rows: stored.finish()?, failures }))
+    });
+    gathered.map_err(|error| explain_features(error, network, batch_size, device))
+}
+
+fn extract_to<B: Backbone>(
     stored: &mut FeatureStore,
     network: &B,
     others: &[Device],
@@ -98,7 +126,7 @@ pub fn extract_to<B: Backbone>(
 }
 
 /// Collects batches.
-pub struct FeatureMatrix {
+struct FeatureMatrix {
     rows: Vec<f32>,
     image_indices: Vec<usize>,
     feature_dim: usize,
@@ -106,12 +134,12 @@ pub struct FeatureMatrix {
 
 impl FeatureMatrix {
     /// No rows yet, and room for those of `num_images` images.
-    pub fn with_capacity(num_images: usize) -> Self {
+    fn with_capacity(num_images: usize) -> Self {
         Self { rows: Vec::new(), image_indices: Vec::with_capacity(num_images), feature_dim: 0 }
     }
 
     /// Adds the rows of a batch.
-    pub fn add(&mut self, batch: &FeatureBatch<'_>) {
+    fn add(&mut self, batch: &FeatureBatch<'_>) {
         self.feature_dim = batch.features.ncols();
         // One allocation for all rows: the matrix is the largest thing in memory.
         if self.rows.capacity() == 0 {
@@ -122,10 +150,7 @@ impl FeatureMatrix {
     }
 
     /// All rows, with the images that could not be read.
-    ///
-    /// # Panics
-    /// If batches had rows of different lengths.
-    pub fn finish(self, failures: Vec<(usize, String)>) -> ExtractedFeatures {
+    fn finish(self, failures: Vec<(usize, String)>) -> ExtractedFeatures {
         let shape = (self.image_indices.len(), self.feature_dim);
         let features = Array2::from_shape_vec(shape, self.rows);
         let features = features.expect("every batch adds feature_dim values per image");

@@ -5,5 +5,6 @@ mod extract;
 mod store;
 
 pub use device::{DeviceFeatures, Room};
-pub use extract::{ExtractedFeatures, FeatureBatch, FeatureMatrix, extract, extract_batches, extract_to};
-pub use store::FeatureStore;
+pub use extract::{
+    ExtractedFeatures, FeatureBatch, GatheredFeatures, extract, extract_batches, gather_features,
+};

@@ -11,7 +11,7 @@ use crate::tensors::host_values;
 
 /// Takes the features of a pass batch by batch, and becomes [`Rows`].
 #[derive(Debug)]
-pub struct FeatureStore {
+pub(crate) struct FeatureStore {
     place: StorePlace,
 }
 
@@ -23,7 +23,12 @@ enum StorePlace {
 
 impl FeatureStore {
     /// No rows yet; about `capacity` of `feature_dim` values are to come, computed on `device`.
-    pub fn new(device: &Device, feature_type: FeatureType, capacity: usize, feature_dim: usize) -> Self {
+    pub(crate) fn new(
+        device: &Device,
+        feature_type: FeatureType,
+        capacity: usize,
+        feature_dim: usize,
+    ) -> Self {
         let place = if device_limits(device).is_none() {
             StorePlace::Host(StoredFeatures::with_capacity(feature_type, capacity, feature_dim))
         } else {
@@ -36,7 +41,7 @@ impl FeatureStore {
     ///
     /// # Errors
     /// [`EngineError::Device`] where the device fails, [`EngineError::Clustering`] for rows that cannot be kept.
-    pub fn append(&mut self, rows: Tensor<2>) -> Result<(), EngineError> {
+    pub(crate) fn append(&mut self, rows: Tensor<2>) -> Result<(), EngineError> {
         match &mut self.place {
             StorePlace::Host(features) => {
                 let shape = rows.dims();
@@ -54,7 +59,7 @@ impl FeatureStore {
     ///
     /// # Errors
     /// As [`append`](Self::append).
-    pub fn finish(self) -> Result<Box<dyn Rows>, EngineError> {
+    pub(crate) fn finish(self) -> Result<Box<dyn Rows>, EngineError> {
         Ok(match self.place {
             StorePlace::Host(features) => Box::new(features),
             StorePlace::Device(features) => Box::new(features.finish()?),

@@ -41,7 +41,7 @@ impl<B: Backbone> TrainedNetwork<B> {
     ///
     /// # Errors
     /// [`TrainerError::UnknownFeatureFile`] for another extension, or for f16 in a Parquet file;
-    /// [`TrainerError::NoReadableImage`]; [`TrainerError::Stopped`] on request of `observer`; and what writing reports.
+    /// [`TrainerError::NoReadableImage`]; [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`; and what writing reports.
     pub fn write_features(
         &self,
         images: &Arc<ImageFolder>,

@@ -122,7 +122,7 @@ impl<B: Backbone> TrainedModel<B> {
     /// Gives every image of `images` the cluster of the nearest centroid.
     ///
     /// # Errors
-    /// [`TrainerError::NoReadableImage`] where none can be read, [`TrainerError::Stopped`] on request of `observer`.
+    /// [`TrainerError::NoReadableImage`] where none can be read, [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
     pub fn assign(
         &self,
         images: &Arc<ImageFolder>,

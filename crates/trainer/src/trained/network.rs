@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use deepcluster_data::ImageFolder;
-use deepcluster_engine::features::{ExtractedFeatures, FeatureBatch, FeatureMatrix, extract_batches};
+use deepcluster_engine::features::{ExtractedFeatures, FeatureBatch, extract, extract_batches};
 use deepcluster_engine::{EngineError, ImageReading, Observer, SeedUse, derive_seed};
 use deepcluster_models::{Backbone, ConvNet, LayerId, ModelError, NamedWeights, import_weights};
 
@@ -123,19 +123,20 @@ impl<B: Backbone> TrainedNetwork<B> {
     /// Features of every image that can be read, in one matrix.
     ///
     /// # Errors
-    /// [`TrainerError::NoReadableImage`] where none can be read, [`TrainerError::Stopped`] on request of `observer`.
+    /// [`TrainerError::NoReadableImage`] where none can be read, [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
     pub fn features(
         &self,
         images: &Arc<ImageFolder>,
         observer: &mut dyn Observer,
     ) -> Result<ExtractedFeatures, TrainerError> {
-        let mut matrix = FeatureMatrix::with_capacity(images.len());
-        let mut collect = |batch: FeatureBatch<'_>| {
-            matrix.add(&batch);
-            Ok(())
-        };
-        let failures = self.extract_batches(images, LayerId::Features, observer, &mut collect)?;
-        Ok(matrix.finish(failures))
+        let reading = self.reading();
+        let loader = reading.loader(images.clone())?;
+        let all: Vec<usize> = (0..images.len()).collect();
+        let pass = reading.pass(&loader, &all, &self.device);
+        let extracted = extract(&self.network, pass, LayerId::Features, observer)?;
+        let extracted = extracted.ok_or(EngineError::Stopped { epoch: 0, step: 0 })?;
+        refuse_none(images, extracted.image_indices.len(), &extracted.failures)?;
+        Ok(extracted)
     }
 
     /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and why.
@@ -157,11 +158,21 @@ impl<B: Backbone> TrainedNetwork<B> {
         };
         let failures = extract_batches(&self.network, pass, layer, observer, &mut count)?;
         let failures = failures.ok_or(EngineError::Stopped { epoch: 0, step: 0 })?;
-        if num_read == 0 {
-            let reason = first_failure(images, &failures);
-            let folder = images.root().to_path_buf();
-            return Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason });
-        }
+        refuse_none(images, num_read, &failures)?;
         Ok(failures)
     }
+}
+
+/// Refuses a folder of which no image can be read.
+fn refuse_none(
+    images: &ImageFolder,
+    num_read: usize,
+    failures: &[(usize, String)],
+) -> Result<(), TrainerError> {
+    if num_read > 0 {
+        return Ok(());
+    }
+    let reason = first_failure(images, failures);
+    let folder = images.root().to_path_buf();
+    Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason })
 }
