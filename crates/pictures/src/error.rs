@@ -91,7 +91,7 @@ impl HasKind for PictureError {
             Self::Clustering(error) => error.kind(),
             Self::Trainer(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Plot(_) => Kind::Failure,
+            Self::Plot(error) => error.kind(),
         }
     }
 }

@@ -61,9 +61,10 @@ impl HasKind for ReportError {
             Self::Stopped => Kind::Stopped,
             Self::InvalidConfig { .. } => Kind::Usage,
             Self::Clustering(error) => error.kind(),
+            Self::Plot(error) => error.kind(),
             Self::Trainer(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Page { .. } | Self::Io { .. } | Self::Plot(_) => Kind::Failure,
+            Self::Page { .. } | Self::Io { .. } => Kind::Failure,
         }
     }
 }

@@ -198,9 +198,10 @@ impl HasKind for TransferError {
             Self::Model(error) => error.kind(),
             Self::Proposals(error) => error.kind(),
             Self::Clustering(error) => error.kind(),
+            Self::Plot(error) => error.kind(),
             Self::Trainer(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Diverged { .. } | Self::Io { .. } | Self::Plot(_) => Kind::Failure,
+            Self::Diverged { .. } | Self::Io { .. } => Kind::Failure,
         }
     }
 }
