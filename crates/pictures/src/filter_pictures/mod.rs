@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_engine::{EngineError, Event, Observer, Phase, host_values};
 use deepcluster_models::{Backbone, ConvNet, Input};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
-use deepcluster_trainer::{TrainConfig, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -202,7 +202,7 @@ pub fn filter_pictures(
     let (network, input) = (trained.network(), trained.reading().input);
     let index = layer_with_filters(network, layer, filters)?;
     let size = config.picture_size(network.input_size());
-    if !leaves_something(trained.config(), size)? {
+    if trained.config().network()?.output_side(size).is_none() {
         return Err(PictureError::ImagesTooSmall { size, layer: layer.to_string() });
     }
     let network = network.clone().for_fine_tuning(|_| false);
@@ -252,11 +252,6 @@ pub fn filter_sheet(layer: &str, pictures: &[FilterPicture]) -> ContactSheet {
     ContactSheet::of_cells(title, 132, num_columns, cells)
 }
 
-/// Whether every layer has something left of images of this size.
-fn leaves_something(settings: &TrainConfig, size: usize) -> Result<bool, PictureError> {
-    Ok(settings.network()?.output_side(size).is_some())
-}
-
 /// `[3, size, size]` in 0..=1 as 8-bit colours.
 fn as_picture(values: &[f32], size: usize) -> RgbImage {
     let mut picture = RgbImage::new(size as u32, size as u32);
@@ -273,6 +268,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use deepcluster_models::{Architecture, ConvNetConfig};
+    use deepcluster_trainer::TrainConfig;
 
     use super::*;
 
