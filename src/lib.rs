@@ -42,10 +42,10 @@ pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
 pub use deepcluster_pictures as pictures;
 pub use deepcluster_plots as plots;
-pub use deepcluster_proposals as proposals;
 pub use deepcluster_report as report;
 pub use deepcluster_trainer as trainer;
 pub use deepcluster_transfer as transfer;
+pub use deepcluster_transfer::proposals;
 
 /// What can go wrong anywhere in the library.
 pub use deepcluster_files::{HasKind, Kind};

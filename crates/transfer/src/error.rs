@@ -9,8 +9,9 @@ use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
 use deepcluster_plots::PlotError;
-use deepcluster_proposals::ProposalError;
 use deepcluster_trainer::TrainerError;
+
+use crate::proposals::error::ProposalError;
 
 /// Why a protocol cannot be carried out.
 #[derive(Debug, thiserror::Error)]

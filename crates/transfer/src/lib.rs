@@ -5,6 +5,7 @@
 //!   [`train_with_labels`] says what labels would reach;
 //! - [`classify_voc`], [`detect_voc`], [`segment_voc`]: PASCAL VOC (section 4.4, tables 2 to 4); [`svm_on_layers`];
 //! - [`retrieve_landmarks`]: Oxford5k and Paris6k (section 4.5, table 5); [`recall_at`] for any labelled folder;
+//! - [`proposals`]: the boxes that detection classifies;
 //! - [`knn_of_layers`]: nearest-neighbour classification on any layer;
 //! - [`cluster_report`]: the clusters of a run against labels, class by class;
 //! - [`write_curves`], [`sweep_clusters`]: agreement over epochs, and scores by the number of clusters (figure 2).
@@ -23,6 +24,7 @@ mod labelled_folder;
 mod layer_features;
 mod linear_probe;
 mod pooled_taps;
+pub mod proposals;
 mod retrieval;
 mod segmentation;
 mod state_file;

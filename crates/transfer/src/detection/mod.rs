@@ -2,7 +2,7 @@
 
 mod boxes;
 mod detector;
-mod proposals;
+mod find_proposals;
 mod region_sampling;
 mod region_targets;
 mod test_images;
@@ -13,17 +13,17 @@ use std::path::Path;
 use burn::module::Module;
 use deepcluster_engine::Observer;
 use deepcluster_models::ConvNet;
-use deepcluster_proposals::Proposals;
 use deepcluster_trainer::TrainedNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
 use crate::fine_tuning::{FineTunedLayers, LossPoint, TaskSgd};
+use crate::proposals::image_boxes::Proposals;
 use crate::voc_classification::MeanAveragePrecision;
 use crate::voc_dataset::VocDataset;
 
 pub use boxes::non_maximum_suppression;
-pub use proposals::{ProposalQuality, find_proposals};
+pub use find_proposals::{ProposalQuality, find_proposals};
 
 /// How a detector is trained and tested. The defaults are those of Fast R-CNN on VOC 2007.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,13 +4,13 @@ use burn::tensor::activation;
 use deepcluster_engine::{Event, Observer, Phase, host_values};
 use deepcluster_evaluation::{BoundingBox, Detection, GroundTruth, detection_curve};
 use deepcluster_models::{ConvNet, DropoutMasks};
-use deepcluster_proposals::Proposals;
 use deepcluster_trainer::TrainedNetwork;
 
 use super::DetectionConfig;
 use super::boxes::{clip, decode, non_maximum_suppression};
 use super::detector::{Detector, DetectorImage};
 use crate::error::TransferError;
+use crate::proposals::image_boxes::Proposals;
 use crate::voc_classification::{ClassAveragePrecision, MeanAveragePrecision};
 use crate::voc_dataset::VocDataset;
 

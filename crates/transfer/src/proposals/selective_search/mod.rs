@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::error::ProposalError;
+use crate::proposals::error::ProposalError;
 use color::Planes;
 use graph_segmentation::EdgeList;
 use hierarchy::{Similarity, merge_all};
