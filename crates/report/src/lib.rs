@@ -4,12 +4,15 @@
 //! large and how close together it is, which of its images are typical and which doubtful; `misfits` finds images that
 //! are like no other and near-duplicates; `map` gives every image a place in the plane; `thumbnails` shrinks them to
 //! sheets; `summary` says in words what to look at; `page` puts it all into the template.
+//!
+//! [`pictures`] shows on sheets what the network has learned.
 
 mod cluster_cards;
 mod error;
 mod map;
 mod misfits;
 mod page;
+pub mod pictures;
 mod run_contents;
 mod summary;
 mod tables;

@@ -11,10 +11,10 @@ use deepcluster_plots::{ContactSheet, RgbImage, SheetCell, SheetColumns};
 use deepcluster_trainer::TrainedNetwork;
 use serde::Serialize;
 
-use crate::error::PictureError;
-use crate::filter_choice::layer_with_filters;
-use crate::filter_pictures::FilterPicture;
-use crate::shown_image::{placeholder, shown_image};
+use crate::pictures::error::PictureError;
+use crate::pictures::filter_choice::layer_with_filters;
+use crate::pictures::filter_pictures::FilterPicture;
+use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
 const CELL_SIZE: u32 = 112;

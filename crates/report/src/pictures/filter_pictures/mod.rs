@@ -15,8 +15,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
-use crate::error::PictureError;
-use crate::filter_choice::layer_with_filters;
+use crate::pictures::error::PictureError;
+use crate::pictures::filter_choice::layer_with_filters;
 
 /// How a picture is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -12,8 +12,8 @@ use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use crate::error::PictureError;
-use crate::shown_image::{placeholder, shown_image};
+use crate::pictures::error::PictureError;
+use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
 const CELL_SIZE: u32 = 120;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use deepcluster_models::{Backbone, ConvNet};
 
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 /// Which convolution of `network` is called `name`, from 0.
 ///

@@ -6,7 +6,7 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Tensor, TensorData};
 
 use super::{Ascent, OnStep, no_gradient};
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 const STEP_SIZE: f64 = 3.0;
 const WEIGHT_DECAY: f64 = 1e-5;

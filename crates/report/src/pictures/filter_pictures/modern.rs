@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::cosine_image::{CosineBasis, resampling};
 use super::{Ascent, OnStep, no_gradient};
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 const STEP_SIZE: f64 = 0.05;
 /// Deviation of the coefficients that the ascent begins with.

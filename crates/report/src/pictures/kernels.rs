@@ -4,7 +4,7 @@ use deepcluster_models::{ConvNet, SOBEL_KERNELS};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell, SheetColumns};
 use deepcluster_trainer::host_values;
 
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 const CELL_SIZE: u32 = 78;
 
