@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     };
     deepcluster::keep_freed_memory();
     let level = if arguments.output.quiet { log::LevelFilter::Error } else { log::LevelFilter::Warn };
-    // What the library behind GPUs has to say of its search for the fastest kernel is for its own developers.
+    // The library behind GPUs logs its search for the fastest kernel, which only concerns its developers.
     let mut logger = env_logger::Builder::new();
     for target in
         ["cubecl", "cubecl_runtime", "cubecl_server", "cubek", "burn_cubecl", "wgpu_core", "wgpu_hal"]

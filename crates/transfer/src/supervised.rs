@@ -15,9 +15,9 @@ use crate::fine_tuning::{Classifier, MAX_STEPS, StepBatches, TaskRecord, TaskSgd
 use crate::labelled_folder::LabelledFolder;
 
 /// Trains `untrained`, as [`TrainedNetwork::untrained`] makes it, on the classes of `folder`, numbered below
-/// `num_classes`, for `epochs` passes, at least 1, with the crops, step size, momentum, weight decay and dropout
-/// of its own settings: as in a run, but with labels in place of clusters. With a `state` file a training that
-/// was stopped is resumed.
+/// `num_classes`, for `epochs` passes, at least 1, with the crops, step size, momentum, weight decay and
+/// dropout of its own settings: as in a run, but with labels in place of clusters. With a `state` file a
+/// training that was stopped is resumed.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`] for no epochs or too many, [`TransferError::Stopped`] on request of

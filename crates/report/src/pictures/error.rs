@@ -19,7 +19,7 @@ pub enum PictureError {
         field: &'static str,
         /// The value it had.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// A layer does not exist.

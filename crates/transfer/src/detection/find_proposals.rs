@@ -50,8 +50,8 @@ impl ProposalQuality {
     }
 }
 
-/// Boxes of all training and test images by selective search. With a `cache` file, `.csv`, boxes that are in it are not
-/// searched for again, and new ones are added to it, also when the search is stopped.
+/// Boxes of all training and test images by selective search. With a `cache` file, `.csv`, boxes that are in
+/// it are not searched for again, and new ones are added to it, also when the search is stopped.
 ///
 /// An image that cannot be read has no boxes.
 ///

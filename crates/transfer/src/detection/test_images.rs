@@ -1,4 +1,4 @@
-//! What the detector finds in the test images, and how much of it is right.
+//! Detections in the test images, and their precision.
 
 use burn::tensor::activation;
 use deepcluster_engine::{Event, Observer, Phase, host_values};
@@ -16,7 +16,7 @@ use crate::voc_dataset::VocDataset;
 
 /// Regions that pass through the fully connected layers together.
 const REGION_BATCH: usize = 256;
-/// What the device is used for.
+/// Use of the device, for errors.
 const DURING: &str = "while detecting objects";
 /// Overlap from which an object counts as found.
 const MIN_OVERLAP: f32 = 0.5;

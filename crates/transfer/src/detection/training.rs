@@ -97,7 +97,7 @@ fn settings_text(config: &DetectionConfig) -> String {
     format!("{config:?}")
 }
 
-/// What tells the training data from other data.
+/// Bytes that identify the training data.
 fn names(data: &VocDataset, proposals: &Proposals) -> Vec<Vec<u8>> {
     let image = |name: &String| {
         let count = proposals[name].len();

@@ -40,7 +40,8 @@ pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
     Ok(proposals)
 }
 
-/// Writes a `.csv` file that [`read_proposals`](crate::proposals::read_proposals) reads, through a temporary one beside it.
+/// Writes a `.csv` file that [`read_proposals`](crate::proposals::read_proposals) reads, through a temporary
+/// one beside it.
 ///
 /// # Errors
 /// [`ProposalError::Io`].
