@@ -10,7 +10,7 @@ use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork, parse_devi
 
 use crate::Error;
 
-/// What [`export`] found in the run and wrote.
+/// Summary of an [`export`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportSummary {
     /// Whether the run has a head, the classifier of the clusters it was trained on last.
@@ -21,12 +21,12 @@ pub struct ExportSummary {
 
 /// Writes the network of the run in the folder `run` to the file `path`, which is replaced if it exists.
 ///
-/// A finished run gives its final network with head and clusters, any other the network of its newest checkpoint.
-/// [`ExportFormat`] says which of them a format takes. The metadata of the file hold the settings of the run as
-/// `config` beside what describes the network.
+/// A finished run gives its final network with head and clusters, any other the network of its newest
+/// checkpoint. [`ExportFormat`] says which of them a format takes. The metadata of the file hold the settings
+/// of the run as `config` beside what describes the network.
 ///
 /// # Errors
-/// What [`RunDirectory::open`], [`TrainedNetwork::load`] and [`deepcluster_interchange::export`] report.
+/// Those of [`RunDirectory::open`], [`TrainedNetwork::load`] and [`deepcluster_interchange::export`].
 pub fn export(
     run: impl AsRef<Path>,
     format: ExportFormat,

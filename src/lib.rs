@@ -1,8 +1,9 @@
 //! DeepCluster: a folder of unlabelled images becomes clusters and a trained network.
 //!
-//! The method is that of Caron, Bojanowski, Joulin and Douze, *Deep Clustering for Unsupervised Learning of Visual
-//! Features*, ECCV 2018 (<https://arxiv.org/abs/1807.05520>): the features of a convolutional network are whitened
-//! and clustered, the clusters serve as labels to train the network, and the two steps alternate.
+//! The method is that of Caron, Bojanowski, Joulin and Douze, *Deep Clustering for Unsupervised Learning of
+//! Visual Features*, ECCV 2018 (<https://arxiv.org/abs/1807.05520>): the features of a convolutional network
+//! are whitened and clustered, the clusters serve as labels to train the network, and the two steps
+//! alternate.
 //!
 //! ```no_run
 //! use deepcluster::prelude::*;
@@ -20,10 +21,10 @@
 //! }
 //! ```
 //!
-//! Every part is usable alone: [`models`] (AlexNet, VGG-16, Sobel), [`clustering`] (PCA-whitening, k-means, Power
-//! Iteration Clustering, metrics) on any matrix, [`data`] (folders of images to batches), [`evaluation`] (measures of
-//! features), [`trainer`] (the loop, its run directory and checkpoints) and [`interchange`] (the formats of other
-//! programs).
+//! Every part is usable alone: [`models`] (AlexNet, VGG-16, Sobel), [`clustering`] (PCA-whitening, k-means,
+//! Power Iteration Clustering, metrics) on any matrix, [`data`] (folders of images to batches),
+//! [`evaluation`] (measures of features), [`trainer`] (the loop, its run directory and checkpoints) and
+//! [`interchange`] (the formats of other programs).
 //!
 //! # Devices
 //! The device is chosen at run time ([`parse_device`]); the cargo features `flex` (CPU,
@@ -40,14 +41,14 @@ pub use deepcluster_engine as engine;
 pub use deepcluster_evaluation as evaluation;
 pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
-pub use deepcluster_pictures as pictures;
 pub use deepcluster_plots as plots;
-pub use deepcluster_proposals as proposals;
 pub use deepcluster_report as report;
+pub use deepcluster_report::pictures;
 pub use deepcluster_trainer as trainer;
 pub use deepcluster_transfer as transfer;
+pub use deepcluster_transfer::proposals;
 
-/// What can go wrong anywhere in the library.
+/// Kinds of errors, for exit codes and statuses.
 pub use deepcluster_files::{HasKind, Kind};
 pub use deepcluster_kernels::keep_freed_memory;
 pub use deepcluster_trainer::TrainerError as Error;
@@ -58,7 +59,7 @@ use deepcluster_data::ImageFolder;
 use deepcluster_models::ConvNet;
 use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, parse_device};
 
-/// What most programs need.
+/// Items that most programs need.
 pub mod prelude {
     pub use burn::tensor::Device;
     pub use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, WhiteningConfig};
@@ -70,8 +71,8 @@ pub mod prelude {
     };
 }
 
-/// Trains on the images under `folder` with the best device of this build, keeps the run in the folder `out`, and
-/// gives the trained network with its clusters. `observer` is told of progress; `&mut ()` is not.
+/// Trains on the images under `folder` with the best device of this build, keeps the run in the folder `out`,
+/// and gives the trained network with its clusters. `observer` is told of progress; `&mut ()` is not.
 ///
 /// # Errors
 /// Everything that [`ImageFolder::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.

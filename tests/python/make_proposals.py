@@ -1,11 +1,11 @@
-"""Writes the small MATLAB files that tests of crates/proposals read: python tests/python/make_proposals.py"""
+"""Writes the small MATLAB files that tests of crates/transfer read: python tests/python/make_proposals.py"""
 
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
-FOLDER = Path(__file__).parents[2] / "crates/proposals/tests/data"
+FOLDER = Path(__file__).parents[2] / "crates/transfer/tests/data"
 
 
 def cells(values):

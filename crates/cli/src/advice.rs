@@ -5,7 +5,7 @@ use std::path::Path;
 use deepcluster::Error;
 use deepcluster::trainer::EngineError;
 
-/// What to type next, where an error or one of its causes leaves something to do.
+/// The command or option to use next, if an error or one of its causes suggests one.
 pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         let engine = cause.downcast_ref().and_then(after_engine_error);

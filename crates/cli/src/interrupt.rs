@@ -11,7 +11,7 @@ pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let handler_flag = flag.clone();
     ctrlc::set_handler(move || {
         if handler_flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(i32::from(crate::STOPPED));
+            std::process::exit(i32::from(crate::exit_code::STOPPED));
         }
     })
     .context("cannot listen for Ctrl-C")?;

@@ -3,6 +3,7 @@
 mod advice;
 mod arguments;
 mod commands;
+mod exit_code;
 mod interrupt;
 mod progress;
 mod stdout;
@@ -14,22 +15,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use deepcluster::data::DataError;
-use deepcluster::pictures::PictureError;
-use deepcluster::report::ReportError;
-use deepcluster::trainer::EngineError;
-use deepcluster::transfer::TransferError;
-use deepcluster::{Error, HasKind, Kind};
 
 use crate::arguments::{Arguments, Command};
-use crate::usage_error::UsageError;
-
-/// Exit code of a run that was stopped and can be resumed, as shells use it for Ctrl-C.
-const STOPPED: u8 = 130;
-/// Exit code for wrong usage: options, configuration and folders that cannot be what was meant.
-const USAGE: u8 = 2;
-/// Exit code for everything else that goes wrong.
-const FAILURE: u8 = 1;
+use crate::exit_code::{FAILURE, USAGE, exit_code};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -38,7 +26,7 @@ fn main() -> ExitCode {
     };
     deepcluster::keep_freed_memory();
     let level = if arguments.output.quiet { log::LevelFilter::Error } else { log::LevelFilter::Warn };
-    // What the library behind GPUs has to say of its search for the fastest kernel is for its own developers.
+    // The library behind GPUs logs its search for the fastest kernel, which only concerns its developers.
     let mut logger = env_logger::Builder::new();
     for target in
         ["cubecl", "cubecl_runtime", "cubecl_server", "cubek", "burn_cubecl", "wgpu_core", "wgpu_hal"]
@@ -87,39 +75,4 @@ fn print_usage(message: &clap::Error) -> ExitCode {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::from(FAILURE),
         _ => ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(USAGE)),
     }
-}
-
-/// The code of an error, by the kind of the first of its causes that has one.
-fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(is_in_the_way) {
-        return USAGE;
-    }
-    match error.chain().find_map(kind) {
-        Some(Kind::Usage) => USAGE,
-        Some(Kind::Stopped) => STOPPED,
-        _ => FAILURE,
-    }
-}
-
-fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<Kind> {
-    fn kind_of<E: HasKind + std::error::Error + 'static>(
-        cause: &(dyn std::error::Error + 'static),
-    ) -> Option<Kind> {
-        cause.downcast_ref::<E>().map(HasKind::kind)
-    }
-    let kinds = [
-        kind_of::<UsageError>,
-        kind_of::<Error>,
-        kind_of::<EngineError>,
-        kind_of::<TransferError>,
-        kind_of::<PictureError>,
-        kind_of::<ReportError>,
-        kind_of::<DataError>,
-    ];
-    kinds.into_iter().find_map(|kind| kind(cause))
-}
-
-/// Whether it is a file that is there already and may not be replaced.
-fn is_in_the_way(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref().is_some_and(|error: &std::io::Error| error.kind() == ErrorKind::AlreadyExists)
 }

@@ -27,7 +27,7 @@ pub enum DataError {
     /// The operating system refused to read or write a path.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb: `open`, `read`, `write`, ...
+        /// The action that failed, as a verb: `open`, `read`, `write`, ...
         action: &'static str,
         /// The path it was tried on.
         path: PathBuf,
@@ -92,7 +92,7 @@ pub enum DataError {
     MalformedAnnotation {
         /// The XML file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// A line of the label file that cannot be understood.
@@ -107,7 +107,7 @@ pub enum DataError {
         path: PathBuf,
         /// 1-based line of the file.
         line: u64,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The label file names one image twice.
@@ -226,7 +226,7 @@ pub enum DataError {
         field: &'static str,
         /// Its value.
         value: String,
-        /// What would be allowed.
+        /// The allowed values.
         allowed: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! What the first bytes of an image file say: its format and size, without decoding it.
+//! The format and size of an image, read from the first bytes of its file without decoding it.
 
 use std::io::{BufRead, Read, Seek, SeekFrom};
 

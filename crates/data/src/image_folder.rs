@@ -27,8 +27,8 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    /// A list of images that is known already; nothing is read. `paths` are absolute or relative to `root`, and
-    /// `labels`, if any, must have one entry for each of them.
+    /// A list of images that is known already; nothing is read. `paths` are absolute or relative to `root`,
+    /// and `labels`, if any, must have one entry for each of them.
     pub fn from_paths(root: PathBuf, paths: Vec<PathBuf>, labels: Option<Labels>) -> Self {
         let summary = ScanSummary::of(paths.len());
         Self { root, paths, labels, skipped: Vec::new(), summary }
@@ -74,7 +74,7 @@ impl ImageFolder {
         self.labels.as_ref()
     }
 
-    /// What looked like an image or a folder but was left out, in the order it was found.
+    /// Entries that looked like images or folders but were left out, in the order they were found.
     pub fn skipped(&self) -> &[SkippedFile] {
         &self.skipped
     }
@@ -84,8 +84,9 @@ impl ImageFolder {
         &self.summary
     }
 
-    /// Moves images, given by index and reason, to [`skipped`](Self::skipped). The others keep their order and move
-    /// up; names of classes stay, even of those that have no image left. Indices that do not exist are ignored.
+    /// Moves images, given by index and reason, to [`skipped`](Self::skipped). The others keep their order
+    /// and move up; names of classes stay, even of those that have no image left. Indices that do not exist
+    /// are ignored.
     pub fn exclude(&mut self, failures: &[(usize, String)]) {
         let reasons: HashMap<usize, &String> =
             failures.iter().rev().map(|(index, reason)| (*index, reason)).collect();

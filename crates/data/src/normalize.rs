@@ -7,7 +7,7 @@ use pulp::{Arch, NullaryFnOnce};
 pub struct Normalization {
     /// Subtracted from each value.
     pub mean: [f32; 3],
-    /// What the difference is divided by; greater than 0.
+    /// Divisor of the difference; greater than 0.
     pub std: [f32; 3],
 }
 
@@ -19,14 +19,15 @@ impl Default for Normalization {
 }
 
 impl Normalization {
-    /// What bytes of red, green and blue are multiplied with, and what is added then: `(byte / 255 - mean) / std`.
+    /// Factors and then summands for bytes of red, green and blue, equal to `(byte / 255 - mean) / std`.
     pub fn of_bytes(&self) -> ([f32; 3], [f32; 3]) {
         let Self { mean, std } = self;
         (std.map(|std| 1.0 / (255.0 * std)), std::array::from_fn(|channel| -mean[channel] / std[channel]))
     }
 }
 
-/// Appends `[height, width, 3]` bytes to `out` as `[3, height, width]` normalised values, mirrored if `flip` is set.
+/// Appends `[height, width, 3]` bytes to `out` as `[3, height, width]` normalised values, mirrored if `flip`
+/// is set.
 pub(crate) fn append_normalized(
     pixels: &[u8],
     width: u32,

@@ -15,15 +15,15 @@ use crate::label_file::labels_of_file;
 use crate::labels::{LabelSource, automatic_labels, labels_of_folders};
 use crate::scan_summary::ScanSummary;
 
-/// What to look for in a folder.
+/// Settings of a scan of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScanConfig {
     /// Where the labels of the images come from.
     pub labels: LabelSource,
 }
 
-/// Folders of systems and of the devices that serve files, in lower case; their pictures are copies of others, or
-/// thrown away.
+/// Folders of systems and of the devices that serve files, in lower case; their pictures are copies of
+/// others, or thrown away.
 const SYSTEM_FOLDERS: [&str; 14] = [
     "@eadir",
     "@tmp",
@@ -44,7 +44,7 @@ const SYSTEM_FOLDERS: [&str; 14] = [
 /// Files of systems, in lower case, that nobody wants to hear of.
 const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
 
-/// What the walk has met so far.
+/// Files and folders found so far.
 #[derive(Default)]
 struct Findings {
     /// Relative to the root.
@@ -58,13 +58,14 @@ impl ImageFolder {
     /// Finds the image files below `root`, at any depth, in the byte order of their names, folder by folder.
     ///
     /// The extension decides: files of readable formats are images, files of other image formats are
-    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts both. Only
-    /// where the extension says nothing (there is none, or one such as `bin`), or names a format that is not read, are
-    /// the first bytes looked at, and the file is an image if they are those of one. Links are followed; a link to a
-    /// folder that contains it is skipped, as is what cannot be read.
+    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts
+    /// both. Only where the extension says nothing (there is none, or one such as `bin`), or names a format
+    /// that is not read, are the first bytes looked at, and the file is an image if they are those of one.
+    /// Links are followed; a link to a folder that contains it is skipped, as is what cannot be read.
     ///
     /// Left out are files and folders whose name begins with a dot; folders of systems, such as `@eaDir`,
-    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below `root` that hold a run or other results marked as such.
+    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below `root` that hold a run or other results marked as
+    /// such.
     ///
     /// # Errors
     /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: `root` cannot be read.

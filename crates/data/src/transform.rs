@@ -11,7 +11,7 @@ const MAX_SIDE: u32 = 16_384;
 pub enum Transform {
     /// The central part, always the same: `Resize(resize)` and `CenterCrop(size)` of torchvision.
     Center {
-        /// What the shorter side of the image is resized to, in pixels; at least `size`.
+        /// Length of the shorter side after resizing, in pixels; at least `size`.
         resize: u32,
         /// Side of the square that is cut out of it, in pixels.
         size: u32,
@@ -34,7 +34,7 @@ pub enum Transform {
     /// A square at a random place of the centre, mirrored or not: `Resize(resize)`, `CenterCrop(resize)`,
     /// `RandomCrop(size)` and `RandomHorizontalFlip` of torchvision, as linear probes are trained.
     RandomPlace {
-        /// What the shorter side of the image is resized to, in pixels; at least `size`.
+        /// Length of the shorter side after resizing, in pixels; at least `size`.
         resize: u32,
         /// Side of the square, in pixels.
         size: u32,
@@ -46,7 +46,7 @@ pub enum Transform {
     /// One of ten squares: the four corners and the centre, then the same mirrored; `Resize(resize)` and
     /// `TenCrop(size)` of torchvision. The last digit of the augmentation seed says which.
     OneOfTen {
-        /// What the shorter side of the image is resized to, in pixels; at least `size`.
+        /// Length of the shorter side after resizing, in pixels; at least `size`.
         resize: u32,
         /// Side of the squares, in pixels.
         size: u32,

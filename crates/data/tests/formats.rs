@@ -81,7 +81,8 @@ fn jpeg_gives_nearly_the_same_pixels() {
 
 #[test]
 fn every_exif_orientation_is_applied() {
-    // For each orientation the stored quarters, named by where they must appear; see the EXIF standard, tag 274.
+    // For each orientation the stored quarters, named by where they must appear; see the EXIF standard, tag
+    // 274.
     let expected = [
         [RED, GREEN, BLUE, WHITE],
         [GREEN, RED, WHITE, BLUE],
@@ -132,7 +133,7 @@ fn files_written_by_pillow_show_the_same() {
         ("subsampled.jpg", colors, 2),
         ("grey.jpg", greys, 1),
         ("cmyk.jpg", colors, 3),
-        // What Pillow makes of the file: other colours, since the values of cmyk.jpg are taken as YCCK.
+        // The colours Pillow decodes are different, since the values of cmyk.jpg are taken as YCCK.
         ("ycck.jpg", [[192, 0, 229], [255, 180, 97], [124, 243, 255], [0, 134, 0]], 3),
         ("cmyk.tif", colors, 2),
         ("lzw.tif", colors, 0),

@@ -1,4 +1,5 @@
-//! Detection by the rules of PASCAL VOC: boxes matched to objects, and the average precision of what was found.
+//! Detection by the rules of PASCAL VOC: boxes matched to objects, and the average precision of what was
+//! found.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +50,7 @@ pub struct GroundTruth {
     pub is_difficult: bool,
 }
 
-/// What a detector claims to have found.
+/// A detected object.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detection {
     /// Number of the image.
@@ -62,9 +63,9 @@ pub struct Detection {
 
 /// Precision and recall of the detections of one class.
 ///
-/// The surest detection comes first. It is right where the object of its image it overlaps most has an intersection
-/// over union of at least `min_overlap` (0.5 in VOC) and has not been found before; it does not count where that
-/// object is difficult; everything else is wrong, second detections of one object included.
+/// The surest detection comes first. It is right where the object of its image it overlaps most has an
+/// intersection over union of at least `min_overlap` (0.5 in VOC) and has not been found before; it does not
+/// count where that object is difficult; everything else is wrong, second detections of one object included.
 ///
 /// # Errors
 /// As [`PrecisionRecall::new`]: a score that is not a number, or no object that is not difficult.

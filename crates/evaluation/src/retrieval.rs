@@ -2,7 +2,7 @@
 
 use crate::error::EvaluationError;
 
-/// What a ranked image is to a query.
+/// Relevance of a ranked image for a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relevance {
     /// Belongs to the query.
@@ -39,8 +39,8 @@ pub fn retrieval_average_precision(
     Ok(area)
 }
 
-/// Whether one of the first `k` images of `ranking` that are not ignored is relevant; its mean over queries is
-/// recall@k.
+/// Whether one of the first `k` images of `ranking` that are not ignored is relevant; its mean over queries
+/// is recall@k.
 pub fn found_within(ranking: impl IntoIterator<Item = Relevance>, k: usize) -> bool {
     let counted = ranking.into_iter().filter(|&relevance| relevance != Relevance::Ignored);
     counted.take(k).any(|relevance| relevance == Relevance::Relevant)

@@ -11,7 +11,7 @@ pub enum InterchangeError {
     /// Reading or writing a file failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum InterchangeError {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// A name is none of an export format.

@@ -1,4 +1,4 @@
-//! What a device has room for.
+//! Limits of a device.
 
 use burn::tensor::Device;
 
@@ -9,12 +9,13 @@ pub struct DeviceLimits {
     pub memory: Option<u64>,
     /// Most bytes of one tensor.
     pub largest_tensor: u64,
-    /// Whether matrix products may round their `f32` factors to 11 bits (TF32), as the matrix units of NVIDIA do.
+    /// Whether matrix products may round their `f32` factors to 11 bits (TF32), as the matrix units of NVIDIA
+    /// do.
     pub has_tf32: bool,
 }
 
-/// Bytes of its memory that this program has taken of `device`. Asks the device, unlike [`device_limits`], which costs next to
-/// nothing.
+/// Bytes of its memory that this program has taken of `device`. Asks the device, unlike [`device_limits`],
+/// which costs next to nothing.
 pub fn device_memory_in_use(device: &Device) -> u64 {
     device.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved)
 }

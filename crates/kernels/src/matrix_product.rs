@@ -4,13 +4,13 @@ use burn::tensor::Tensor;
 
 use crate::device_limits;
 
-/// What a factor is multiplied with to be cut in two (Veltkamp): the first part keeps 24 - 13 bits, as many as TF32 has.
+/// Multiplier that splits a factor in two (Veltkamp): the first part keeps 24 - 13 bits, as many as TF32 has.
 const SPLITTER: f32 = 8193.0; // 2^13 + 1
 
 /// `left * right`, `[rows, columns]`, with factors of 22 bits or more on every device.
 ///
-/// Where matrix units round factors to 11 bits (TF32) each is cut in two, and three products are added; that of the two small
-/// parts is below the rounding of the sum.
+/// Where matrix units round factors to 11 bits (TF32) each is cut in two, and three products are added; that
+/// of the two small parts is below the rounding of the sum.
 ///
 /// # Panics
 /// Where the shapes do not fit together, as Burn's.
@@ -51,7 +51,7 @@ mod tests {
         (values.clone(), Tensor::from_data(TensorData::new(values, shape), &Device::flex()))
     }
 
-    /// What a matrix unit makes of a factor.
+    /// A factor as a matrix unit rounds it.
     fn rounded_to_tf32(value: f32) -> f32 {
         f32::from_bits((value.to_bits() + 0x0fff + ((value.to_bits() >> 13) & 1)) & !0x1fff)
     }

@@ -1,4 +1,4 @@
-//! What DeepCluster asks of a network.
+//! Requirements on a network.
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Tensor, activation};
@@ -7,12 +7,12 @@ use crate::dropout::DropoutMasks;
 
 /// A convolutional network whose features DeepCluster clusters and trains.
 ///
-/// [`ConvNet`](crate::ConvNet) is the implementation for AlexNet and VGG-16. To train another network, implement
-/// this trait for any Burn module and pass it to the trainer.
+/// [`ConvNet`](crate::ConvNet) is the implementation for AlexNet and VGG-16. To train another network,
+/// implement this trait for any Burn module and pass it to the trainer.
 ///
 /// # Panics
-/// As every Burn module, an implementation may panic on tensors of a wrong shape. The trainer only feeds it batches
-/// of `[batch, 3, input_size, input_size]`.
+/// As every Burn module, an implementation may panic on tensors of a wrong shape. The trainer only feeds it
+/// batches of `[batch, 3, input_size, input_size]`.
 pub trait Backbone: Module + ModuleDisplay {
     /// Side of the square input images in pixels.
     fn input_size(&self) -> usize;
@@ -22,15 +22,15 @@ pub trait Backbone: Module + ModuleDisplay {
 
     /// The features that are clustered: the last layer below the head, before its ReLU.
     ///
-    /// In training mode (a device with autodiff) batch normalisation uses batch statistics and `dropout` draws the
-    /// masks; in inference mode pass [`DropoutMasks::off`].
+    /// In training mode (a device with autodiff) batch normalisation uses batch statistics and `dropout`
+    /// draws the masks; in inference mode pass [`DropoutMasks::off`].
     ///
     /// # Shapes
     /// - `images`: `[batch, 3, input_size, input_size]`, normalised RGB
     /// - output: `[batch, feature_dim]`
     fn forward_features(&self, images: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2>;
 
-    /// What the head sees: the features after the ReLU that clustering leaves out.
+    /// Input of the head: the features after the ReLU that clustering leaves out.
     fn head_input(&self, features: Tensor<2>) -> Tensor<2> {
         activation::relu(features)
     }

@@ -9,8 +9,8 @@ const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation over `[batch, channels, height, width]` (Ioffe & Szegedy, 2015).
 ///
-/// As Burn's `BatchNorm`, with one difference: the running variance takes the unbiased variance of the batch, as
-/// PyTorch's does, so that networks move between the two without a change.
+/// As Burn's `BatchNorm`, with one difference: the running variance takes the unbiased variance of the batch,
+/// as PyTorch's does, so that networks move between the two without a change.
 ///
 /// It normalises by the batch on a device with autodiff and by the running statistics elsewhere.
 #[derive(Module, Debug)]
@@ -23,7 +23,7 @@ pub struct BatchNorm2d {
 }
 
 impl BatchNorm2d {
-    /// What is added to the variance before its square root, as in PyTorch.
+    /// Summand of the variance before its square root, as in PyTorch.
     pub const EPSILON: f64 = 1e-5;
 
     /// Scale 1, shift 0, running mean 0 and variance 1 for `num_channels` channels.
@@ -37,7 +37,8 @@ impl BatchNorm2d {
         }
     }
 
-    /// Normalises `input` and, in training, moves the running statistics by a tenth towards those of the batch.
+    /// Normalises `input` and, in training, moves the running statistics by a tenth towards those of the
+    /// batch.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         if self.is_training(&input.device()) {
             let num_values = num_values_of_channel(&input);
@@ -63,7 +64,7 @@ impl BatchNorm2d {
         device.is_autodiff() && self.training.is_enabled()
     }
 
-    /// What it multiplies each channel with where it normalises by the running statistics, and what it adds then.
+    /// Factor and then summand of each channel where it normalises by the running statistics.
     pub(crate) fn factor_and_shift(&self) -> (Tensor<1>, Tensor<1>) {
         let (mean, variance) = (self.running_mean.value(), self.running_var.value());
         let factor = self.gamma.val() / (variance + Self::EPSILON).sqrt();
@@ -116,7 +117,8 @@ mod tests {
 
     #[test]
     fn running_statistics_follow_pytorch() {
-        // Mean 3, biased variance 3.5, unbiased 14/3. After one step: mean 0.1 * 3, variance 0.9 + 0.1 * 14/3.
+        // Mean 3, biased variance 3.5, unbiased 14/3. After one step: mean 0.1 * 3, variance 0.9 + 0.1 *
+        // 14/3.
         let (norm, output) = one_training_step();
         let output = output.into_data().try_to_vec::<f32>().unwrap();
         assert!((output[0] - (1.0 - 3.0) / (3.5_f32 + 1e-5).sqrt()).abs() < 1e-5);

@@ -47,7 +47,7 @@ impl ConvNetConfig {
     /// `N(0, sqrt(2 / (kernel^2 * filters)))`, linear layers from `N(0, 0.01)`, biases 0, batch norm 1 and 0.
     ///
     /// # Errors
-    /// What [`ConvNetConfig::validate`] finds.
+    /// Those of [`ConvNetConfig::validate`].
     pub fn init(&self, seed: u64, device: &Device) -> Result<ConvNet, ModelError> {
         self.validate()?;
         let mut initializer = WeightInitializer::from_seed(seed);
@@ -117,7 +117,7 @@ impl ConvBlock {
         if self.norm.is_training(&input.device()) {
             return self.norm.forward_relu_pool(self.convolve(input), pooling);
         }
-        // What batch norm multiplies with and adds goes into weights and biases.
+        // Factor and summand of batch norm are folded into weights and biases.
         let (factor, shift) = self.norm.factor_and_shift();
         let channels = factor.dims()[0];
         let weight = self.convolution.weight.val() * factor.clone().reshape([channels, 1, 1, 1]);

@@ -13,7 +13,7 @@ pub enum ModelError {
         field: &'static str,
         /// The value it had.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// The images are too small for the network: a map would shrink to nothing.
@@ -32,13 +32,13 @@ pub enum ModelError {
     /// The weights belong to another network.
     #[error("these weights do not fit the network: {reason}")]
     WeightsMismatch {
-        /// What does not fit.
+        /// The part that does not fit.
         reason: String,
     },
     /// The device failed, for example out of memory.
     #[error("the device failed while weights were read: {source}")]
     Device {
-        /// What Burn reported.
+        /// The error of Burn.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

@@ -1,19 +1,19 @@
-//! What layers compute with.
+//! Number types of computations.
 
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// What convolutions and fully connected layers compute with.
+/// Number type of convolutions and fully connected layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision; the matrix units of NVIDIA may round factors to 11 bits (TF32).
     #[default]
     F32,
-    /// bfloat16 with sums in single precision, on devices that have it. Weights and their steps, batch normalisation and the
-    /// loss stay in single precision.
+    /// bfloat16 with sums in single precision, on devices that have it. Weights and their steps, batch
+    /// normalisation and the loss stay in single precision.
     Bf16,
 }
 

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use crate::convnet::ConvNet;
 use crate::convnet_parts::MapGeometry;
 
-/// What a cell of a map sees of the image.
+/// Receptive field of the cells of a map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReceptiveField {
     /// Where the cells lie.
@@ -38,8 +38,8 @@ impl ConvNet {
         self.blocks[index].convolution.weight.dims()[0]
     }
 
-    /// The convolution `index` after its batch norm and before its ReLU, `[batch, channels, h, w]`, of images of any size
-    /// that leaves something, `[batch, 3, height, width]`. Later layers are not computed.
+    /// The convolution `index` after its batch norm and before its ReLU, `[batch, channels, h, w]`, of images
+    /// of any size that leaves something, `[batch, 3, height, width]`. Later layers are not computed.
     pub fn forward_filters(&self, images: Tensor<4>, index: usize) -> Tensor<4> {
         let earlier = self.blocks[..index].iter();
         let maps = earlier.fold(self.network_input(images), |maps, block| block.forward(maps));
@@ -47,7 +47,7 @@ impl ConvNet {
         block.norm.forward(block.convolve(maps))
     }
 
-    /// What the cells of the convolution `index` see.
+    /// Receptive field of the convolution `index`.
     pub fn receptive_field(&self, index: usize) -> ReceptiveField {
         // The Sobel filter looks at one pixel more on each side.
         let mut size = if self.has_sobel() { 3 } else { 1 };
@@ -64,8 +64,8 @@ impl ConvNet {
         ReceptiveField { geometry: self.geometry_of(index), size }
     }
 
-    /// Weights of the first convolution, `[filters, planes, side, side]`; planes are the two derivatives of the Sobel
-    /// filter, or red, green and blue.
+    /// Weights of the first convolution, `[filters, planes, side, side]`; planes are the two derivatives of
+    /// the Sobel filter, or red, green and blue.
     pub fn first_kernels(&self) -> Tensor<4> {
         self.blocks[0].convolution.weight.val()
     }

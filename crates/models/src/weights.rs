@@ -7,8 +7,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::error::ModelError;
 
-/// The floating-point tensors of a module by name, batch-norm statistics included. The names are the field names
-/// from the outside in, such as `blocks.0.convolution.weight`.
+/// The floating-point tensors of a module by name, batch-norm statistics included. The names are the field
+/// names from the outside in, such as `blocks.0.convolution.weight`.
 pub type NamedWeights = BTreeMap<String, TensorData>;
 
 /// Copies every weight of `module` to the host as f32.
@@ -21,11 +21,12 @@ pub fn export_weights<M: Module>(module: &M) -> Result<NamedWeights, ModelError>
     exporter.weights
 }
 
-/// Replaces every weight of `module` by the one of the same name. Devices and gradient tracking stay as they are.
+/// Replaces every weight of `module` by the one of the same name. Devices and gradient tracking stay as they
+/// are.
 ///
 /// # Errors
-/// [`ModelError::WeightsMismatch`] naming the first weight that is missing, has another shape, or belongs to no
-/// layer of `module`.
+/// [`ModelError::WeightsMismatch`] naming the first weight that is missing, has another shape, or belongs to
+/// no layer of `module`.
 pub fn import_weights<M: Module>(module: M, weights: NamedWeights) -> Result<M, ModelError> {
     let mut importer = Importer { weights, problem: None };
     let module = map_weights(module, &mut importer);
@@ -40,7 +41,7 @@ pub fn import_weights<M: Module>(module: M, weights: NamedWeights) -> Result<M, 
 
 /// Changes weights that it knows by name; [`map_weights`] shows it each.
 pub trait WeightMap {
-    /// What becomes of a weight.
+    /// The new value of a weight.
     fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>>;
 }
 
@@ -109,8 +110,8 @@ impl ModuleVisitor for Exporter {
     }
 }
 
-/// The values, read now. The bytes that a GPU gives are read when they are first looked at, from memory that may have another
-/// use by then.
+/// The values, read now. The bytes that a GPU gives are read when they are first looked at, from memory that
+/// may have another use by then.
 ///
 /// # Errors
 /// [`ModelError::Device`] when the device cannot be read.

@@ -1,6 +1,7 @@
 //! Ranges and labels of axes.
 
-/// The range of an axis: a little more than the values span, and something to see where they are all the same.
+/// The range of an axis: a little more than the values span, and something to see where they are all the
+/// same.
 pub(crate) fn padded(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (least, most) = values
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(value), most.max(value)));

@@ -26,8 +26,8 @@ const MAX_SIDE: u32 = 30_000;
 /// A picture on a sheet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SheetCell {
-    /// The picture; it is resized to fill its cell, one of less than half of the cell in whole steps so that its pixels stay
-    /// visible.
+    /// The picture; it is resized to fill its cell, one of less than half of the cell in whole steps so that
+    /// its pixels stay visible.
     pub picture: RgbImage,
     /// A few letters below it, cut off where they are too long; may be empty.
     pub caption: String,
@@ -38,7 +38,7 @@ pub struct SheetCell {
 /// Columns that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SheetColumns {
-    /// What they show, above them; may be empty.
+    /// Heading above the columns; may be empty.
     pub heading: String,
     /// How many there are.
     pub count: usize,
@@ -47,13 +47,14 @@ pub struct SheetColumns {
 /// Rows of pictures, in groups of columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContactSheet {
-    /// What the sheet shows.
+    /// Title of the sheet.
     pub title: String,
     /// The groups of columns, from left to right.
     pub columns: Vec<SheetColumns>,
     /// Side of a cell in pixels.
     pub cell_size: u32,
-    /// From top to bottom; a row has at most as many cells as there are columns, `None` where nothing is shown.
+    /// From top to bottom; a row has at most as many cells as there are columns, `None` where nothing is
+    /// shown.
     pub rows: Vec<Vec<Option<SheetCell>>>,
 }
 
@@ -79,8 +80,8 @@ impl ContactSheet {
     /// The sheet as a PNG; equal sheets give equal bytes.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] for a sheet without a picture, [`PlotError::Drawing`] for one of more than 30,000 pixels in
-    /// a direction.
+    /// [`PlotError::Empty`] for a sheet without a picture, [`PlotError::Drawing`] for one of more than 30,000
+    /// pixels in a direction.
     pub fn to_png(&self) -> Result<Vec<u8>, PlotError> {
         if self.rows.iter().flatten().flatten().next().is_none() || self.cell_size == 0 {
             return Err(PlotError::Empty { title: self.title.clone() });

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use deepcluster_files::{HasKind, Kind};
+
 /// Why there is no chart.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,4 +44,16 @@ pub enum PlotError {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+impl HasKind for PlotError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Empty { .. }
+            | Self::NotPositive { .. }
+            | Self::UnknownFormat { .. }
+            | Self::Drawing { .. }
+            | Self::Io { .. } => Kind::Failure,
+        }
+    }
 }

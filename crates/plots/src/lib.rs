@@ -1,5 +1,5 @@
-//! Charts of numbers over epochs or numbers of clusters, as papers print them, as SVG and PNG ([`LineChart`]), and sheets of
-//! small pictures as PNG ([`ContactSheet`]).
+//! Charts of numbers over epochs or numbers of clusters, as papers print them, as SVG and PNG
+//! ([`LineChart`]), and sheets of small pictures as PNG ([`ContactSheet`]).
 //!
 //! ```
 //! use deepcluster_plots::{LineChart, Scale, Series};
@@ -25,6 +25,6 @@ mod line_chart;
 
 pub use contact_sheet::{ContactSheet, SheetCell, SheetColumns};
 pub use error::PlotError;
-/// What sheets are made of.
+/// Pixels of sheets.
 pub use image::{Rgb, RgbImage};
 pub use line_chart::{LineChart, Scale, Series};

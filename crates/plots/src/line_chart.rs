@@ -27,7 +27,7 @@ pub enum Scale {
 /// Points that a line joins, in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// What it is, for the legend.
+    /// Name in the legend.
     pub name: String,
     /// x and y; points with a value that is no finite number are left out.
     pub points: Vec<(f64, f64)>,
@@ -36,11 +36,11 @@ pub struct Series {
 /// Series over a common axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineChart {
-    /// What the chart shows.
+    /// Title of the chart.
     pub title: String,
-    /// What x is.
+    /// Label of the x axis.
     pub x_label: String,
-    /// What y is.
+    /// Label of the y axis.
     pub y_label: String,
     /// How x is laid out.
     pub x_scale: Scale,

@@ -1,4 +1,4 @@
-//! What is shown of each cluster.
+//! The cards of clusters.
 
 use deepcluster_clustering::nearest_neighbors;
 use ndarray::{Array1, Array2, ArrayView2};
@@ -13,16 +13,19 @@ pub(crate) struct ClusterCard {
     pub(crate) cluster: u32,
     /// Its images, the most typical first: by the distance to its centre.
     pub(crate) images: Vec<usize>,
-    /// Mean cosine between the features of two of its images, -1 to 1; `None` for a single image and without features.
+    /// Mean cosine between the features of two of its images, -1 to 1; `None` for a single image and without
+    /// features.
     pub(crate) cohesion: Option<f64>,
-    /// Its images by doubt, greatest first, with the doubt: the distance to the own centre divided by that to the
-    /// nearest other; more than 1 is nearer to another. Without features by the distance to the centre, without doubt.
+    /// Its images by doubt, greatest first, with the doubt: the distance to the own centre divided by that to
+    /// the nearest other; more than 1 is nearer to another. Without features by the distance to the centre,
+    /// without doubt.
     pub(crate) doubtful: Vec<(usize, Option<f32>)>,
     /// Labels of its images with their numbers, most frequent first.
     pub(crate) labels: Vec<(u32, usize)>,
 }
 
-/// The clusters that have images, in the order of their numbers, each with at most `num_doubtful` doubtful images.
+/// The clusters that have images, in the order of their numbers, each with at most `num_doubtful` doubtful
+/// images.
 pub(crate) fn cluster_cards(
     contents: &RunContents,
     num_doubtful: usize,
@@ -133,7 +136,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Seven images on a circle: three close together, three less so, one nearer to the others than to its own.
+    /// Seven images on a circle: three close together, three less so, one nearer to the others than to its
+    /// own.
     pub(crate) fn contents() -> RunContents {
         let angles = [0.0_f32, 0.1, 0.2, 1.5, 2.0, 2.5, 0.4];
         let rows = angles.iter().flat_map(|angle| [angle.cos(), angle.sin()]).collect();

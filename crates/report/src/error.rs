@@ -19,19 +19,19 @@ pub enum ReportError {
         field: &'static str,
         /// The value it had.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: &'static str,
     },
     /// The page cannot be put together.
     #[error("the page cannot be put together: {reason}")]
     Page {
-        /// What failed.
+        /// The part that failed.
         reason: String,
     },
     /// Reading or writing a file failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -61,9 +61,10 @@ impl HasKind for ReportError {
             Self::Stopped => Kind::Stopped,
             Self::InvalidConfig { .. } => Kind::Usage,
             Self::Clustering(error) => error.kind(),
+            Self::Plot(error) => error.kind(),
             Self::Trainer(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Page { .. } | Self::Io { .. } | Self::Plot(_) => Kind::Failure,
+            Self::Page { .. } | Self::Io { .. } => Kind::Failure,
         }
     }
 }

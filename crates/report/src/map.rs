@@ -18,15 +18,15 @@ const NUM_ITERATIONS: usize = 750;
 const FIRST_DEVIATION: f32 = 1e-4;
 /// Fewer images are no map.
 const LEAST_IMAGES: usize = 20;
-/// Up to so many images a tree sums the repulsion, in a time that does not grow with the map. Beyond, a grid of as many
-/// cells as the map is wide takes less.
+/// Up to so many images a tree sums the repulsion, in a time that does not grow with the map. Beyond, a grid
+/// of as many cells as the map is wide takes less.
 const MOST_IN_TREE: usize = 700;
 /// Greatest width of a cell of the tree as a part of its distance, where it stands for its images.
 const TREE_ACCURACY: f32 = 0.5;
 
-/// Places by t-SNE (van der Maaten & Hinton, 2008), with trees (2014) for few images and interpolation (Linderman et
-/// al., 2019) for many, `[num_images, 2]`; it begins with the principal components, and so has nothing random. `None`
-/// for fewer than 20 images.
+/// Places by t-SNE (van der Maaten & Hinton, 2008), with trees (2014) for few images and interpolation
+/// (Linderman et al., 2019) for many, `[num_images, 2]`; it begins with the principal components, and so has
+/// nothing random. `None` for fewer than 20 images.
 ///
 /// The same bits for any number of threads: the library's sums depend on it, so one thread does it all.
 pub(crate) fn tsne(
@@ -78,15 +78,16 @@ pub(crate) fn tsne(
 
 /// The distance whose square is that of `distance` without that of `nearest`.
 ///
-/// The affinities exp(-beta d^2) of an image are in proportion to each other, so what all its squared distances have in
-/// common can be left out. With it they are all 0 in 32 bits where images are far apart and beta is large: nothing
-/// attracts, and the map flies apart. Whitening sets all images equally far apart where they are no more than its
-/// components.
+/// The affinities exp(-beta d^2) of an image are in proportion to each other, so what all its squared
+/// distances have in common can be left out. With it they are all 0 in 32 bits where images are far apart and
+/// beta is large: nothing attracts, and the map flies apart. Whitening sets all images equally far apart
+/// where they are no more than its components.
 fn distance_beyond(nearest: f32, distance: f32) -> f32 {
     (distance * distance - nearest * nearest).max(0.0).sqrt()
 }
 
-/// A 12th of the images and at least 200, as usual (Belkina et al., 2019), but smaller steps for few, which would jump.
+/// A 12th of the images and at least 200, as usual (Belkina et al., 2019), but smaller steps for few, which
+/// would jump.
 fn learning_rate(num_images: usize) -> f32 {
     let num_images = num_images as f32;
     (num_images / 12.0).max(200.0).min(num_images / 2.0)
@@ -105,8 +106,8 @@ fn first_places(components: &Array2<f32>) -> Vec<f32> {
     components.iter().enumerate().map(tiny).collect()
 }
 
-/// Places as numbers from 0 to 65,535, x and y of each in turn; both directions have one scale, and the longer fills
-/// it.
+/// Places as numbers from 0 to 65,535, x and y of each in turn; both directions have one scale, and the
+/// longer fills it.
 pub(crate) fn quantized(places: &Array2<f32>) -> Vec<u16> {
     let range = |column: usize| {
         let values = places.column(column);

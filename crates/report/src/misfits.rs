@@ -5,8 +5,8 @@ use crate::thumbnails::{GLANCE_SIDE, Glance};
 
 /// Neighbours that say whether an image fits anywhere, and among which a near-duplicate is looked for.
 pub(crate) const NUM_NEIGHBORS: usize = 10;
-/// The most that two images may differ to be near-duplicates, as a part of their contrast, and in levels of 255 where
-/// there is little contrast.
+/// The most that two images may differ to be near-duplicates, as a part of their contrast, and in levels of
+/// 255 where there is little contrast.
 const MAX_DIFFERENCE: (f32, f32) = (0.12, 2.0);
 
 /// An image that is like no other.
@@ -44,8 +44,8 @@ pub(crate) struct DuplicateGroup {
     pub(crate) is_identical: bool,
 }
 
-/// Groups of near-duplicates: images that are among each other's nearest by their features, and whose pixels at a glance
-/// hardly differ. The largest groups come first.
+/// Groups of near-duplicates: images that are among each other's nearest by their features, and whose pixels
+/// at a glance hardly differ. The largest groups come first.
 pub(crate) fn near_duplicates(
     contents: &RunContents,
     neighbors: &NeighborTable,
@@ -142,7 +142,8 @@ mod tests {
         let contents = contents();
         let neighbors = contents.neighbors(2).ok().flatten().expect("there are features");
         let found = outliers(&neighbors, 2);
-        // The images at 1.5 and 2.5 have each other and the one at 2.0; which comes first is a matter of rounding.
+        // The images at 1.5 and 2.5 have each other and the one at 2.0; which comes first is a matter of
+        // rounding.
         let mut images: Vec<usize> = found.iter().map(|outlier| outlier.image).collect();
         images.sort_unstable();
         assert_eq!(images, [3, 5]);
@@ -158,7 +159,8 @@ mod tests {
         };
         let wave = |shift: u32| glance(move |x, y| ((x + shift) * 12 + y) as u8);
         let flat = |value: u8| glance(move |_, _| value);
-        // 0, 1 and 2 differ little from one to the next; 3 much; 4 and 5 are flat and alike; 6 cannot be read.
+        // 0, 1 and 2 differ little from one to the next; 3 much; 4 and 5 are flat and alike; 6 cannot be
+        // read.
         let glances = [
             wave(0),
             glance(|x, y| (x * 12 + y) as u8 + 3),

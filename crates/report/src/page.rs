@@ -89,12 +89,13 @@ impl ReportConfig {
     }
 }
 
-/// Writes the report of a run to `folder`: `index.html`, `clusters.csv`, `outliers.csv`, `near-duplicates.csv`, and where the
-/// thumbnails are many, the folder `thumbnails`. All get their names at the end, the page last.
+/// Writes the report of a run to `folder`: `index.html`, `clusters.csv`, `outliers.csv`,
+/// `near-duplicates.csv`, and where the thumbnails are many, the folder `thumbnails`. All get their names at
+/// the end, the page last.
 ///
-/// The folder has a record of these files ([`ResultFolder`]). An earlier report is replaced and its thumbnails are
-/// removed; files that are not of the record, or have changed since, are replaced only where the settings allow it, and
-/// never removed.
+/// The folder has a record of these files ([`ResultFolder`]). An earlier report is replaced and its
+/// thumbnails are removed; files that are not of the record, or have changed since, are replaced only where
+/// the settings allow it, and never removed.
 ///
 /// # Errors
 /// [`ReportError::InvalidConfig`], [`ReportError::Io`] where a file cannot be written or may not be replaced,
@@ -185,7 +186,7 @@ struct Sheets {
     written: Vec<String>,
 }
 
-/// What the page knows of the sheets.
+/// The sheets as the page lists them.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum SheetList {
@@ -269,7 +270,7 @@ struct ReportTemplate<'a> {
     data: String,
 }
 
-/// What the script of the page reads.
+/// Data for the script of the page.
 #[derive(Serialize)]
 struct PageData<'a> {
     /// Folder of the images as the beginning of a link, and paths below it.

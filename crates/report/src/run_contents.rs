@@ -1,4 +1,4 @@
-//! What a run holds that a report shows.
+//! The contents of a run that a report shows.
 
 use deepcluster_clustering::{WhiteningConfig, nearest_neighbors};
 use deepcluster_data::{ImageFolder, SkippedFile};
@@ -18,7 +18,8 @@ pub struct RunContents {
     pub clusters: Vec<u32>,
     /// Distance of each image to the centre of its cluster.
     pub distances: Vec<f32>,
-    /// What the clustering saw, `[num_images, num_components]`; only finished runs have it.
+    /// Whitened features, the input of the clustering, `[num_images, num_components]`; only finished runs
+    /// have them.
     pub features: Option<Array2<f32>>,
     /// The epochs so far.
     pub metrics: Vec<EpochMetrics>,
@@ -41,8 +42,8 @@ impl RunContents {
     /// # Errors
     /// [`ReportError::Trainer`] where a file is missing or damaged, or files do not belong together.
     pub fn read(run: &RunDirectory) -> Result<Self, ReportError> {
-        // First, so that the tables are those of the features: whoever goes on with a finished run retires these
-        // before.
+        // First, so that the tables are those of the features: whoever goes on with a finished run retires
+        // these before.
         let features = match run.features() {
             Ok(features) => Some(features),
             Err(TrainerError::Unfinished { .. }) => None,
@@ -79,7 +80,8 @@ impl RunContents {
         if features.nrows() < 2 || features.ncols() < 2 {
             return Ok(None);
         }
-        // Whitened features have no such direction left: their first columns are those of the features before.
+        // Whitened features have no such direction left: their first columns are those of the features
+        // before.
         if self.config.clustering.whiten {
             return Ok(Some(features.slice(ndarray::s![.., ..2]).to_owned()));
         }

@@ -1,11 +1,12 @@
-//! What a run has found, in plain words.
+//! The findings of a run, in plain words.
 
 use deepcluster_trainer::EpochMetrics;
 
 use crate::cluster_cards::ClusterCard;
 use crate::run_contents::RunContents;
 
-/// Agreement of two clusterings from which on clusters count as settled, and the change per epoch below which they do.
+/// Agreement of two clusterings from which on clusters count as settled, and the change per epoch below which
+/// they do.
 const SETTLED: (f64, f64) = (0.7, 0.03);
 /// Agreement that is told as 100 %.
 const UNCHANGED: f64 = 0.995;
@@ -26,7 +27,7 @@ pub(crate) struct Finding {
     pub(crate) is_warning: bool,
 }
 
-/// What else was found.
+/// Counts of near-duplicates and other findings.
 pub(crate) struct Counts {
     pub(crate) num_duplicate_groups: usize,
     pub(crate) num_duplicates: usize,
@@ -34,7 +35,7 @@ pub(crate) struct Counts {
     pub(crate) num_lost: usize,
 }
 
-/// What a person who opens the report should know first.
+/// The findings a reader of the report should know first.
 pub(crate) fn summary(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut say = |text: String| findings.push(Finding { text, clusters: Vec::new(), is_warning: false });

@@ -9,7 +9,8 @@ pub(crate) const CLUSTERS: &str = "clusters.csv";
 pub(crate) const OUTLIERS: &str = "outliers.csv";
 pub(crate) const DUPLICATES: &str = "near-duplicates.csv";
 
-/// `cluster,size,cohesion,label,label_share`: the most frequent label of each cluster, where there are labels.
+/// `cluster,size,cohesion,label,label_share`: the most frequent label of each cluster, where there are
+/// labels.
 pub(crate) fn clusters_table(contents: &RunContents, cards: &[ClusterCard]) -> Result<Vec<u8>, ReportError> {
     let names = contents.images.labels().map(|labels| labels.names.as_slice()).unwrap_or_default();
     let row = |card: &ClusterCard| {

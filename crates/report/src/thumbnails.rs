@@ -42,7 +42,7 @@ impl Glance {
     }
 }
 
-/// What is known of the images once each has been looked at.
+/// Glances at all images.
 pub(crate) struct LookedAt {
     /// Of each image, in the order of the folder; `None` where it can no longer be read.
     pub(crate) glances: Vec<Option<Glance>>,
@@ -50,8 +50,9 @@ pub(crate) struct LookedAt {
     pub(crate) num_lost: usize,
 }
 
-/// Makes sheets of the squares that the network sees of the images, in the order `order`, and hands each to `sink` with
-/// its number: a JPEG of [`SHEET_SIDE`] thumbnails in either direction, row by row. Thumbnails have at most `thumbnail_size` pixels in a direction, and no more than the image has.
+/// Makes sheets of the squares that the network sees of the images, in the order `order`, and hands each to
+/// `sink` with its number: a JPEG of [`SHEET_SIDE`] thumbnails in either direction, row by row. Thumbnails
+/// have at most `thumbnail_size` pixels in a direction, and no more than the image has.
 pub(crate) fn make_thumbnails(
     images: &ImageFolder,
     input: &Input,

@@ -11,11 +11,11 @@ use crate::error::TransferError;
 pub struct ClusterReport {
     /// NMI, adjusted Rand index, purity.
     pub agreement: ClusterAgreement,
-    /// Share of the images that are right under the best one-to-one naming of clusters by classes (Hungarian matching);
-    /// low by its nature where there are many more clusters than classes.
+    /// Share of the images that are right under the best one-to-one naming of clusters by classes (Hungarian
+    /// matching); low by its nature where there are many more clusters than classes.
     pub accuracy: f64,
-    /// Share of the images that have the most frequent class of their cluster, counted with it named so: what is right
-    /// where every cluster may be named, as many as there are.
+    /// Share of the images that have the most frequent class of their cluster, counted with it named so: what
+    /// is right where every cluster may be named, as many as there are.
     pub majority_accuracy: f64,
     /// The confusion table, a row for each class.
     pub classes: Vec<ClassInClusters>,
@@ -28,14 +28,15 @@ pub struct ClassInClusters {
     pub class: String,
     /// Images of the class.
     pub num_images: u64,
-    /// By class in the order of the rows: images of this class in clusters in which that class is the most frequent.
+    /// By class in the order of the rows: images of this class in clusters in which that class is the most
+    /// frequent.
     pub in_clusters_of: Vec<u64>,
     /// Clusters in which this class is the most frequent.
     pub num_clusters: usize,
 }
 
-/// Compares the cluster of every image with its class, over the images that have one. The most frequent class of a
-/// cluster gives it its name; of equally frequent ones the first.
+/// Compares the cluster of every image with its class, over the images that have one. The most frequent class
+/// of a cluster gives it its name; of equally frequent ones the first.
 ///
 /// # Errors
 /// [`TransferError::Evaluation`] where the lists differ in length, or no image has a label.

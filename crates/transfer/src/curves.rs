@@ -22,8 +22,9 @@ const CURVES: [Curve; 3] = [
     ("loss", "Loss of the pseudo-labels", "cross-entropy in nats", |epoch| epoch.loss),
 ];
 
-/// Charts over the epochs of one or more runs, each with its name, and the name of their files: NMI to the labels where
-/// there are labels (figure 2a), NMI to the epoch before (figure 2b), and the loss. A chart without a number is left out.
+/// Charts over the epochs of one or more runs, each with its name, and the name of their files: NMI to the
+/// labels where there are labels (figure 2a), NMI to the epoch before (figure 2b), and the loss. A chart
+/// without a number is left out.
 pub fn training_charts(runs: &[(String, Vec<EpochMetrics>)]) -> Vec<(&'static str, LineChart)> {
     let chart = |&(name, title, y_label, value): &Curve| {
         let series = runs.iter().map(|(run, epochs)| Series {
@@ -38,9 +39,9 @@ pub fn training_charts(runs: &[(String, Vec<EpochMetrics>)]) -> Vec<(&'static st
     CURVES.iter().filter_map(chart).collect()
 }
 
-/// Writes [`training_charts`] to a folder as SVG and PNG, and `curves.csv` with a row for each run and epoch (`run`,
-/// `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty where there is no number), in place of files that
-/// `replaceable` allows to replace. Gives the files.
+/// Writes [`training_charts`] to a folder as SVG and PNG, and `curves.csv` with a row for each run and epoch
+/// (`run`, `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty where there is no number), in place of
+/// files that `replaceable` allows to replace. Gives the files.
 ///
 /// # Errors
 /// [`TransferError::Io`], [`TransferError::Plot`].

@@ -9,8 +9,9 @@ use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
 use deepcluster_plots::PlotError;
-use deepcluster_proposals::ProposalError;
 use deepcluster_trainer::TrainerError;
+
+use crate::proposals::error::ProposalError;
 
 /// Why a protocol cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +24,7 @@ pub enum TransferError {
         field: &'static str,
         /// The value it had.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// A folder has no labels.
@@ -57,7 +58,7 @@ pub enum TransferError {
     OtherTask {
         /// The file.
         path: PathBuf,
-        /// What differs.
+        /// The part that differs.
         what: &'static str,
     },
     /// An image of a data set has no boxes to look at.
@@ -85,7 +86,7 @@ pub enum TransferError {
     MalformedGroundTruth {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// A mask has another size than its image.
@@ -127,13 +128,13 @@ pub enum TransferError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// Reading or writing a file failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -143,9 +144,9 @@ pub enum TransferError {
     /// The device failed.
     #[error("the device failed {during}: {source}")]
     Device {
-        /// What was going on.
+        /// The work in progress.
         during: &'static str,
-        /// What Burn reported.
+        /// The error of Burn.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The observer asked to stop.
@@ -198,9 +199,10 @@ impl HasKind for TransferError {
             Self::Model(error) => error.kind(),
             Self::Proposals(error) => error.kind(),
             Self::Clustering(error) => error.kind(),
+            Self::Plot(error) => error.kind(),
             Self::Trainer(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Diverged { .. } | Self::Io { .. } | Self::Plot(_) => Kind::Failure,
+            Self::Diverged { .. } | Self::Io { .. } => Kind::Failure,
         }
     }
 }

@@ -16,8 +16,8 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TransferError
         .map_err(TransferError::io("write", path))
 }
 
-/// Writes `rows`, the first of them the header, to the CSV file `table` of a folder, and each chart as SVG and PNG under
-/// its name, in place of files that `replaceable` allows to replace. Gives the files.
+/// Writes `rows`, the first of them the header, to the CSV file `table` of a folder, and each chart as SVG
+/// and PNG under its name, in place of files that `replaceable` allows to replace. Gives the files.
 pub(crate) fn write_table_and_charts(
     folder: &Path,
     replaceable: Replaceable,

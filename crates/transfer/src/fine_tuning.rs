@@ -59,7 +59,7 @@ pub struct TaskSgd {
     pub learning_rate: f64,
     /// Steps after which the step size falls, at least 1.
     pub decay_steps: usize,
-    /// What it is multiplied by then, in `(0, 1]`.
+    /// Factor on the step size at each decay, in `(0, 1]`.
     pub decay_factor: f64,
     /// Momentum, in `[0, 1)`.
     pub momentum: f64,
@@ -142,8 +142,8 @@ pub(crate) struct Trunk {
 }
 
 impl Trunk {
-    /// `network` lies on a device without autodiff. With `train_norms` the scales and shifts of batch norm learn even
-    /// where the convolutions do not.
+    /// `network` lies on a device without autodiff. With `train_norms` the scales and shifts of batch norm
+    /// learn even where the convolutions do not.
     pub(crate) fn new(network: &ConvNet, layers: FineTunedLayers, train_norms: bool, seed: u64) -> Self {
         let learns = |name: &str| match layers {
             FineTunedLayers::All => train_norms || !name.contains(".norm."),
@@ -179,8 +179,8 @@ impl Classifier {
     }
 }
 
-/// Maps of images on a device without autodiff, of the frozen convolutions where there are any, else of those that learn.
-/// The result tracks gradients.
+/// Maps of images on a device without autodiff, of the frozen convolutions where there are any, else of those
+/// that learn. The result tracks gradients.
 pub(crate) fn trunk_maps(
     learning: &ConvNet,
     frozen: Option<&ConvNet>,
@@ -236,11 +236,12 @@ pub(crate) fn fingerprint<'a>(weights: &NamedWeights, names: impl Iterator<Item 
     hasher.finalize()
 }
 
-/// Takes `module` through the steps of `sgd`; `loss_of` gives the loss of a step, or `None` where it has no data. With a
-/// `state` file in its record a task that was stopped goes on where it was, and ends as if it had not been.
+/// Takes `module` through the steps of `sgd`; `loss_of` gives the loss of a step, or `None` where it has no
+/// data. With a `state` file in its record a task that was stopped goes on where it was, and ends as if it
+/// had not been.
 ///
-/// `loss_of` is asked for one step after the other, beginning with that which follows those done; what it draws must
-/// depend on the step alone.
+/// `loss_of` is asked for one step after the other, beginning with that which follows those done; what it
+/// draws must depend on the step alone.
 pub(crate) fn fine_tune<M: Module>(
     mut module: M,
     config: &TaskSgd,
@@ -341,8 +342,8 @@ fn split(arrays: BTreeMap<String, TensorData>) -> (NamedWeights, BTreeMap<String
     (weights, velocities)
 }
 
-/// Every entry of `items` once in each pass, in an order of its own, cut into steps; for the steps from `first` on. A
-/// step holds no more than all entries.
+/// Every entry of `items` once in each pass, in an order of its own, cut into steps; for the steps from
+/// `first` on. A step holds no more than all entries.
 pub(crate) fn shuffled_steps(
     num_items: usize,
     config: &TaskSgd,
@@ -365,7 +366,8 @@ pub(crate) fn shuffled_steps(
     (first..num_steps).map(move |step| (step * batch_size..(step + 1) * batch_size).map(&mut item).collect())
 }
 
-/// The random crops of the steps of a task, read ahead in the background from the first step that is asked for.
+/// The random crops of the steps of a task, read ahead in the background from the first step that is asked
+/// for.
 pub(crate) struct StepBatches<'a> {
     loader: Loader,
     crop: Transform,
@@ -550,8 +552,8 @@ mod tests {
 
     #[test]
     fn long_gradients_are_shortened_to_their_bound() {
-        // Weight and bias both get the gradient 2 (0 - 3) = -6 in the first step; their common length is 8.5. Shortened
-        // to 1, each moves by 0.5 / sqrt(2), and the output by twice that.
+        // Weight and bias both get the gradient 2 (0 - 3) = -6 in the first step; their common length is 8.5.
+        // Shortened to 1, each moves by 0.5 / sqrt(2), and the output by twice that.
         let moved = learn(1, Some(1.0), None).unwrap() - {
             let device = Device::flex().autodiff();
             Head::new(1, 1, 3, &device).forward(Tensor::ones([1, 1], &device)).into_scalar::<f32>()

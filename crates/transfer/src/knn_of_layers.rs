@@ -21,13 +21,13 @@ pub struct LayerKnn {
     pub accuracies: Vec<KnnAccuracy>,
 }
 
-/// Classifies the test images by their nearest training images on each of `layers`: names of the network's taps, or
-/// `fc7` for its features; all where it is empty. `reading` is that of the network's run; it lies on `device` without
-/// autodiff.
+/// Classifies the test images by their nearest training images on each of `layers`: names of the network's
+/// taps, or `fc7` for its features; all where it is empty. `reading` is that of the network's run; it lies on
+/// `device` without autodiff.
 ///
 /// # Errors
-/// [`TransferError::UnknownLayer`], [`TransferError::Stopped`] on request of `observer`, [`TransferError::Device`], and
-/// what [`weighted_knn`] reports.
+/// [`TransferError::UnknownLayer`], [`TransferError::Stopped`] on request of `observer`,
+/// [`TransferError::Device`], and what [`weighted_knn`] reports.
 pub fn knn_of_layers<B: Backbone>(
     network: &B,
     reading: &ImageReading,

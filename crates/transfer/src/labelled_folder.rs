@@ -37,9 +37,9 @@ impl LabelledFolder {
 pub struct LabelledPair {
     /// Names of the classes, sorted; labels count them.
     pub class_names: Vec<String>,
-    /// What is learned from.
+    /// Training images.
     pub train: LabelledFolder,
-    /// What is measured on.
+    /// Test images.
     pub test: LabelledFolder,
 }
 

@@ -19,8 +19,8 @@ pub(crate) struct LayerFeatures {
     pub(crate) image_indices: Vec<usize>,
 }
 
-/// Passes images through `network`, by their central crops; `layers` names taps, whose maps are pooled, or `fc7`; all
-/// taps and `fc7` where it is empty.
+/// Passes images through `network`, by their central crops; `layers` names taps, whose maps are pooled, or
+/// `fc7`; all taps and `fc7` where it is empty.
 pub(crate) fn features_of_layers<B: Backbone>(
     network: &B,
     reading: &ImageReading,

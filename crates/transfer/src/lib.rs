@@ -1,16 +1,20 @@
-//! How good the features of a trained network are for other tasks, by the protocols of the paper (Caron et al., ECCV
-//! 2018, section 4).
+//! How good the features of a trained network are for other tasks, by the protocols of the paper (Caron et
+//! al., ECCV 2018, section 4).
 //!
 //! - [`LinearProbe`]: linear classifiers on every frozen convolution (section 4.3, table 1), beside which
 //!   [`train_with_labels`] says what labels would reach;
-//! - [`classify_voc`], [`detect_voc`], [`segment_voc`]: PASCAL VOC (section 4.4, tables 2 to 4); [`svm_on_layers`];
-//! - [`retrieve_landmarks`]: Oxford5k and Paris6k (section 4.5, table 5); [`recall_at`] for any labelled folder;
+//! - [`classify_voc`], [`detect_voc`], [`segment_voc`]: PASCAL VOC (section 4.4, tables 2 to 4);
+//!   [`svm_on_layers`];
+//! - [`retrieve_landmarks`]: Oxford5k and Paris6k (section 4.5, table 5); [`recall_at`] for any labelled
+//!   folder;
+//! - [`proposals`]: the boxes that detection classifies;
 //! - [`knn_of_layers`]: nearest-neighbour classification on any layer;
 //! - [`cluster_report`]: the clusters of a run against labels, class by class;
-//! - [`write_curves`], [`sweep_clusters`]: agreement over epochs, and scores by the number of clusters (figure 2).
+//! - [`write_curves`], [`sweep_clusters`]: agreement over epochs, and scores by the number of clusters
+//!   (figure 2).
 //!
-//! Every protocol tells of its progress and gives plain data that can be written as JSON; those that learn go on after a
-//! stop.
+//! Every protocol tells of its progress and gives plain data that can be written as JSON; those that learn go
+//! on after a stop.
 
 mod cluster_report;
 mod curves;
@@ -23,6 +27,7 @@ mod labelled_folder;
 mod layer_features;
 mod linear_probe;
 mod pooled_taps;
+pub mod proposals;
 mod retrieval;
 mod segmentation;
 mod state_file;

@@ -4,16 +4,16 @@ use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 
-/// Values of a pooled layer, at most: the paper's probes see 9,600 of conv1, conv3 and conv4 and 9,216 of conv2 and
-/// conv5.
+/// Values of a pooled layer, at most: the paper's probes see 9,600 of conv1, conv3 and conv4 and 9,216 of
+/// conv2 and conv5.
 pub const MAX_POOLED_VALUES: usize = 10_000;
 
-/// Averages maps `[batch, channels, side, side]` over equal squares, so that about [`MAX_POOLED_VALUES`] remain, and lays
-/// them out as `[batch, values]`.
+/// Averages maps `[batch, channels, side, side]` over equal squares, so that about [`MAX_POOLED_VALUES`]
+/// remain, and lays them out as `[batch, values]`.
 ///
-/// Side of the result is the largest with `channels * side^2` within the bound; the squares are the smallest, with the
-/// least padding, that give it. On AlexNet at 224 px these are the squares of the original: 6 with a padding of 3 for
-/// conv1, 4 for conv2, 3 with a padding of 1 for conv3 and conv4, 2 for conv5.
+/// Side of the result is the largest with `channels * side^2` within the bound; the squares are the smallest,
+/// with the least padding, that give it. On AlexNet at 224 px these are the squares of the original: 6 with a
+/// padding of 3 for conv1, 4 for conv2, 3 with a padding of 1 for conv3 and conv4, 2 for conv5.
 pub fn pool_map(maps: Tensor<4>) -> Tensor<2> {
     let [_, channels, side, _] = maps.dims();
     match pooling(channels, side) {

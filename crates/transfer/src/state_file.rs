@@ -1,4 +1,4 @@
-//! What a task needs to go on after a stop: its progress and its arrays, in a safetensors file.
+//! State of a stopped task, from which it resumes: its progress and its arrays, in a safetensors file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::TransferError;
 
-/// Key of the text entry, which holds the sum of the state in hexadecimal digits, a blank, and the progress as JSON.
+/// Key of the text entry, which holds the sum of the state in hexadecimal digits, a blank, and the progress
+/// as JSON.
 const PROGRESS: &str = "progress";
 
 /// The state of a task between two of its steps.

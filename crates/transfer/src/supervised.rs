@@ -1,37 +1,38 @@
-//! The same network trained with labels: what there is to reach.
+//! The same network trained with labels, for comparison with features learned without them.
 
 use std::path::Path;
 
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use deepcluster_data::{Loader, Transform};
 use deepcluster_engine::{Observer, images_tensor};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
-use deepcluster_trainer::{TrainConfig, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 
 use crate::error::TransferError;
 use crate::fine_tuning::{Classifier, MAX_STEPS, StepBatches, TaskRecord, TaskSgd, fine_tune, fingerprint};
 use crate::labelled_folder::LabelledFolder;
 
-/// Trains the network of `settings` from its own first weights on the classes of `folder`, numbered below `num_classes`,
-/// for `epochs` passes, with the crops, step size, momentum, weight decay and dropout of `settings`: as in a run, but with
-/// labels in place of clusters. With a `state` file a training that was stopped goes on.
+/// Trains `untrained`, as [`TrainedNetwork::untrained`] makes it, on the classes of `folder`, numbered below
+/// `num_classes`, for `epochs` passes, at least 1, with the crops, step size, momentum, weight decay and
+/// dropout of its own settings: as in a run, but with labels in place of clusters. With a `state` file a
+/// training that was stopped is resumed.
 ///
 /// # Errors
-/// [`TransferError::InvalidConfig`] for no epochs or too many, [`TransferError::Stopped`] on request of `observer`,
-/// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be
-/// gone on from, [`TransferError::Device`].
+/// [`TransferError::InvalidConfig`] for no epochs or too many, [`TransferError::Stopped`] on request of
+/// `observer`, [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a
+/// `state` that cannot be resumed, [`TransferError::Device`].
 pub fn train_with_labels(
-    settings: &TrainConfig,
-    device: &Device,
+    untrained: &TrainedNetwork<ConvNet>,
     folder: &LabelledFolder,
     num_classes: usize,
     epochs: usize,
     state: Option<&Path>,
     observer: &mut dyn Observer,
 ) -> Result<TrainedNetwork<ConvNet>, TransferError> {
-    let device = device.clone().without_autodiff();
+    let settings = untrained.config();
+    let device = untrained.device().clone();
     let tracking = device.clone().autodiff();
     let images = folder.labelled_images();
     let training = &settings.training;
@@ -53,7 +54,6 @@ pub fn train_with_labels(
         weight_decay: training.weight_decay,
         max_gradient_norm: None,
     };
-    let untrained = TrainedNetwork::untrained(settings.clone(), &device)?;
     let network = untrained.network().clone().train();
     let head = Head::new(network.feature_dim(), num_classes, settings.seed ^ 8, &tracking);
     let names = folder.described();
@@ -98,8 +98,10 @@ pub fn train_with_labels(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use burn::tensor::Device;
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
     use deepcluster_evaluation::WeightedKnnConfig;
+    use deepcluster_trainer::TrainConfig;
 
     use super::*;
     use crate::knn_of_layers::knn_of_layers;
@@ -121,9 +123,10 @@ mod tests {
         settings.training.batch_size = 16;
         settings.training.learning_rate = 0.01;
         let device = Device::flex();
+        let untrained = TrainedNetwork::untrained(settings.clone(), &device).unwrap();
         let train = |epochs, state: Option<&Path>| {
             let num_classes = data.class_names.len();
-            train_with_labels(&settings, &device, &data.train, num_classes, epochs, state, &mut ()).unwrap()
+            train_with_labels(&untrained, &data.train, num_classes, epochs, state, &mut ()).unwrap()
         };
         let network = train(40, None);
         let accuracy = |network: &ConvNet| {
@@ -133,7 +136,6 @@ mod tests {
                 knn_of_layers(network, &settings.reading(), &device, &data, &layers, &config, &mut ());
             found.unwrap()[0].accuracies[0].top1
         };
-        let untrained = TrainedNetwork::untrained(settings.clone(), &device).unwrap();
         let (before, after) = (accuracy(untrained.network()), accuracy(network.network()));
         assert!(after > before + 0.05, "{before} {after}");
         let state = path("state.safetensors");

@@ -1,4 +1,5 @@
-//! How many clusters: runs that differ in their number alone, each with a score on a task (Caron et al., figure 2c).
+//! How many clusters: runs that differ in their number alone, each with a score on a task (Caron et al.,
+//! figure 2c).
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ pub enum SweepTask {
 }
 
 impl SweepTask {
-    /// What the scores are.
+    /// Name of the score.
     fn score_name(&self) -> &'static str {
         match self {
             Self::Knn(..) => "top-1 accuracy of nearest neighbours",
@@ -41,7 +42,7 @@ impl SweepTask {
         }
     }
 
-    /// What tells this task from others: its settings and its data.
+    /// Text that identifies the task: its settings and its data.
     fn described(&self) -> String {
         let pair = |data: &LabelledPair| {
             let images = [&data.train, &data.test].into_iter().flat_map(LabelledFolder::described);
@@ -98,11 +99,11 @@ pub struct Sweep {
     pub base: TrainConfig,
     /// Numbers of clusters, one or more.
     pub clusters: Vec<usize>,
-    /// What runs are compared by.
+    /// The task that runs are compared by.
     pub task: SweepTask,
 }
 
-/// What a run with one number of clusters reached.
+/// Scores of a run with one number of clusters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
     /// Clusters asked for.
@@ -127,8 +128,9 @@ struct SavedPoint {
     point: SweepPoint,
 }
 
-/// Trains a run for each number of clusters, in a folder `k-NUMBER` of `out`, and scores each on the task. Runs and scores that are there already are not made again, and a run that was stopped goes on. Every point is
-/// given to `finished` as soon as it is known.
+/// Trains a run for each number of clusters, in a folder `k-NUMBER` of `out`, and scores each on the task.
+/// Runs and scores that are there already are not made again, and a run that was stopped goes on. Every point
+/// is given to `finished` as soon as it is known.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`] for no numbers, and what trainer and task report.
@@ -205,7 +207,8 @@ fn point(
     Ok(point)
 }
 
-/// Charts over the numbers of clusters: the scores by layer, and the agreement with labels where there are any.
+/// Charts over the numbers of clusters: the scores by layer, and the agreement with labels where there are
+/// any.
 pub fn sweep_charts(points: &[SweepPoint], task: &SweepTask) -> Vec<(&'static str, LineChart)> {
     let place = |point: &SweepPoint| point.num_clusters as f64;
     let layers: Vec<String> = points
@@ -240,8 +243,8 @@ pub fn sweep_charts(points: &[SweepPoint], task: &SweepTask) -> Vec<(&'static st
 }
 
 /// Writes [`sweep_charts`] to a folder as SVG and PNG, and `sweep.csv` with a row for each number of clusters
-/// (`clusters`, `nmi_to_labels`, `nmi_to_previous`, `loss`, and a column for each layer's score), in place of files
-/// that `replaceable` allows to replace. Gives the files.
+/// (`clusters`, `nmi_to_labels`, `nmi_to_previous`, `loss`, and a column for each layer's score), in place of
+/// files that `replaceable` allows to replace. Gives the files.
 ///
 /// # Errors
 /// [`TransferError::Io`], [`TransferError::Plot`].

@@ -32,8 +32,8 @@ pub struct VocImages {
 }
 
 impl VocImages {
-    /// Whether each image shows each class, `[images][classes]`: `None`, which does not count, where all objects of the
-    /// class are difficult.
+    /// Whether each image shows each class, `[images][classes]`: `None`, which does not count, where all
+    /// objects of the class are difficult.
     pub fn labels(&self, num_classes: usize) -> Vec<Vec<Option<bool>>> {
         let of_image = |objects: &Vec<VocBox>| {
             let mut labels = vec![Some(false); num_classes];
@@ -61,9 +61,9 @@ impl VocImages {
 pub struct VocDataset {
     /// Names of the classes: VOC's own in its order where there are no others, else all that occur, sorted.
     pub class_names: Vec<String>,
-    /// What is learned from.
+    /// Training images.
     pub train: VocImages,
-    /// What is measured on.
+    /// Test images.
     pub test: VocImages,
 }
 
@@ -133,8 +133,9 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A data set in VOC's layout: each image has a bright square with horizontal or upright bars ("across", "upright")
-    /// on grey noise, its box, and its mask. `num_images` for each of the lists `train` and `test`.
+    /// A data set in VOC's layout: each image has a bright square with horizontal or upright bars ("across",
+    /// "upright") on grey noise, its box, and its mask. `num_images` for each of the lists `train` and
+    /// `test`.
     pub(crate) fn bars(root: &Path, num_images: usize, side: u32) {
         for folder in
             ["JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Main", "ImageSets/Segmentation"]

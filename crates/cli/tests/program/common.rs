@@ -1,4 +1,5 @@
-//! What the tests of the program share: drawings, a tiny configuration, the program, and the files of a run.
+//! Shared code of the tests of the program: drawings, a tiny configuration, the program, and the files of a
+//! run.
 
 use std::fs;
 use std::path::{Path, PathBuf};

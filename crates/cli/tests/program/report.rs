@@ -212,7 +212,7 @@ fn open(page: &Path, size: (u32, u32)) -> Option<Opened> {
 }
 
 impl Opened {
-    /// What a script says as text.
+    /// The text that a script evaluates to.
     fn ask(&self, script: &str) -> String {
         let answer = self.tab.evaluate(&format!("String({script})"), false).unwrap();
         answer.value.and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What goes into a batch and what comes out.
+//! The input and the output of a batch.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,8 @@ pub struct Sample {
     pub augmentation_seed: u64,
 }
 
-/// Images that were read together. They stay bytes, a quarter of the memory of their values, until these are asked for.
+/// Images that were read together. They stay bytes, a quarter of the memory of their values, until these are
+/// asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageBatch {
     squares: Vec<Square>,
@@ -39,7 +40,8 @@ impl ImageBatch {
         pixels
     }
 
-    /// The bytes of the pixels, `[image_indices.len(), size, size, 3]`, as they are before normalisation and mirroring.
+    /// The bytes of the pixels, `[image_indices.len(), size, size, 3]`, as they are before normalisation and
+    /// mirroring.
     pub fn bytes(&self) -> Vec<u8> {
         let squares: Vec<&[u8]> = self.squares.iter().map(|square| square.pixels.as_slice()).collect();
         squares.concat()

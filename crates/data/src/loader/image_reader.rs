@@ -86,7 +86,7 @@ impl ImageReader {
             memory.offer(image_index, image);
             return Ok(square);
         }
-        // What is kept must be whole; of all others no more is decoded than is shown.
+        // Cached images must be whole; of all others only the visible rows are decoded.
         let is_kept = |width, height| {
             memory.has_room(width, height)
                 || disk.as_ref().is_some_and(|(disk, _)| disk.has_room(width, height))

@@ -25,8 +25,8 @@ use image_reader::{Caches, ImageReader};
 
 /// Reads batches of the images of a folder.
 ///
-/// Decoded images are kept for further passes until the bounds are reached, and stay: when whole passes are repeated, an
-/// image that replaced another would be replaced itself before it is needed again.
+/// Decoded images are kept for further passes until the bounds are reached, and stay: when whole passes are
+/// repeated, an image that replaced another would be replaced itself before it is needed again.
 #[derive(Debug)]
 pub struct Loader {
     images: Arc<ImageFolder>,
@@ -38,7 +38,8 @@ impl Loader {
     /// A loader for `images` with an empty cache.
     ///
     /// # Errors
-    /// Those of [`LoaderConfig::validate`], and [`DataError::Io`] where the folder of the disk cache cannot be used.
+    /// Those of [`LoaderConfig::validate`], and [`DataError::Io`] where the folder of the disk cache cannot
+    /// be used.
     pub fn new(images: Arc<ImageFolder>, config: LoaderConfig) -> Result<Self, DataError> {
         config.validate()?;
         let caches = Caches {
@@ -55,8 +56,8 @@ impl Loader {
 
     /// Starts reading the batches of `plan`, each a list of samples, and gives them in that order.
     ///
-    /// What cannot be read, be it for the file, an index beyond the folder or an invalid `transform`, is listed in
-    /// [`ImageBatch::failures`]; the batch holds the other images.
+    /// Images that cannot be read, because of the file, an index beyond the folder or an invalid `transform`,
+    /// are listed in [`ImageBatch::failures`]; the batch holds the other images.
     pub fn batches(&self, transform: Transform, plan: Vec<Vec<Sample>>) -> Batches {
         let num_workers = match self.config.num_workers {
             0 => thread::available_parallelism().map_or(1, usize::from),

@@ -11,7 +11,7 @@ pub(crate) struct Kind {
     pub(crate) contains: fn(f32, f32, &Variation) -> bool,
 }
 
-/// What the unit of a kind's coordinates is.
+/// Unit of the coordinates of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// A single figure around the origin within a radius of about 1.

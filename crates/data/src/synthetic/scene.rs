@@ -1,4 +1,4 @@
-//! What one drawing shows: a figure of its kind in random circumstances that do not depend on the kind.
+//! One drawing: a figure of its kind in random circumstances that do not depend on the kind.
 
 use std::f32::consts::TAU;
 
@@ -11,8 +11,9 @@ use crate::synthetic::variation::Variation;
 /// Red, green and blue in 0..=1.
 pub(crate) type Color = [f32; 3];
 
-// Only what a network cannot learn to recognise differs freely between drawings: clutter, place and colour. Contrast and
-// strength of noise are as good as the same for all; otherwise they would make clusters of their own.
+// Only what a network cannot learn to recognise differs freely between drawings: clutter, place and colour.
+// Contrast and strength of noise are as good as the same for all; otherwise they would make clusters of their
+// own.
 
 /// Difference in brightness between the figure and its ground, least and greatest.
 const CONTRAST: (f32, f32) = (0.4, 0.5);
@@ -20,8 +21,8 @@ const CONTRAST: (f32, f32) = (0.4, 0.5);
 /// Lines and blobs over every drawing.
 const NUM_STROKES: usize = 6;
 
-/// Greatest rotation in radians. Like photos, drawings have an upright; the random crops of training teach a network
-/// to overlook place and scale, not rotation.
+/// Greatest rotation in radians. Like photos, drawings have an upright; the random crops of training teach a
+/// network to overlook place and scale, not rotation.
 const MAX_TILT: f32 = 0.15;
 
 /// A drawing without its noise. Places are in -1..1 from left to right and from top to bottom.
@@ -41,7 +42,7 @@ struct Placement {
     scale: f32,
     /// Cosine and sine of the rotation.
     rotation: (f32, f32),
-    /// What the first of the figure's coordinates is stretched by.
+    /// Factor on the first of the figure's coordinates.
     stretch: f32,
 }
 

@@ -10,7 +10,7 @@ use crate::error::DataError;
 /// Most bytes of a file: those of tens of thousands of objects. Parsing takes several times as much memory.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What is in an image.
+/// The objects of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VocAnnotation {
     /// The objects, in the order of the file.

@@ -26,15 +26,17 @@ const FORMAT: &str = "1";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportFormat {
-    /// [safetensors](https://github.com/huggingface/safetensors) with the names and layouts of this library: matrices
-    /// of linear layers are `[inputs, outputs]`; the head under `head.`, the clusters under `clusters.`.
+    /// [safetensors](https://github.com/huggingface/safetensors) with the names and layouts of this library:
+    /// matrices of linear layers are `[inputs, outputs]`; the head under `head.`, the clusters under
+    /// `clusters.`.
     Safetensors,
-    /// safetensors with the names and layouts of the `state_dict` of the original PyTorch networks, fixed Sobel filters
-    /// and counters of batch norm included. The head is `top_layer`; without one the two tensors are missing.
+    /// safetensors with the names and layouts of the `state_dict` of the original PyTorch networks, fixed
+    /// Sobel filters and counters of batch norm included. The head is `top_layer`; without one the two
+    /// tensors are missing.
     PytorchSafetensors,
     /// An [ONNX](https://onnx.ai) graph (opset 17) from `images`, normalised RGB `[batch, 3, size, size]`, to
-    /// `features` `[batch, feature_dim]`, and where there are clusters to `whitened` `[batch, num_components]` and
-    /// `cluster`, int64 `[batch]`, the nearest centroid.
+    /// `features` `[batch, feature_dim]`, and where there are clusters to `whitened`
+    /// `[batch, num_components]` and `cluster`, int64 `[batch]`, the nearest centroid.
     Onnx,
     /// A record of Burn, for [`ModuleRecord::load`](burn::store::ModuleRecord::load) and
     /// [`ConvNet`](deepcluster_models::ConvNet), without head and clusters.
@@ -95,22 +97,25 @@ pub struct ExportedNetwork<'a> {
     pub head: Option<&'a NamedWeights>,
     /// The clusters of the features, if there are any.
     pub clusters: Option<&'a ClusterModel>,
-    /// What is subtracted from red, green and blue in 0..=1 before the network sees them.
+    /// Mean of red, green and blue in 0..=1, subtracted from the input.
     pub input_mean: [f32; 3],
-    /// What the differences are divided by.
+    /// Divisors of the differences.
     pub input_std: [f32; 3],
-    /// Text entries for the metadata of the file, beside those that describe the network: `deepcluster_format`,
-    /// `architecture`, `image_size`, `sobel`, `input_mean` and `input_std`.
+    /// Text entries for the metadata of the file, beside those that describe the network:
+    /// `deepcluster_format`, `architecture`, `image_size`, `sobel`, `input_mean` and `input_std`.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Writes `network` to `path` in `format`, through a temporary file in the same folder. A file at `path` is replaced.
+/// Writes `network` to `path` in `format`, through a temporary file in the same folder. A file at `path` is
+/// replaced.
 ///
-/// Equal networks give equal bytes. The weights are written from where they are; the most that is copied at a time is
-/// one matrix ([`ExportFormat::PytorchSafetensors`]) or all weights once ([`ExportFormat::Burnpack`]).
+/// Equal networks give equal bytes. The weights are written from where they are; the most that is copied at a
+/// time is one matrix ([`ExportFormat::PytorchSafetensors`]) or all weights once
+/// ([`ExportFormat::Burnpack`]).
 ///
 /// # Errors
-/// - [`InterchangeError::Mismatch`]: weights, head or clusters do not belong to the layers of `network.config`.
+/// - [`InterchangeError::Mismatch`]: weights, head or clusters do not belong to the layers of
+///   `network.config`.
 /// - [`InterchangeError::TooLarge`]: an ONNX model of more than 2 GiB.
 /// - [`InterchangeError::Io`]: the file cannot be written.
 pub fn export(
@@ -125,7 +130,7 @@ pub fn export(
         }
         ExportFormat::PytorchSafetensors => {
             let mut metadata = network.all_metadata();
-            // What the loaders of PyTorch look for.
+            // Loaders of PyTorch look for this entry.
             metadata.insert("format".to_string(), "pt".to_string());
             safetensors::write(pytorch::state_dict(network)?, &metadata, path)
         }

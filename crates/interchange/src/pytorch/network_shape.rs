@@ -13,7 +13,7 @@ const PAPER_IMAGE_SIZE: usize = 224;
 /// Sides of images that are tried.
 const IMAGE_SIZES: std::ops::RangeInclusive<usize> = 32..=1024;
 
-/// What the shapes tell of a network.
+/// Properties of a network that follow from the shapes of its weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct NetworkShape {
     pub(super) architecture: Architecture,
@@ -23,7 +23,8 @@ pub(super) struct NetworkShape {
 }
 
 impl NetworkShape {
-    /// Finds the network whose weights have the `shapes`, by PyTorch's names. `architecture` is what the file says.
+    /// Finds the network whose weights have the `shapes`, by PyTorch's names. `architecture` is what the file
+    /// says.
     pub(super) fn find(
         shapes: &BTreeMap<String, Vec<usize>>,
         architecture: Option<&str>,
@@ -111,8 +112,8 @@ fn full_size(full: &ConvNetConfig, name: &str) -> Option<usize> {
     matches!(name, "fc6.bias" | "fc7.bias").then_some(full.fully_connected)
 }
 
-/// The paper's size where the first fully connected layer fits it, else the smallest that fits; where none does, the
-/// paper's, so that the shapes can be compared.
+/// The paper's size where the first fully connected layer fits it, else the smallest that fits; where none
+/// does, the paper's, so that the shapes can be compared.
 fn find_image_size(
     shapes: &BTreeMap<String, Vec<usize>>,
     architecture: Architecture,

@@ -57,7 +57,7 @@ pub(super) fn statistics(input: &[f32], shape: &MapShape) -> (Vec<f32>, Vec<f32>
     (mean, variance)
 }
 
-/// What the values of a channel are multiplied with and what is added then.
+/// Factor and then summand of a channel.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     factor: f32,
@@ -124,8 +124,8 @@ pub(super) fn gradients(
     let [height, width] = pooling.pooled([shape.height, shape.width]);
     let arch = Arch::new();
     let mut of_input = vec![0.0; input.len()];
-    // Of each plane: the sum of the gradients that pass pooling and ReLU, which are written down, and that of their products
-    // with the differences of the values from their mean.
+    // Of each plane: the sum of the gradients that pass pooling and ReLU, which are written down, and that of
+    // their products with the differences of the values from their mean.
     let planes = of_input.par_chunks_mut(shape.plane()).zip(input.par_chunks(shape.plane()));
     let planes = planes.zip(of_output.par_chunks(height * width)).enumerate();
     let of_planes = planes.map(|(index, ((passed, input), of_output))| {

@@ -1,4 +1,5 @@
-//! Batch normalisation by the statistics of the batch, the ReLU after it and the max-pooling after that, in one.
+//! Batch normalisation by the statistics of the batch, the ReLU after it and the max-pooling after that, in
+//! one.
 
 mod extension;
 #[cfg(feature = "flex")]
@@ -10,7 +11,7 @@ use burn::tensor::Tensor;
 use crate::pooling::Pooling;
 use extension::BatchNormReluOps;
 
-/// What [`batch_norm_relu`] gives.
+/// Result of [`batch_norm_relu`].
 #[derive(Debug, Clone)]
 pub struct BatchNormRelu {
     /// `relu(gamma (x - mean) / sqrt(variance + epsilon) + beta)`, the largest of each window of the pooling.
@@ -21,13 +22,14 @@ pub struct BatchNormRelu {
     pub variance: Tensor<1>,
 }
 
-/// Normalises `[batch, channels, h, w]` by the mean and variance of each channel over the batch (Ioffe & Szegedy, 2015), scales
-/// by `gamma` and shifts by `beta`, `[channels]` each, sets what is below 0 to 0, and takes the largest of each window of
-/// `pooling`: `[batch, channels, (h - size) / stride + 1, (w - size) / stride + 1]`.
+/// Normalises `[batch, channels, h, w]` by the mean and variance of each channel over the batch (Ioffe &
+/// Szegedy, 2015), scales by `gamma` and shifts by `beta`, `[channels]` each, sets what is below 0 to 0, and
+/// takes the largest of each window of `pooling`:
+/// `[batch, channels, (h - size) / stride + 1, (w - size) / stride + 1]`.
 ///
-/// On the CPU in `f32` nothing is kept for the gradients but the input, and sums are in `f64` and do not depend on the number
-/// of threads. The gradient of a window goes to the first of its largest values. Elsewhere it is Burn's batch normalisation,
-/// ReLU and max-pooling.
+/// On the CPU in `f32` nothing is kept for the gradients but the input, and sums are in `f64` and do not
+/// depend on the number of threads. The gradient of a window goes to the first of its largest values.
+/// Elsewhere it is Burn's batch normalisation, ReLU and max-pooling.
 ///
 /// # Panics
 /// Where the shapes do not fit together, as Burn's, or a window is larger than the maps.

@@ -2,12 +2,12 @@
 
 use crate::pooling::Pooling;
 
-/// What becomes of the maps at last.
+/// Fused epilogue of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Epilogue {
     /// Nothing.
     None,
-    /// What is below 0 becomes 0, and the largest of each window remains.
+    /// Values below 0 become 0, and the largest of each window remains.
     ReluPool(Pooling),
 }
 

@@ -1,4 +1,4 @@
-//! What the kernels of the CPU share.
+//! Shared code of the kernels on the CPU.
 
 pub(crate) mod flex_values;
 pub(crate) mod matrix_product;

@@ -21,7 +21,7 @@ pub struct ImageBytes<'a> {
     pub size: usize,
 }
 
-/// What bytes of each channel are multiplied with, and what is added then.
+/// Factor and then summand for the bytes of each channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ByteScale {
     /// For red, green and blue.

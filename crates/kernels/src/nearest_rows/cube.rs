@@ -1,8 +1,9 @@
-//! The search on GPUs, in single precision: inner products, tile by tile, and the lowest scores of each row in one kernel.
+//! The search on GPUs, in single precision: inner products, tile by tile, and the lowest scores of each row
+//! in one kernel.
 //!
-//! A cube of 256 units keeps 128 rows and lets the database pass by in tiles of 128 rows. Each unit adds up 64 inner products
-//! in registers. The scores of a tile go through shared memory, a quarter at a time, to the two units that keep the list of
-//! each row; with hundreds of dimensions that is little beside the products.
+//! A cube of 256 units keeps 128 rows and lets the database pass by in tiles of 128 rows. Each unit adds up
+//! 64 inner products in registers. The scores of a tile go through shared memory, a quarter at a time, to the
+//! two units that keep the list of each row; with hundreds of dimensions that is little beside the products.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Shape};
@@ -72,8 +73,9 @@ impl NearestRowsOps for CubeBackend {
         }
         let cube_dim = CubeDim::new_1d(CUBE_UNITS as u32);
         let num_units = num_rows.div_ceil(TILE) * CUBE_UNITS;
-        // SAFETY: the kernel reads below `num_rows`, `num_entries` and `dim`, the sizes of the inputs, and writes `count` values
-        // for each row below `num_rows`, the size of the outputs; in shared memory every index is below a constant.
+        // SAFETY: the kernel reads below `num_rows`, `num_entries` and `dim`, the sizes of the inputs, and
+        // writes `count` values for each row below `num_rows`, the size of the outputs; in shared memory
+        // every index is below a constant.
         unsafe {
             nearest_rows_kernel::launch_unchecked(
                 &client,
@@ -165,7 +167,7 @@ fn nearest_rows_kernel(
             #[unroll]
             for pair in 0..STAGED / UNITS {
                 let entry = first_entry + stage * STAGED + pair * UNITS + unit_column;
-                // What is beyond the last row must never win.
+                // Entries beyond the last row must never win.
                 let mut half_norm = f32::new(f32::MAX);
                 if entry < num_entries {
                     half_norm = half_norms[entry];
@@ -210,8 +212,8 @@ fn nearest_rows_kernel(
     }
 }
 
-/// Writes rows from `first_row` on, of which each unit takes eight values, to `shared`, `[DEPTH, TILE]` from `offset` on;
-/// zeros beyond the end.
+/// Writes rows from `first_row` on, of which each unit takes eight values, to `shared`, `[DEPTH, TILE]` from
+/// `offset` on; zeros beyond the end.
 #[cube]
 fn load_tile(
     matrix: &[f32],

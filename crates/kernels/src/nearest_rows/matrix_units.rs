@@ -1,6 +1,8 @@
-//! The search with the matrix units of a GPU: each factor is cut in two halves of 11 bits, and three products are added.
+//! The search with the matrix units of a GPU: each factor is cut in two halves of 11 bits, and three products
+//! are added.
 //!
-//! A value times a power of two is `high + low` to 21 bits. The product of two low parts is left out, being 2^-20 of the whole. Tiles, and the lists of lowest scores, are those of the search in single precision.
+//! A value times a power of two is `high + low` to 21 bits. The product of two low parts is left out, being
+//! 2^-20 of the whole. Tiles, and the lists of lowest scores, are those of the search in single precision.
 
 use cubecl::client::Client;
 use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
@@ -12,7 +14,8 @@ use half::f16;
 use super::Magnitudes;
 use super::lists::{clear, insert, join_second, write};
 
-/// Planes of a cube, and how they share a tile of scores: four beside each other along the rows, two along the entries.
+/// Planes of a cube, and how they share a tile of scores: four beside each other along the rows, two along
+/// the entries.
 const PLANES: usize = 8;
 const ROW_PLANES: usize = 4;
 const ENTRY_PLANES: usize = PLANES / ROW_PLANES;
@@ -21,8 +24,8 @@ const ENTRY_PLANES: usize = PLANES / ROW_PLANES;
 const ROW_FRAGMENTS: usize = 2;
 const ENTRY_FRAGMENTS: usize = 4;
 
-/// Binary logarithm of the magnitude that the largest value is scaled to: in the range of halves, and so large that the low
-/// parts of all values that matter are normal.
+/// Binary logarithm of the magnitude that the largest value is scaled to: in the range of halves, and so
+/// large that the low parts of all values that matter are normal.
 const SCALED_TO: i32 = 14;
 
 /// Most bits of a power of two that is multiplied with.
@@ -84,7 +87,7 @@ const fn padded(fragment: usize) -> usize {
     fragment + 8
 }
 
-/// What values are multiplied with; `None` where they are too large or too small for that.
+/// Scales of the values; `None` where these are too large or too small to be scaled.
 pub(super) fn scales(magnitudes: Magnitudes) -> Option<[f32; 2]> {
     let exponent = |largest: f32| {
         let exponent = SCALED_TO - if largest > 0.0 { largest.log2().ceil() as i32 } else { 0 };
@@ -114,8 +117,9 @@ pub(super) fn launch(
 ) {
     let cube_dim = CubeDim::new_1d(units.units() as u32);
     let num_units = sizes[0].div_ceil(units.tile()) * units.units();
-    // SAFETY: the kernel reads below the numbers of rows, entries and dimensions, the sizes of the inputs, and writes `count`
-    // values for each row below their number, the size of the outputs; in shared memory every index is below a constant.
+    // SAFETY: the kernel reads below the numbers of rows, entries and dimensions, the sizes of the inputs,
+    // and writes `count` values for each row below their number, the size of the outputs; in shared memory
+    // every index is below a constant.
     unsafe {
         search_kernel::launch_unchecked(
             client,
@@ -307,7 +311,7 @@ fn search_kernel(
                     + column / fragment * (ENTRY_FRAGMENTS * fragment)
                     + j * fragment
                     + column % fragment;
-                // What is beyond the last row must never win.
+                // Entries beyond the last row must never win.
                 if entry < num_entries {
                     let score = half_norms[entry] - stage[column * tile + listed_row] * inverse_scale;
                     if score < best_scores[count - 1] {
@@ -337,7 +341,8 @@ fn search_kernel(
     }
 }
 
-/// Writes the parts of rows from `first_row` on to shared memory, `[tile, fragment]` padded; zeros beyond the end.
+/// Writes the parts of rows from `first_row` on to shared memory, `[tile, fragment]` padded; zeros beyond the
+/// end.
 #[cube]
 #[allow(clippy::too_many_arguments, reason = "kernels take numbers one by one")]
 fn load_halves(

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 use extension::SgdOps;
 
-/// What a step multiplies with.
+/// Factors of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdFactors {
     /// Step size.
@@ -20,10 +20,11 @@ pub struct SgdFactors {
     pub weight_decay: f64,
 }
 
-/// New weights and velocities: `v = momentum * v + gradient + weight_decay * w` and `w = w - learning_rate * v`, all tensors of
-/// one shape and without autodiff. Without velocities they begin at 0.
+/// New weights and velocities: `v = momentum * v + gradient + weight_decay * w` and
+/// `w = w - learning_rate * v`, all tensors of one shape and without autodiff. Without velocities they begin at 0.
 ///
-/// On the CPU in `f32` the results take the memory of the weights and velocities, where nothing else holds it.
+/// On the CPU in `f32` the results take the memory of the weights and velocities, where nothing else holds
+/// it.
 ///
 /// # Panics
 /// Where the shapes differ.

@@ -8,7 +8,8 @@ const DEVIATIONS: [f32; 4] = [0.1, 0.1, 0.2, 0.2];
 /// Largest logarithm of a growth of a side that is believed: 1000 / 16.
 const MAX_LOG_GROWTH: f32 = 4.135_166_6;
 
-/// Which of the boxes, given best first, are kept: those that no better kept one overlaps by more than `max_overlap`.
+/// Which of the boxes, given best first, are kept: those that no better kept one overlaps by more than
+/// `max_overlap`.
 pub fn non_maximum_suppression(boxes: &[BoundingBox], max_overlap: f32) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
     for (index, candidate) in boxes.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 mod boxes;
 mod detector;
-mod proposals;
+mod find_proposals;
 mod region_sampling;
 mod region_targets;
 mod test_images;
@@ -13,26 +13,26 @@ use std::path::Path;
 use burn::module::Module;
 use deepcluster_engine::Observer;
 use deepcluster_models::ConvNet;
-use deepcluster_proposals::Proposals;
 use deepcluster_trainer::TrainedNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
 use crate::fine_tuning::{FineTunedLayers, LossPoint, TaskSgd};
+use crate::proposals::image_boxes::Proposals;
 use crate::voc_classification::MeanAveragePrecision;
 use crate::voc_dataset::VocDataset;
 
 pub use boxes::non_maximum_suppression;
-pub use proposals::{ProposalQuality, find_proposals};
+pub use find_proposals::{ProposalQuality, find_proposals};
 
 /// How a detector is trained and tested. The defaults are those of Fast R-CNN on VOC 2007.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DetectionConfig {
-    /// What learns.
+    /// Layers to train.
     pub layers: FineTunedLayers,
     /// 40,000 steps of 2 images; 0.001, a tenth of it after 30,000; weight decay 5e-4.
     pub sgd: TaskSgd,
-    /// What the shorter side of an image is resized to, in pixels, at least 32.
+    /// Length of the shorter side after resizing, in pixels, at least 32.
     pub short_side: u32,
     /// The most pixels of the longer side after that, at least `short_side`.
     pub long_side: u32,
@@ -42,8 +42,8 @@ pub struct DetectionConfig {
     pub foreground_share: f64,
     /// Overlap with an object from which a region holds it, in `(0, 1]`.
     pub foreground_overlap: f64,
-    /// Least overlap with an object of a region of the background, below `foreground_overlap`; regions further away are
-    /// taken only where there are no others.
+    /// Least overlap with an object of a region of the background, below `foreground_overlap`; regions
+    /// further away are taken only where there are no others.
     pub background_overlap: f64,
     /// Proposals of an image that are looked at, at least 1.
     pub max_proposals: usize,
@@ -139,7 +139,7 @@ impl DetectionConfig {
     }
 }
 
-/// What the detector reached.
+/// Scores of the detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DetectionResult {
     /// By the rules of VOC at an overlap of 0.5, over the test images that can be read.
@@ -154,13 +154,14 @@ pub struct DetectionResult {
     pub losses: Vec<LossPoint>,
 }
 
-/// Trains a detector on the training images of `data` and measures it on the test images, each with its `proposals`. With
-/// a `state` file a training that was stopped goes on.
+/// Trains a detector on the training images of `data` and measures it on the test images, each with its
+/// `proposals`. With a `state` file a training that was stopped goes on.
 ///
 /// # Errors
-/// [`TransferError::InvalidConfig`], [`TransferError::NoProposals`] for an image without, [`TransferError::Stopped`] on
-/// request of `observer`, [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a
-/// `state` that cannot be gone on from, [`TransferError::Device`], [`TransferError::Evaluation`].
+/// [`TransferError::InvalidConfig`], [`TransferError::NoProposals`] for an image without,
+/// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Diverged`],
+/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be gone on from,
+/// [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn detect_voc(
     trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,

@@ -12,12 +12,13 @@ use crate::voc_dataset::VocBox;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SampledRegion {
     pub(super) bounds: BoundingBox,
-    /// The class of its object and how the region becomes the box of the object, or `None` for the background.
+    /// The class of its object and how the region becomes the box of the object, or `None` for the
+    /// background.
     pub(super) object: Option<(usize, [f32; 4])>,
 }
 
-/// Draws up to `config.regions_per_image` regions from `proposals` and the boxes of the objects themselves. Difficult
-/// objects are not learned, and neither are regions that hold one.
+/// Draws up to `config.regions_per_image` regions from `proposals` and the boxes of the objects themselves.
+/// Difficult objects are not learned, and neither are regions that hold one.
 pub(super) fn sample_regions(
     proposals: &[BoundingBox],
     objects: &[VocBox],

@@ -5,8 +5,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::region_sampling::SampledRegion;
 
-/// Cross-entropy of the classes, mean over the regions, plus the smooth distance of the boxes of those that hold an
-/// object, summed over its four numbers and divided by the number of all regions.
+/// Cross-entropy of the classes, mean over the regions, plus the smooth distance of the boxes of those that
+/// hold an object, summed over its four numbers and divided by the number of all regions.
 ///
 /// # Shapes
 /// - `scores`: `[regions, classes + 1]`, the background first
@@ -54,7 +54,7 @@ mod tests {
             SampledRegion { bounds, object: Some((0, [0.5, 0.0, -3.0, 0.0])) },
         ];
         let scores = Tensor::<2>::from_data([[2.0, 0.0], [0.0, 0.0]], &device);
-        // What is said of the background's own box, and of the box of the first region, does not count.
+        // Transforms of the background class, and of the first region, do not count.
         let mut transforms = vec![9.0_f32; 8];
         transforms.extend([9.0, 9.0, 9.0, 9.0, 0.0, 0.0, 0.0, 0.0]);
         let transforms = Tensor::<2>::from_data(TensorData::new(transforms, [2, 8]), &device);

@@ -1,22 +1,22 @@
-//! What the detector finds in the test images, and how much of it is right.
+//! Detections in the test images, and their precision.
 
 use burn::tensor::activation;
 use deepcluster_engine::{Event, Observer, Phase, host_values};
 use deepcluster_evaluation::{BoundingBox, Detection, GroundTruth, detection_curve};
 use deepcluster_models::{ConvNet, DropoutMasks};
-use deepcluster_proposals::Proposals;
 use deepcluster_trainer::TrainedNetwork;
 
 use super::DetectionConfig;
 use super::boxes::{clip, decode, non_maximum_suppression};
 use super::detector::{Detector, DetectorImage};
 use crate::error::TransferError;
+use crate::proposals::image_boxes::Proposals;
 use crate::voc_classification::{ClassAveragePrecision, MeanAveragePrecision};
 use crate::voc_dataset::VocDataset;
 
 /// Regions that pass through the fully connected layers together.
 const REGION_BATCH: usize = 256;
-/// What the device is used for.
+/// Use of the device, for errors.
 const DURING: &str = "while detecting objects";
 /// Overlap from which an object counts as found.
 const MIN_OVERLAP: f32 = 0.5;

@@ -6,7 +6,6 @@ use burn::tensor::Tensor;
 use deepcluster_engine::Observer;
 use deepcluster_evaluation::BoundingBox;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
-use deepcluster_proposals::Proposals;
 use deepcluster_trainer::TrainedNetwork;
 use rand::RngExt;
 
@@ -19,6 +18,7 @@ use crate::error::TransferError;
 use crate::fine_tuning::{
     LossPoint, TaskRecord, Trunk, fine_tune, fingerprint, shuffled_steps, step_generator, trunk_maps,
 };
+use crate::proposals::image_boxes::Proposals;
 use crate::voc_dataset::{VocBox, VocDataset};
 
 /// The detector, the convolutions where they do not learn, and the losses on the way.
@@ -97,7 +97,7 @@ fn settings_text(config: &DetectionConfig) -> String {
     format!("{config:?}")
 }
 
-/// What tells the training data from other data.
+/// Bytes that identify the training data.
 fn names(data: &VocDataset, proposals: &Proposals) -> Vec<Vec<u8>> {
     let image = |name: &String| {
         let count = proposals[name].len();

@@ -11,7 +11,8 @@ pub struct LinearProbeConfig {
     pub epochs: usize,
     /// Images per step, at least 1.
     pub batch_size: usize,
-    /// First step size of SGD, more than 0. In step `t` it is `learning_rate / sqrt(1 + learning_rate * weight_decay * t)`.
+    /// First step size of SGD, more than 0. In step `t` it is
+    /// `learning_rate / sqrt(1 + learning_rate * weight_decay * t)`.
     pub learning_rate: f64,
     /// Momentum, in `[0, 1)`.
     pub momentum: f64,

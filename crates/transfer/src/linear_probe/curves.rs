@@ -1,8 +1,8 @@
-//! What linear probes reached.
+//! Scores of linear probes.
 
 use serde::{Deserialize, Serialize};
 
-/// What a layer's probe reached after a pass over the training images.
+/// Scores of a layer's probe after a pass over the training images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ProbeEpoch {
     /// Pass, from 0.

@@ -35,7 +35,8 @@ pub use curves::{LayerCurve, ProbeEpoch};
 const WEIGHT: &str = "weight";
 const VELOCITY: &str = "velocity";
 
-/// Linear classifiers on every convolution of a frozen network, all trained in the same passes over the images.
+/// Linear classifiers on every convolution of a frozen network, all trained in the same passes over the
+/// images.
 pub struct LinearProbe<'a, B: Backbone> {
     network: &'a B,
     device: Device,
@@ -68,8 +69,8 @@ struct ProbedLayer {
 }
 
 impl<'a, B: Backbone> LinearProbe<'a, B> {
-    /// Prepares probes of `network`, which lies on `device` without autodiff. `reading` is that of its run, from which
-    /// the size of the crops comes.
+    /// Prepares probes of `network`, which lies on `device` without autodiff. `reading` is that of its run,
+    /// from which the size of the crops comes.
     ///
     /// # Errors
     /// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], or what the loader reports.
@@ -121,14 +122,14 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         })
     }
 
-    /// Trains and tests for all epochs; gives the course of every layer, in the order of the network. With a `state`
-    /// file, which is written after every epoch, probes that were stopped go on where they were, and end as if they had
-    /// not been; more epochs than before may be asked for.
+    /// Trains and tests for all epochs; gives the course of every layer, in the order of the network. With a
+    /// `state` file, which is written after every epoch, probes that were stopped go on where they were, and
+    /// end as if they had not been; more epochs than before may be asked for.
     ///
     /// # Errors
-    /// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Device`], [`TransferError::Evaluation`]
-    /// where no test image can be read; [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that
-    /// cannot be gone on from.
+    /// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Device`],
+    /// [`TransferError::Evaluation`] where no test image can be read; [`TransferError::OtherTask`] and
+    /// [`TransferError::Damaged`] for a `state` that cannot be gone on from.
     pub fn run(
         mut self,
         state: Option<&Path>,

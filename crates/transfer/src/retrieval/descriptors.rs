@@ -46,7 +46,7 @@ impl RetrievalImage {
     }
 }
 
-/// What describes images, and how.
+/// Extraction of descriptors from images.
 pub(super) struct Extraction<'a> {
     pub(super) trained: &'a TrainedNetwork<ConvNet>,
     pub(super) config: &'a RetrievalConfig,
@@ -62,8 +62,8 @@ struct ExtractionProgress {
 }
 
 impl Extraction<'_> {
-    /// Maxima of the regions of each image, `[regions, channels]`, each of length 1; `None` for an image that cannot be
-    /// read. `name` tells the state of this set of images from others.
+    /// Maxima of the regions of each image, `[regions, channels]`, each of length 1; `None` for an image that
+    /// cannot be read. `name` tells the state of this set of images from others.
     fn region_vectors(
         &self,
         name: &str,

@@ -34,13 +34,13 @@ pub struct LandmarkGroundTruth {
 }
 
 impl LandmarkGroundTruth {
-    /// Reads a folder of `NAME_query.txt` (image and box), `NAME_good.txt`, `NAME_ok.txt` and `NAME_junk.txt` (an image
-    /// in each line), as both data sets are published. The `oxc1_` that Oxford's queries put before the name of the
-    /// image is taken away.
+    /// Reads a folder of `NAME_query.txt` (image and box), `NAME_good.txt`, `NAME_ok.txt` and `NAME_junk.txt`
+    /// (an image in each line), as both data sets are published. The `oxc1_` that Oxford's queries put before
+    /// the name of the image is taken away.
     ///
     /// # Errors
-    /// [`TransferError::Io`], and [`TransferError::MalformedGroundTruth`] for a folder without queries or a query that
-    /// cannot be understood.
+    /// [`TransferError::Io`], and [`TransferError::MalformedGroundTruth`] for a folder without queries or a
+    /// query that cannot be understood.
     pub fn open(folder: &Path) -> Result<Self, TransferError> {
         let io = |path: &Path| {
             let path = path.to_path_buf();

@@ -1,5 +1,5 @@
-//! Instance retrieval by regional maxima of convolutions, R-MAC (Tolias, Sicre & Jégou, ICLR 2016; Caron et al., section
-//! 4.5, table 5).
+//! Instance retrieval by regional maxima of convolutions, R-MAC (Tolias, Sicre & Jégou, ICLR 2016; Caron et
+//! al., section 4.5, table 5).
 
 mod descriptors;
 mod ground_truth;
@@ -32,7 +32,7 @@ pub use regions::rmac_regions;
 /// How images are described. The defaults are those of the original's `eval_retrieval.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetrievalConfig {
-    /// What the longer side of an image is resized to, in pixels, at least 32.
+    /// Length of the longer side after resizing, in pixels, at least 32.
     pub long_side: u32,
     /// Sizes of the regions, from the whole down, at least 1.
     pub num_scales: usize,
@@ -61,7 +61,8 @@ impl RetrievalConfig {
     }
 }
 
-/// Removes what a finished retrieval has left in its folder `states`, and the folder where nothing else is in it.
+/// Removes what a finished retrieval has left in its folder `states`, and the folder where nothing else is in
+/// it.
 ///
 /// # Errors
 /// [`TransferError::Io`].
@@ -98,24 +99,25 @@ pub struct LandmarkResult {
 /// How often one of the first images that an image finds has its class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecallResult {
-    /// Number of images looked at and the share of the queries for which one of them has the class of the query.
+    /// Number of images looked at and the share of the queries for which one of them has the class of the
+    /// query.
     pub recalls: Vec<(usize, f64)>,
     /// Images that are queries, each among all others.
     pub num_queries: usize,
 }
 
-/// Retrieves the landmarks of `ground_truth` from `images`, described by a network. Descriptions are whitened by what the regions of `whitening_images` span, another set of images: for
-/// Oxford5k those of Paris6k, and the other way round. With a folder for
-/// `states` an extraction that was stopped goes on.
+/// Retrieves the landmarks of `ground_truth` from `images`, described by a network. Descriptions are whitened
+/// by what the regions of `whitening_images` span, another set of images: for Oxford5k those of Paris6k, and
+/// the other way round. With a folder for `states` an extraction that was stopped goes on.
 ///
-/// Images that are neither good nor ok for a query are wrong, junk does not count, and neither does an image of the ground
-/// truth that cannot be read.
+/// Images that are neither good nor ok for a query are wrong, junk does not count, and neither does an image
+/// of the ground truth that cannot be read.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::NoSuchImage`] for a query that is not among `images`,
-/// [`TransferError::NoReadableImage`], [`TransferError::Stopped`] on request of `observer`, [`TransferError::OtherTask`]
-/// and [`TransferError::Damaged`] for a state that cannot be gone on from, [`TransferError::Device`],
-/// [`TransferError::Evaluation`] for a query without an image to find.
+/// [`TransferError::NoReadableImage`], [`TransferError::Stopped`] on request of `observer`,
+/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a state that cannot be gone on from,
+/// [`TransferError::Device`], [`TransferError::Evaluation`] for a query without an image to find.
 pub fn retrieve_landmarks(
     trained: &TrainedNetwork<ConvNet>,
     images: &ImageFolder,
@@ -179,8 +181,8 @@ pub fn retrieve_landmarks(
     })
 }
 
-/// Lets every image of `folder` that has a class find the others: recall@k for each `k` of `counts`. Whitening, states and
-/// errors are those of [`retrieve_landmarks`].
+/// Lets every image of `folder` that has a class find the others: recall@k for each `k` of `counts`.
+/// Whitening, states and errors are those of [`retrieve_landmarks`].
 pub fn recall_at(
     trained: &TrainedNetwork<ConvNet>,
     folder: &LabelledFolder,

@@ -2,12 +2,14 @@
 
 use deepcluster_kernels::MapRegion;
 
-/// Part of a region that its neighbour along the longer side shares, as nearly as whole numbers of regions allow.
+/// Part of a region that its neighbour along the longer side shares, as nearly as whole numbers of regions
+/// allow.
 const WANTED_OVERLAP: f64 = 0.4;
 
-/// Square regions of a map of `height x width` cells at `num_scales` sizes (Tolias et al., section 3.2), and the whole
-/// map: at scale `l` from 1 on, squares of side `2 min(height, width) / (l + 1)`, `l` along the shorter side and as many
-/// more along the longer one as the overlap of the largest asks for, at equal distances.
+/// Square regions of a map of `height x width` cells at `num_scales` sizes (Tolias et al., section 3.2), and
+/// the whole map: at scale `l` from 1 on, squares of side `2 min(height, width) / (l + 1)`, `l` along the
+/// shorter side and as many more along the longer one as the overlap of the largest asks for, at equal
+/// distances.
 pub fn rmac_regions(height: usize, width: usize, num_scales: usize) -> Vec<MapRegion> {
     let whole = MapRegion { image: 0, top: 0, left: 0, bottom: height.max(1) - 1, right: width.max(1) - 1 };
     let mut regions = vec![whole];
@@ -62,7 +64,8 @@ mod tests {
 
     #[test]
     fn the_longer_side_gets_more_that_overlap_and_reach_the_edge() {
-        // Two squares of 24 along 32 overlap by 16 of 24, more do so still more: one more than along the other side.
+        // Two squares of 24 along 32 overlap by 16 of 24, more do so still more: one more than along the
+        // other side.
         let regions = rmac_regions(24, 32, 3);
         assert_eq!(regions.len(), 1 + 2 + 6 + 12);
         for region in &regions {

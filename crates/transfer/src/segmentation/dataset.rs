@@ -17,8 +17,8 @@ const MAX_CLASS_FILE_BYTES: u64 = 1 << 20;
 pub struct SegmentationDataset {
     /// The folder.
     pub folder: VocFolder,
-    /// Names of the values in masks, from 0: those of `classes.txt` in the folder where there is one, else the background
-    /// and VOC's classes.
+    /// Names of the values in masks, from 0: those of `classes.txt` in the folder where there is one, else
+    /// the background and VOC's classes.
     pub class_names: Vec<String>,
     /// Value of pixels that do not count.
     pub void: u8,
@@ -46,7 +46,7 @@ impl SegmentationDataset {
         } else {
             std::iter::once("background").chain(VOC_CLASSES).map(str::to_string).collect()
         };
-        // What does not count needs no score where it is the last value.
+        // The void value needs no score where it is the last one.
         if class_names.len() == usize::from(void) + 1 {
             class_names.pop();
         }

@@ -1,5 +1,5 @@
-//! Segmentation by a fully convolutional network (Long, Shelhamer & Darrell, CVPR 2015) on a trained one (Caron et al.,
-//! section 4.4, table 2).
+//! Segmentation by a fully convolutional network (Long, Shelhamer & Darrell, CVPR 2015) on a trained one
+//! (Caron et al., section 4.4, table 2).
 
 mod dataset;
 mod segmenter;
@@ -28,15 +28,15 @@ use segmenter::Segmenter;
 
 pub use dataset::SegmentationDataset;
 
-/// How a network is fine-tuned to segmentation. Step sizes are those of the AlexNet of the fully convolutional networks:
-/// batches of 20, 0.001, momentum 0.9, weight decay 5e-4.
+/// How a network is fine-tuned to segmentation. Step sizes are those of the AlexNet of the fully
+/// convolutional networks: batches of 20, 0.001, momentum 0.9, weight decay 5e-4.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentationConfig {
-    /// What learns.
+    /// Layers to train.
     pub layers: FineTunedLayers,
     /// 13,000 steps of 20 images, about 175 passes over the training images of VOC 2012.
     pub sgd: TaskSgd,
-    /// What the longer side of an image is resized to where it is longer, in pixels, at least 32.
+    /// Limit of the longer side in pixels, at least 32; larger images are resized to it.
     pub long_side: u32,
     /// The one seed of layers, order and mirrors.
     pub seed: u64,
@@ -74,12 +74,12 @@ impl SegmentationConfig {
     }
 }
 
-/// What the network reached.
+/// Scores of the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentationResult {
     /// Mean over the classes of intersection over union, the measure of VOC.
     pub mean_overlap: f64,
-    /// What giving every pixel the most frequent class would reach.
+    /// Mean overlap if every pixel got the most frequent class.
     pub majority_overlap: f64,
     /// Share of the pixels that get their class.
     pub pixel_accuracy: f64,
@@ -91,13 +91,14 @@ pub struct SegmentationResult {
     pub losses: Vec<LossPoint>,
 }
 
-/// Fine-tunes a network on the training images of `data` and measures it on the test images; void pixels do not count. With
-/// a `state` file a training that was stopped goes on.
+/// Fine-tunes a network on the training images of `data` and measures it on the test images; void pixels do
+/// not count. With a `state` file a training that was stopped goes on.
 ///
 /// # Errors
-/// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`, [`TransferError::Diverged`],
-/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be gone on from,
-/// [`TransferError::Device`], [`TransferError::Data`] and [`TransferError::MaskMismatch`] for a mask that cannot be used.
+/// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`,
+/// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
+/// that cannot be gone on from, [`TransferError::Device`], [`TransferError::Data`] and
+/// [`TransferError::MaskMismatch`] for a mask that cannot be used.
 pub fn segment_voc(
     trained: &TrainedNetwork<ConvNet>,
     data: &SegmentationDataset,
@@ -204,7 +205,8 @@ impl Example {
     }
 }
 
-/// Mean cross-entropy of the pixels that count, of scores `[classes, height, width]`; `None` where there are none.
+/// Mean cross-entropy of the pixels that count, of scores `[classes, height, width]`; `None` where there are
+/// none.
 fn pixel_loss(scores: Tensor<3>, mask: &LabelMap, void: u8) -> Option<Tensor<1>> {
     let [num_classes, height, width] = scores.dims();
     let (device, num_pixels) = (scores.device(), height * width);

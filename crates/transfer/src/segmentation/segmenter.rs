@@ -21,8 +21,8 @@ impl Segmenter {
         Self { network, scores }
     }
 
-    /// Scores `[classes, height, width]` at the given size, for an image `[1, 3, h, w]` on a device without autodiff. The
-    /// network has autodiff.
+    /// Scores `[classes, height, width]` at the given size, for an image `[1, 3, h, w]` on a device without
+    /// autodiff. The network has autodiff.
     pub(super) fn forward(
         &self,
         image: Tensor<4>,

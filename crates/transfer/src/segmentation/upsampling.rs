@@ -3,9 +3,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_models::MapGeometry;
 
-/// Interpolates `[classes, h, w]` linearly in both directions, as the fixed deconvolution of a fully convolutional
-/// network does: `[classes, height, width]` of `size`. The cells lie in an image of the size `input` as `geometry` says,
-/// and the result covers all of that image; beyond the outermost cells it is constant.
+/// Interpolates `[classes, h, w]` linearly in both directions, as the fixed deconvolution of a fully
+/// convolutional network does: `[classes, height, width]` of `size`. The cells lie in an image of the size
+/// `input` as `geometry` says, and the result covers all of that image; beyond the outermost cells it is
+/// constant.
 pub(super) fn upsample(
     scores: Tensor<3>,
     geometry: MapGeometry,
@@ -21,7 +22,8 @@ pub(super) fn upsample(
     rows.unsqueeze::<3>().expand([num_classes, size.0, height]).matmul(wide)
 }
 
-/// How much each of `num_cells` cells counts for each of `num_pixels` pixels that cover `input_len` pixels of the input.
+/// How much each of `num_cells` cells counts for each of `num_pixels` pixels that cover `input_len` pixels of
+/// the input.
 fn weights(
     geometry: MapGeometry,
     num_cells: usize,
@@ -51,7 +53,8 @@ mod tests {
 
     #[test]
     fn planes_stay_planes() {
-        // Score = 2 * column of the pixel + row, sampled at the cells: interpolation gives it back between them.
+        // Score = 2 * column of the pixel + row, sampled at the cells: interpolation gives it back between
+        // them.
         let geometry = MapGeometry { stride: 4.0, first: 1.5 };
         let plane = |row: f64, column: f64| (2.0 * column + row) as f32;
         let at = |index: usize| geometry.first + index as f64 * geometry.stride;

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 pub struct ClassAveragePrecision {
     /// Name of the class.
     pub class: String,
-    /// What there is to find.
+    /// Number of positives.
     pub num_positives: usize,
-    /// Mean of the best precisions at eleven recalls, the rule of VOC 2007; `None` where there is nothing to find.
+    /// Mean of the best precisions at eleven recalls, the rule of VOC 2007; `None` where there is nothing to
+    /// find.
     pub eleven_point: Option<f64>,
     /// Area under the interpolated curve, the rule of VOC from 2010 on.
     pub area: Option<f64>,

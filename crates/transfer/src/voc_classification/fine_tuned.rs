@@ -21,10 +21,11 @@ use crate::voc_dataset::VocDataset;
 /// Crops that the scores of a test image are summed over, drawn at random.
 const NUM_CROPS: u64 = 10;
 
-/// How a network is fine-tuned to VOC classification. The defaults are those of the original's `eval_voc_classif.py`.
+/// How a network is fine-tuned to VOC classification. The defaults are those of the original's
+/// `eval_voc_classif.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VocClassificationConfig {
-    /// What learns.
+    /// Layers to train.
     pub layers: FineTunedLayers,
     /// Whether scales and shifts of batch norm learn too; 72.0 mAP in the paper with, 70.4 without.
     pub train_batch_norm: bool,
@@ -32,7 +33,8 @@ pub struct VocClassificationConfig {
     pub sgd: TaskSgd,
     /// Least and greatest area of a random square, as parts of the image.
     pub crop_scale: (f64, f64),
-    /// Whether a test image is judged by the four corners, the centre and their mirrors, or by ten random squares.
+    /// Whether a test image is judged by the four corners, the centre and their mirrors, or by ten random
+    /// squares.
     pub ten_crops: bool,
     /// The one seed of layers, order and crops.
     pub seed: u64,
@@ -60,7 +62,7 @@ impl Default for VocClassificationConfig {
     }
 }
 
-/// What the fine-tuned network reached.
+/// Scores of the fine-tuned network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VocClassificationResult {
     /// Of the test images that can be read.
@@ -71,16 +73,16 @@ pub struct VocClassificationResult {
     pub losses: Vec<LossPoint>,
 }
 
-/// Fine-tunes a network on the training images of `data` and measures it on the test images. With a `state` file a
-/// training that was stopped goes on.
+/// Fine-tunes a network on the training images of `data` and measures it on the test images. With a `state`
+/// file a training that was stopped goes on.
 ///
-/// The loss is the binary cross-entropy, summed over the classes, mean over the images; a class whose objects are all
-/// difficult does not count for an image.
+/// The loss is the binary cross-entropy, summed over the classes, mean over the images; a class whose objects
+/// are all difficult does not count for an image.
 ///
 /// # Errors
-/// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`, [`TransferError::Diverged`],
-/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be gone on from,
-/// [`TransferError::Device`], [`TransferError::Evaluation`].
+/// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`,
+/// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
+/// that cannot be gone on from, [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn classify_voc(
     trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,

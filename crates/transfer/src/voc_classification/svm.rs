@@ -18,8 +18,9 @@ pub(super) struct LinearSvm {
 }
 
 impl LinearSvm {
-    /// Minimises `(|w|^2 + b^2) / 2 + cost sum_i c_i max(0, 1 - y_i (w x_i + b))^2` by dual coordinate descent (Hsieh et
-    /// al., ICML 2008), where `c_i` is `positive_weight` for samples of the class and 1 for others.
+    /// Minimises `(|w|^2 + b^2) / 2 + cost sum_i c_i max(0, 1 - y_i (w x_i + b))^2` by dual coordinate
+    /// descent (Hsieh et al., ICML 2008), where `c_i` is `positive_weight` for samples of the class and 1 for
+    /// others.
     pub(super) fn fit(
         samples: ArrayView2<'_, f32>,
         rows: &[usize],

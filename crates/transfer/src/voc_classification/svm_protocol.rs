@@ -14,15 +14,15 @@ use crate::error::{TransferError, check_settings};
 use crate::layer_features::{LayerFeatures, features_of_layers};
 use crate::voc_dataset::{VocDataset, VocImages};
 
-/// How the machines are trained: the protocol of VISSL and OpenSelfSup (Goyal et al., ICCV 2019), features of length 1,
-/// the cost chosen for each class by average precision in cross-validation.
+/// How the machines are trained: the protocol of VISSL and OpenSelfSup (Goyal et al., ICCV 2019), features of
+/// length 1, the cost chosen for each class by average precision in cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SvmConfig {
     /// Costs to choose from, each more than 0.
     pub costs: Vec<f64>,
     /// Parts of the training images for cross-validation, at least 2.
     pub num_folds: usize,
-    /// What a training image of the class weighs beside another one, more than 0.
+    /// Weight of a training image of the class relative to the others, more than 0.
     pub positive_weight: f64,
     /// Names of the layers; all where empty.
     pub layers: Vec<String>,
@@ -59,7 +59,7 @@ impl SvmConfig {
     }
 }
 
-/// What machines on a layer reached.
+/// Scores of the machines on a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerSvm {
     /// Name of the layer.
@@ -72,12 +72,12 @@ pub struct LayerSvm {
     pub costs: Vec<f64>,
 }
 
-/// Trains a machine for each class on each of the frozen layers and measures it on the test images. `reading` is that
-/// of the network's run.
+/// Trains a machine for each class on each of the frozen layers and measures it on the test images. `reading`
+/// is that of the network's run.
 ///
 /// # Errors
-/// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], [`TransferError::Stopped`] on request of
-/// `observer`, [`TransferError::Device`], [`TransferError::Evaluation`].
+/// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], [`TransferError::Stopped`] on request
+/// of `observer`, [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn svm_on_layers<B: Backbone>(
     network: &B,
     reading: &ImageReading,

@@ -1,6 +1,7 @@
 //! `deepcluster eval linear`
 
 use anyhow::Context;
+use deepcluster::trainer::TrainedNetwork;
 use deepcluster::transfer::{LayerCurve, LinearProbe, LinearProbeConfig, train_with_labels};
 use serde_json::{Value, json};
 
@@ -29,9 +30,9 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
         progress.say("training the same network with labels");
         let settings =
             subject.networks.last().map(|(_, network)| network.config().clone()).unwrap_or_default();
+        let untrained = TrainedNetwork::untrained(settings, &subject.device)?;
         let network = train_with_labels(
-            &settings,
-            &subject.device,
+            &untrained,
             &subject.data.train,
             subject.data.class_names.len(),
             command.label_epochs,

@@ -136,7 +136,7 @@ impl Found {
         }
     }
 
-    /// What is measured, and how much of it is reached.
+    /// Names of the scores, and their values.
     fn rows(&self) -> Vec<(String, f64)> {
         match self {
             Self::Landmarks(result) => {

@@ -1,4 +1,4 @@
-//! What the protocols on PASCAL VOC have in common.
+//! Shared code of the protocols on PASCAL VOC.
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ impl VocSubject {
 }
 
 impl VocData {
-    /// What results begin with: the protocol, its data and settings, and what each network gave.
+    /// Common head of the results: the protocol, its data and settings, and what each network gave.
     pub(super) fn results(
         &self,
         protocol: &str,

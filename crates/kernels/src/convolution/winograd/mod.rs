@@ -1,9 +1,10 @@
-//! Convolutions of 3 x 3 and 5 x 5 kernels in steps of one pixel with fewer multiplications (Lavin & Gray, *Fast Algorithms for
-//! Convolutional Neural Networks*, CVPR 2016).
+//! Convolutions of 3 x 3 and 5 x 5 kernels in steps of one pixel with fewer multiplications (Lavin & Gray,
+//! *Fast Algorithms for Convolutional Neural Networks*, CVPR 2016).
 //!
-//! Tiles of 6 x 6 inputs and the weights are transformed so that their convolution becomes one product of matrices for each of
-//! 36 pairs of points, channels by channels, and the products are transformed to 4 x 4 or 2 x 2 outputs: 2.25 products for
-//! an output instead of 9, and 9 instead of 25. Both gradients take the transposed maps.
+//! Tiles of 6 x 6 inputs and the weights are transformed so that their convolution becomes one product of
+//! matrices for each of 36 pairs of points, channels by channels, and the products are transformed to 4 x 4
+//! or 2 x 2 outputs: 2.25 products for an output instead of 9, and 9 instead of 25. Both gradients take the
+//! transposed maps.
 
 mod bands;
 mod tiles;
@@ -24,7 +25,8 @@ use weights::{PointMatrices, weight_gradient_from_points};
 
 /// Fewest channels on both sides for which the transforms pay.
 const LEAST_CHANNELS: usize = 16;
-/// Tiles a thread works on at a time, so that they stay in its caches while the matrices of the weights are read once.
+/// Tiles a thread works on at a time, so that they stay in its caches while the matrices of the weights are
+/// read once.
 const TILES_AT_A_TIME: usize = 128;
 /// Pieces of as many tiles whose gradients of the weights are added up at a time.
 const PIECES_IN_A_SUM: usize = 4;
@@ -87,7 +89,7 @@ struct TileGrid<'a, const M: usize> {
     columns: usize,
 }
 
-/// What the tiles are cut from: the images or the maps of a batch.
+/// Source of the tiles: the images or the maps of a batch.
 #[derive(Clone, Copy)]
 struct Side {
     channels: usize,
@@ -143,7 +145,8 @@ impl<'a, const M: usize> TileGrid<'a, M> {
         self.shape.batch.div_ceil(num_tasks).max(1)
     }
 
-    /// Ranges of rows of tiles, at most [`TILES_AT_A_TIME`] tiles each; the rows of `num_images` images are counted through.
+    /// Ranges of rows of tiles, at most [`TILES_AT_A_TIME`] tiles each; the rows of `num_images` images are
+    /// counted through.
     fn pieces(&self, num_images: usize) -> Vec<Range<usize>> {
         let (total, at_a_time) = (num_images * self.rows, (TILES_AT_A_TIME / self.columns).max(1));
         (0..total).step_by(at_a_time).map(|first| first..(first + at_a_time).min(total)).collect()
@@ -168,7 +171,8 @@ impl<'a, const M: usize> TileGrid<'a, M> {
         }
     }
 
-    /// For all tiles of `values` on the side `from`: the products with `matrices`, transformed to the side `to` and put there.
+    /// For all tiles of `values` on the side `from`: the products with `matrices`, transformed to the side
+    /// `to` and put there.
     fn multiply<const FROM: usize, Load, const TO: usize, Unload>(
         &self,
         (from, values): (Side, &[f32]),

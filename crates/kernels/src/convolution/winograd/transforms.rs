@@ -1,9 +1,11 @@
-//! The linear maps of Toom and Cook with the points 0, two pairs of opposite numbers and infinity, on vectors of channels.
+//! The linear maps of Toom and Cook with the points 0, two pairs of opposite numbers and infinity, on vectors
+//! of channels.
 //!
-//! The product of two polynomials of degree 5 in all is known from its values at six points: a convolution of `R` weights to
-//! `6 - R + 1` outputs takes six products instead of `R` for each output (Lavin & Gray, *Fast Algorithms for Convolutional
-//! Neural Networks*, CVPR 2016, section 4). The points are the roots of 1/2 and 2 and not 1 and 2 as there: their powers and
-//! the factors of the inputs stay smaller, and with them the errors of rounding.
+//! The product of two polynomials of degree 5 in all is known from its values at six points: a convolution of
+//! `R` weights to `6 - R + 1` outputs takes six products instead of `R` for each output (Lavin & Gray, *Fast
+//! Algorithms for Convolutional Neural Networks*, CVPR 2016, section 4). The points are the roots of 1/2 and
+//! 2 and not 1 and 2 as there: their powers and the factors of the inputs stay smaller, and with them the
+//! errors of rounding.
 
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
@@ -19,12 +21,12 @@ const NEAR_SQUARED: f32 = 0.5;
 const FAR_SQUARED: f32 = 2.0;
 const SUM_OF_SQUARES: f32 = 2.5;
 
-/// What the values of weights at each point are multiplied with: one by the product of the differences from the other
+/// Factors on the values of weights at each point: one by the product of the differences from the other
 /// finite points.
 pub(super) const WEIGHT_SCALES: [f32; POINTS] = [1.0, -2.0 / 3.0, -2.0 / 3.0, 1.0 / 6.0, 1.0 / 6.0, 1.0];
 
-/// A linear map of vectors. Maps are types and not closures, so that they become part of the code that is compiled for the
-/// instructions of the processor.
+/// A linear map of vectors. Maps are types and not closures, so that they become part of the code that is
+/// compiled for the instructions of the processor.
 pub(super) trait LinearMap<const FROM: usize, const TO: usize> {
     fn apply<S: Simd>(simd: S, values: [S::f32s; FROM]) -> [S::f32s; TO];
 }
@@ -90,7 +92,7 @@ impl<const N: usize> LinearMap<POINTS, N> for EvaluateTransposed {
     }
 }
 
-/// What six inputs become, to be multiplied with the values of the weights.
+/// Transform of six inputs, to be multiplied with the values of the weights.
 pub(super) struct Spread;
 
 impl LinearMap<POINTS, POINTS> for Spread {

@@ -1,4 +1,4 @@
-//! The images that each filter answers to most, and where (figures 4 and 5 of the paper).
+//! The images that each filter responds to most, and where (figures 4 and 5 of the paper).
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use deepcluster_plots::{ContactSheet, RgbImage, SheetCell, SheetColumns};
 use deepcluster_trainer::TrainedNetwork;
 use serde::Serialize;
 
-use crate::error::PictureError;
-use crate::filter_choice::layer_with_filters;
-use crate::filter_pictures::FilterPicture;
-use crate::shown_image::{placeholder, shown_image};
+use crate::pictures::error::PictureError;
+use crate::pictures::filter_choice::layer_with_filters;
+use crate::pictures::filter_pictures::FilterPicture;
+use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
 const CELL_SIZE: u32 = 112;
-/// How much of its brightness the part of an image keeps that a filter does not answer to.
+/// How much of its brightness the part of an image keeps that a filter does not respond to.
 const DIMMED: f32 = 0.35;
 
 /// By what images are ranked.
@@ -47,33 +47,33 @@ impl Default for TopImageConfig {
     }
 }
 
-/// An image that a filter answers to.
+/// An image that a filter responds to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TopImage {
     /// Index of the image in its folder.
     pub image_index: usize,
     /// Mean or maximum of the filter's map.
     pub score: f32,
-    /// What the cell of the greatest answer sees: left, top, right and bottom pixel of the square that the network
-    /// sees, both ends included.
+    /// Receptive field of the cell with the greatest answer: left, top, right and bottom pixel of the square
+    /// that the network sees, both ends included.
     pub region: [usize; 4],
     /// The filter's map, `map_side x map_side`, after the ReLU.
     #[serde(skip)]
     pub map: Vec<f32>,
 }
 
-/// The images that a filter answers to most, best first.
+/// The images that a filter responds to most, best first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FilterTop {
     /// Number of the filter, from 0.
     pub filter: usize,
-    /// At most [`TopImageConfig::count`], and only images that it answers to at all; among equal ones the first of the
-    /// folder.
+    /// At most [`TopImageConfig::count`], and only images that it responds to at all; among equal ones the
+    /// first of the folder.
     pub images: Vec<TopImage>,
 }
 
-/// Looks at every image of a folder, as features are computed, and gives for each of `filters` of the layer `layer` the
-/// images that it answers to most.
+/// Looks at every image of a folder, as features are computed, and gives for each of `filters` of the layer
+/// `layer` the images that it responds to most.
 ///
 /// # Errors
 /// [`PictureError::InvalidConfig`], [`PictureError::UnknownLayer`], [`PictureError::NoSuchFilter`],
@@ -132,8 +132,8 @@ pub fn top_images(
     Ok(filters.iter().zip(tops).map(of_filter).collect())
 }
 
-/// A row for each filter: its picture, where there is one, and its images, dark where it answers with less than half of
-/// its greatest answer. The settings are those the images were looked at with.
+/// A row for each filter: its picture, where there is one, and its images, dark where it answers with less
+/// than half of its greatest answer. The settings are those the images were looked at with.
 ///
 /// # Errors
 /// [`PictureError::Data`] where an image cannot be shown that could be read before.
@@ -195,7 +195,8 @@ fn first_of_most(values: &[f32]) -> usize {
     values.iter().enumerate().fold(0, better)
 }
 
-/// Darkens the pixels above which the map, between its cells by their distance, is less than half of its maximum.
+/// Darkens the pixels above which the map, between its cells by their distance, is less than half of its
+/// maximum.
 fn dim(picture: &mut RgbImage, map: &[f32]) {
     let side = map.len().isqrt();
     let most = map.iter().copied().fold(0.0, f32::max);
@@ -296,7 +297,7 @@ mod tests {
             let (left, top) = (if index.is_multiple_of(2) { 2 } else { 18 }, if index < 3 { 2 } else { 18 });
             let end = |start: usize| start + 4 + index;
             let [first_x, first_y, last_x, last_y] = image.region;
-            // What it sees overlaps the square, for beyond it there is nothing to answer to.
+            // Its field overlaps the square, since there is nothing to respond to beyond.
             assert!(
                 first_x <= end(left) && last_x + 1 >= left && first_y <= end(top) && last_y + 1 >= top,
                 "{image:?}"

@@ -15,7 +15,7 @@ pub enum ProposalError {
         field: &'static str,
         /// The value it had.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: &'static str,
     },
     /// Pixels that do not fill the image.
@@ -39,13 +39,13 @@ pub enum ProposalError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// Reading or writing failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file.
         path: PathBuf,

@@ -1,10 +1,11 @@
-//! Pictures of what a network has learned, as in the figures of the DeepCluster paper (Caron et al., ECCV 2018).
+//! Pictures of what a network has learned, as in the figures of the DeepCluster paper (Caron et al., ECCV
+//! 2018).
 //!
 //! - [`kernel_sheet`]: the kernels of the first convolution (figure 3);
-//! - [`filter_pictures`]: for each filter an image that it answers to, found by gradient ascent (figure 4);
-//! - [`top_images`]: for each filter the images that it answers to most, and where (figures 4 and 5);
-//! - [`neighbors_in_runs`]: what an image is nearest to, by the untrained and by the trained network (figure 1 of many
-//!   papers on features).
+//! - [`filter_pictures`]: for each filter an image that it responds to, found by gradient ascent (figure 4);
+//! - [`top_images`]: for each filter the images that it responds to most, and where (figures 4 and 5);
+//! - [`neighbors_in_runs`]: what an image is nearest to, by the untrained and by the trained network (figure
+//!   1 of many papers on features).
 //!
 //! Each gives plain results, and a [`ContactSheet`](deepcluster_plots::ContactSheet) to save or show.
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use deepcluster_damage::{CountingAllocator, ReaderTest, peak_allocation};
 use deepcluster_evaluation::BoundingBox;
-use deepcluster_proposals::{Proposals, read_proposals, write_proposals};
+use deepcluster_transfer::proposals::{Proposals, read_proposals, write_proposals};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;

@@ -6,7 +6,7 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Tensor, TensorData};
 
 use super::{Ascent, OnStep, no_gradient};
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 const STEP_SIZE: f64 = 3.0;
 const WEIGHT_DECAY: f64 = 1e-5;
@@ -56,7 +56,8 @@ fn of_length_one(gradient: Tensor<4>) -> Tensor<4> {
     gradient / (length + 1e-12)
 }
 
-/// A Gaussian blur; beyond the edge lies the mirror image. Four deviations are less than two pixels, as in SciPy.
+/// A Gaussian blur; beyond the edge lies the mirror image. Four deviations are less than two pixels, as in
+/// SciPy.
 fn blurred(images: Tensor<4>) -> Tensor<4> {
     let side = (-1.0 / (2.0 * BLUR * BLUR)).exp();
     let line = [side, 1.0, side].map(|weight| weight / (1.0 + 2.0 * side));
@@ -77,7 +78,8 @@ mod tests {
 
     #[test]
     fn blur_is_that_of_scipy() {
-        // scipy.ndimage.gaussian_filter of a single 1 in zeros, sigma 0.3: outer product of (0.00383626, 0.99232748, ..).
+        // scipy.ndimage.gaussian_filter of a single 1 in zeros, sigma 0.3: outer product of (0.00383626,
+        // 0.99232748, ..).
         let device = Device::flex();
         let mut values = vec![0.0_f32; 3 * 25];
         values[12] = 1.0;

@@ -1,4 +1,4 @@
-//! What a region looks like: its size, box, colours and textures (section 3.2).
+//! Appearance of a region: its size, box, colours and textures (section 3.2).
 
 use super::color::{Planes, gaussian};
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use deepcluster_models::{Backbone, ConvNet};
 
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 /// Which convolution of `network` is called `name`, from 0.
 ///
@@ -32,8 +32,8 @@ pub(crate) fn layer_with_filters(
     }
 }
 
-/// Some filters of a layer. As text: a number (`3`), a range (`0..16`, the end not included), an open range (`0..`), or
-/// several of these separated by commas.
+/// Some filters of a layer. As text: a number (`3`), a range (`0..16`, the end not included), an open range
+/// (`0..`), or several of these separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FilterChoice {
     /// The first filters, or as many as there are.

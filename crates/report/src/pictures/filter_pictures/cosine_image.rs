@@ -4,9 +4,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 /// The waves of square images, in the order of their frequency along a side.
 pub(super) struct CosineBasis {
-    /// `[size, size]`, a wave in each row, all of length 1 and at right angles (the discrete cosine transform).
+    /// `[size, size]`, a wave in each row, all of length 1 and at right angles (the discrete cosine
+    /// transform).
     waves: Tensor<2>,
-    /// What the wave of a frequency along either side is weighed with, `[size, size]`.
+    /// Weight of the wave of each pair of frequencies, `[size, size]`.
     weights: Tensor<2>,
 }
 
@@ -18,7 +19,8 @@ impl CosineBasis {
             let angle = std::f64::consts::PI * (place as f64 + 0.5) * frequency as f64 / side;
             (length * angle.cos()) as f32
         };
-        // Photographs have amplitudes that fall with the frequency; so do the steps of an ascent that is weighed so.
+        // Photographs have amplitudes that fall with the frequency; so do the steps of an ascent that is
+        // weighed so.
         let weight = |row: usize, column: usize| {
             let frequency = (row as f64).hypot(column as f64);
             (side / (2.0 * frequency.max(1.0))) as f32
@@ -44,8 +46,8 @@ pub(super) struct Resampling {
     columns: Tensor<4>,
 }
 
-/// Resamples images of `size` pixels: a pixel at `i` takes what is at `(i - centre) / zoom + centre + shift`, between
-/// pixels by their distance, and beyond the edge the edge.
+/// Resamples images of `size` pixels: a pixel at `i` takes what is at `(i - centre) / zoom + centre + shift`,
+/// between pixels by their distance, and beyond the edge the edge.
 pub(super) fn resampling(size: usize, zoom: f64, shift: (f64, f64), device: &Device) -> Resampling {
     let centre = (size as f64 - 1.0) / 2.0;
     let matrix = |shift: f64| {
@@ -115,7 +117,8 @@ mod tests {
         assert_eq!(moved[12..], pixels[12..]);
         let between = values(resampling(4, 1.0, (0.0, 0.5), &device).apply(image.clone()));
         assert_eq!(between[..4], [0.5, 1.5, 2.5, 3.0]);
-        // Twice as large: the inner two pixels of each side lie half a pixel from the centre and go to a quarter.
+        // Twice as large: the inner two pixels of each side lie half a pixel from the centre and go to a
+        // quarter.
         let larger = values(resampling(4, 2.0, (0.0, 0.0), &device).apply(image));
         assert_eq!(larger[5], 0.25 * 4.0 + 0.25 + 1.0 + 4.0 - 1.0 + 1.0);
     }

@@ -6,8 +6,8 @@ use deepcluster_evaluation::BoundingBox;
 use deepcluster_files::{BoundedLines, write_whole};
 use serde::{Deserialize, Serialize};
 
-use crate::error::ProposalError;
-use crate::proposals::Proposals;
+use crate::proposals::error::ProposalError;
+use crate::proposals::image_boxes::Proposals;
 
 /// Most bytes of a line: a name and four numbers.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -40,7 +40,8 @@ pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
     Ok(proposals)
 }
 
-/// Writes a `.csv` file that [`read_proposals`](crate::read_proposals) reads, through a temporary one beside it.
+/// Writes a `.csv` file that [`read_proposals`](crate::proposals::read_proposals) reads, through a temporary
+/// one beside it.
 ///
 /// # Errors
 /// [`ProposalError::Io`].
@@ -66,7 +67,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::read_proposals;
+    use crate::proposals::proposal_file::read_proposals;
 
     #[test]
     fn files_read_back_and_errors_name_the_line() {

@@ -19,7 +19,7 @@ pub enum PictureError {
         field: &'static str,
         /// The value it had.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// A layer does not exist.
@@ -91,7 +91,7 @@ impl HasKind for PictureError {
             Self::Clustering(error) => error.kind(),
             Self::Trainer(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Plot(_) => Kind::Failure,
+            Self::Plot(error) => error.kind(),
         }
     }
 }

@@ -5,13 +5,15 @@ use std::path::Path;
 use deepcluster_data::{DEFAULT_MAX_PIXELS, decode_image, resize};
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::BoundingBox;
-use deepcluster_proposals::{
-    Proposals, SelectiveSearchConfig, read_proposals, recall_of_proposals, selective_search, write_proposals,
-};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
+use crate::proposals::csv_file::write_proposals;
+use crate::proposals::image_boxes::Proposals;
+use crate::proposals::proposal_file::read_proposals;
+use crate::proposals::recall::recall;
+use crate::proposals::selective_search::{SelectiveSearchConfig, selective_search};
 use crate::voc_dataset::{VocDataset, VocImages};
 
 /// Larger images are shrunk before the search: longer side in pixels, that of VOC's photographs.
@@ -39,7 +41,7 @@ impl ProposalQuality {
                 objects.iter().filter(|object| !object.is_difficult).map(|object| object.bounds).collect();
             num_boxes += boxes.len();
             num_objects += objects.len();
-            num_found += recall_of_proposals(boxes, &objects, 0.5).unwrap_or(0.0) * objects.len() as f64;
+            num_found += recall(boxes, &objects, 0.5).unwrap_or(0.0) * objects.len() as f64;
         }
         Self {
             num_per_image: num_boxes as f64 / images.names.len().max(1) as f64,
@@ -48,8 +50,8 @@ impl ProposalQuality {
     }
 }
 
-/// Boxes of all training and test images by selective search. With a `cache` file, `.csv`, boxes that are in it are not
-/// searched for again, and new ones are added to it, also when the search is stopped.
+/// Boxes of all training and test images by selective search. With a `cache` file, `.csv`, boxes that are in
+/// it are not searched for again, and new ones are added to it, also when the search is stopped.
 ///
 /// An image that cannot be read has no boxes.
 ///

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::cosine_image::{CosineBasis, resampling};
 use super::{Ascent, OnStep, no_gradient};
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 const STEP_SIZE: f64 = 0.05;
 /// Deviation of the coefficients that the ascent begins with.
@@ -16,13 +16,13 @@ const NOISE: f64 = 0.01;
 const SHIFT: f64 = 1.0 / 12.0;
 /// Least and greatest scale.
 const ZOOM: (f64, f64) = (0.88, 1.12);
-/// What counts of an answer below 0: a little, so that filters that answer to nothing in noise still learn what to answer
-/// to; but not all, for the mean of a linear filter over an image says nothing about its pattern.
+/// Slope below 0: small, so that filters without an answer to noise still have a gradient;
+/// but not 1, since the mean of a linear filter over an image says nothing about its pattern.
 const SLOPE: f64 = 0.05;
 /// Decay of Adam's means of the gradient and of its square.
 const BETAS: (f64, f64) = (0.9, 0.999);
-/// How colours of photographs go together: what a step in brightness, from blue to orange and from green to purple
-/// adds to red, green and blue.
+/// How colours of photographs go together: what a step in brightness, from blue to orange and from green to
+/// purple adds to red, green and blue.
 const COLOURS: [[f32; 3]; 3] = [[0.56, 0.56, 0.56], [0.19, 0.0, -0.19], [0.04, -0.1, 0.06]];
 
 /// Finds pictures; gives the first and the last, colours in 0..=1, `[batch, 3, size, size]`.

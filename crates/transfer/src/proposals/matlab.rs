@@ -8,8 +8,8 @@ use deepcluster_evaluation::BoundingBox;
 use deepcluster_files::read_bounded;
 use flate2::read::ZlibDecoder;
 
-use crate::error::ProposalError;
-use crate::proposals::Proposals;
+use crate::proposals::error::ProposalError;
+use crate::proposals::image_boxes::Proposals;
 
 /// Most bytes that the variables of a file may expand to: for each of the file, and besides.
 const MOST_EXPANSION: u64 = 64;
@@ -300,7 +300,7 @@ mod tests {
 
     /// Written by `tests/python/make_proposals.py`.
     const FILES: [&[u8]; 2] =
-        [include_bytes!("../tests/data/compressed.mat"), include_bytes!("../tests/data/plain.mat")];
+        [include_bytes!("../../tests/data/compressed.mat"), include_bytes!("../../tests/data/plain.mat")];
 
     fn bounds(x_min: f32, y_min: f32, x_max: f32, y_max: f32) -> BoundingBox {
         BoundingBox { x_min, y_min, x_max, y_max }

@@ -35,14 +35,15 @@ impl EdgeList {
                 }
             }
         }
-        // Distances are not negative, so that their bits have their order; equal ones keep that of the pixels.
+        // Distances are not negative, so that their bits have their order; equal ones keep that of the
+        // pixels.
         edges.sort_by_key(|&(distance, ..)| distance.to_bits());
         Self { num_pixels: width * height, edges }
     }
 
-    /// A label from 0 for every pixel, and how many there are. Two components are joined by an edge that is no longer
-    /// than the longest one in either plus `scale` over its size; those smaller than `min_size` are joined to a
-    /// neighbour.
+    /// A label from 0 for every pixel, and how many there are. Two components are joined by an edge that is
+    /// no longer than the longest one in either plus `scale` over its size; those smaller than `min_size` are
+    /// joined to a neighbour.
     pub(super) fn segment(&self, scale: f32, min_size: usize) -> (Vec<u32>, usize) {
         let mut components = Components::new(self.num_pixels, scale);
         for &(distance, a, b) in &self.edges {

@@ -1,4 +1,5 @@
-//! Selective search (Uijlings, van de Sande, Gevers & Smeulders, *Selective Search for Object Recognition*, IJCV 2013).
+//! Selective search (Uijlings, van de Sande, Gevers & Smeulders, *Selective Search for Object Recognition*,
+//! IJCV 2013).
 
 mod color;
 mod graph_segmentation;
@@ -10,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::error::ProposalError;
+use crate::proposals::error::ProposalError;
 use color::Planes;
 use graph_segmentation::EdgeList;
 use hierarchy::{Similarity, merge_all};
@@ -81,11 +82,12 @@ impl SelectiveSearchConfig {
     }
 }
 
-/// Boxes of an image `[height, width, 3]`, RGB, the most promising first; no box twice. The same image and settings give
-/// the same boxes.
+/// Boxes of an image `[height, width, 3]`, RGB, the most promising first; no box twice. The same image and
+/// settings give the same boxes.
 ///
 /// # Errors
-/// [`ProposalError::InvalidConfig`], or [`ProposalError::InvalidImage`] where the pixels do not fill the image.
+/// [`ProposalError::InvalidConfig`], or [`ProposalError::InvalidImage`] where the pixels do not fill the
+/// image.
 pub fn selective_search(
     pixels: &[u8],
     width: usize,

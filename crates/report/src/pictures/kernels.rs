@@ -4,15 +4,15 @@ use deepcluster_models::{ConvNet, SOBEL_KERNELS};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell, SheetColumns};
 use deepcluster_trainer::host_values;
 
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 const CELL_SIZE: u32 = 78;
 
 /// A sheet of the kernels of the first convolution, each stretched to the full range of brightness.
 ///
-/// With colour: a kernel is red, green and blue, and so is its picture; grey is 0. Behind the Sobel filter: the left
-/// picture of a kernel is what it weighs the grey image with, Sobel and kernel together, and the two beside it are its
-/// planes, for the horizontal and the vertical derivative.
+/// With colour: a kernel is red, green and blue, and so is its picture; grey is 0. Behind the Sobel filter:
+/// the left picture of a kernel is what it weighs the grey image with, Sobel and kernel together, and the two
+/// beside it are its planes, for the horizontal and the vertical derivative.
 ///
 /// # Errors
 /// [`PictureError::Trainer`] where the device cannot be read.
@@ -47,8 +47,8 @@ fn cell(picture: RgbImage, filter: usize) -> SheetCell {
     SheetCell { picture, caption: filter.to_string(), frame: None }
 }
 
-/// The kernel that acts on the grey image as the Sobel filter and `kernel`, `[2, side, side]`, do one after the other:
-/// `[side + 2, side + 2]`.
+/// The kernel that acts on the grey image as the Sobel filter and `kernel`, `[2, side, side]`, do one after
+/// the other: `[side + 2, side + 2]`.
 fn with_sobel(kernel: &[f32], side: usize) -> Vec<f32> {
     let whole = side + 2;
     let mut together = vec![0.0; whole * whole];

@@ -51,8 +51,8 @@ impl PartialOrd for Pair {
     }
 }
 
-/// The boxes of the first regions and of every merged one, in the order in which they come about: first column, first
-/// row, last column, last row.
+/// The boxes of the first regions and of every merged one, in the order in which they come about: first
+/// column, first row, last column, last row.
 pub(super) fn merge_all(
     mut regions: Vec<Region>,
     labels: &[u32],
@@ -79,7 +79,7 @@ pub(super) fn merge_all(
         regions.push(regions[first].merged(&regions[second]));
         (is_alive[first], is_alive[second]) = (false, false);
         is_alive.push(true);
-        // Histograms of what is merged are needed no more.
+        // Histograms of merged regions are no longer needed.
         for old in [first, second] {
             (regions[old].colors, regions[old].textures) = (Vec::new(), Vec::new());
         }

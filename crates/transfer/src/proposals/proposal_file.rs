@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use crate::error::ProposalError;
-use crate::proposals::Proposals;
-use crate::{csv_file, matlab};
+use crate::proposals::error::ProposalError;
+use crate::proposals::image_boxes::Proposals;
+use crate::proposals::{csv_file, matlab};
 
-/// Reads the boxes of all images from a `.mat` file as Fast R-CNN's selective search leaves them (variables `boxes` and
-/// `images`; version 5 of the format, which `save -v7` and older write) or from a `.csv` file with the columns `image`,
-/// `x_min`, `y_min`, `x_max`, `y_max`.
+/// Reads the boxes of all images from a `.mat` file as Fast R-CNN's selective search leaves them (variables
+/// `boxes` and `images`; version 5 of the format, which `save -v7` and older write) or from a `.csv` file
+/// with the columns `image`, `x_min`, `y_min`, `x_max`, `y_max`.
 ///
 /// # Errors
 /// [`ProposalError::UnknownFormat`], [`ProposalError::Io`], [`ProposalError::Malformed`].

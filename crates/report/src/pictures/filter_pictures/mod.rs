@@ -1,4 +1,5 @@
-//! For each filter an image that it answers to, found by gradient ascent (Erhan et al., 2009; figure 4 of the paper).
+//! For each filter an image that it responds to, found by gradient ascent (Erhan et al., 2009; figure 4 of
+//! the paper).
 
 mod cosine_image;
 mod modern;
@@ -9,25 +10,26 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_engine::{EngineError, Event, Observer, Phase, host_values};
 use deepcluster_models::{Backbone, ConvNet, Input};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
-use deepcluster_trainer::{TrainConfig, TrainedNetwork};
+use deepcluster_trainer::TrainedNetwork;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
-use crate::error::PictureError;
-use crate::filter_choice::layer_with_filters;
+use crate::pictures::error::PictureError;
+use crate::pictures::filter_choice::layer_with_filters;
 
 /// How a picture is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AscentMethod {
-    /// The picture is a sum of cosine waves, the fine ones held back, and is moved and scaled at random in every step,
-    /// so that only what the filter answers to anywhere and in any size remains (Olah, Mordvintsev & Schubert, *Feature
-    /// Visualization*, Distill 2017, "Regularization"). 256 steps.
+    /// The picture is a sum of cosine waves, the fine ones held back, and is moved and scaled at random in
+    /// every step, so that only what the filter responds to anywhere and in any size remains (Olah,
+    /// Mordvintsev & Schubert, *Feature Visualization*, Distill 2017, "Regularization"). 256 steps.
     Modern,
-    /// That of the original code: noise of 20 around 128, steps of length 3 along the gradient of a cross-entropy
-    /// over the filters, weight decay 1e-5, a Gaussian blur of 0.3 pixels every 5 steps. 1,000 steps.
+    /// That of the original code: noise of 20 around 128, steps of length 3 along the gradient of a
+    /// cross-entropy over the filters, weight decay 1e-5, a Gaussian blur of 0.3 pixels every 5 steps. 1,000
+    /// steps.
     Original,
 }
 
@@ -36,12 +38,14 @@ pub enum AscentMethod {
 pub struct FilterPictureConfig {
     /// How pictures are found.
     pub method: AscentMethod,
-    /// Side of a picture in pixels, at least 8; `None` is 128, or 224 by the original method, and for networks of
-    /// smaller images twice their side. Large ones show a pattern of the filter more often, not in more detail.
+    /// Side of a picture in pixels, at least 8; `None` is 128, or 224 by the original method, and for
+    /// networks of smaller images twice their side. Large ones show a pattern of the filter more often, not
+    /// in more detail.
     pub size: Option<usize>,
     /// Steps, at least 1; `None` is the method's number.
     pub steps: Option<usize>,
-    /// Length of a step, above 0; `None` is the method's, 0.05 of Adam or 3. The original authors give 30 for conv5.
+    /// Length of a step, above 0; `None` is the method's, 0.05 of Adam or 3. The original authors give 30 for
+    /// conv5.
     pub step_size: Option<f64>,
     /// Pictures found at once, at least 1; no picture depends on it but by rounding.
     pub batch_size: usize,
@@ -62,7 +66,7 @@ impl Default for FilterPictureConfig {
     }
 }
 
-/// What a filter answers to.
+/// An image that a filter responds to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FilterPicture {
     /// Number of the filter, from 0.
@@ -115,7 +119,7 @@ impl FilterPictureConfig {
     }
 }
 
-/// What an ascent works on: some filters of a layer.
+/// Gradient ascent for some filters of a layer.
 struct Ascent<'a> {
     /// On a device with autodiff; no weight of it is tracked.
     network: &'a ConvNet,
@@ -134,8 +138,8 @@ struct Ascent<'a> {
 type OnStep<'a> = dyn FnMut() -> Result<(), PictureError> + 'a;
 
 impl Ascent<'_> {
-    /// Mean answer of each filter of the layer to normalised images, `[batch, filters]`, after a ReLU that lets through
-    /// the share `slope` of what is below 0.
+    /// Mean answer of each filter of the layer to normalised images, `[batch, filters]`, after a ReLU that
+    /// lets through the share `slope` of what is below 0.
     fn mean_answers(&self, images: Tensor<4>, slope: f64) -> Tensor<2> {
         let maps = leaky_relu(self.network.forward_filters(images, self.layer), slope);
         let maps: Tensor<3> = maps.flatten(2, 3); // [batch, filters, h * w]
@@ -152,8 +156,8 @@ impl Ascent<'_> {
         Tensor::from_data(TensorData::new(values, [self.filters.len(), num_filters]), self.device)
     }
 
-    /// Noise of mean 0 and deviation 1, `[batch, planes, size, size]`; that of a filter depends on the seed and its number
-    /// alone.
+    /// Noise of mean 0 and deviation 1, `[batch, planes, size, size]`; that of a filter depends on the seed
+    /// and its number alone.
     fn noise(&self, planes: usize) -> Tensor<4> {
         let num_values = planes * self.size * self.size;
         let mut values: Vec<f32> = Vec::with_capacity(self.filters.len() * num_values);
@@ -189,8 +193,8 @@ fn no_gradient() -> PictureError {
 ///
 /// # Errors
 /// [`PictureError::InvalidConfig`], [`PictureError::UnknownLayer`], [`PictureError::NoSuchFilter`],
-/// [`PictureError::ImagesTooSmall`], [`PictureError::Stopped`] on request of `observer`, [`PictureError::Trainer`]
-/// where the device fails.
+/// [`PictureError::ImagesTooSmall`], [`PictureError::Stopped`] on request of `observer`,
+/// [`PictureError::Trainer`] where the device fails.
 pub fn filter_pictures(
     trained: &TrainedNetwork<ConvNet>,
     layer: &str,
@@ -202,7 +206,7 @@ pub fn filter_pictures(
     let (network, input) = (trained.network(), trained.reading().input);
     let index = layer_with_filters(network, layer, filters)?;
     let size = config.picture_size(network.input_size());
-    if !leaves_something(trained.config(), size)? {
+    if trained.config().network()?.output_side(size).is_none() {
         return Err(PictureError::ImagesTooSmall { size, layer: layer.to_string() });
     }
     let network = network.clone().for_fine_tuning(|_| false);
@@ -252,11 +256,6 @@ pub fn filter_sheet(layer: &str, pictures: &[FilterPicture]) -> ContactSheet {
     ContactSheet::of_cells(title, 132, num_columns, cells)
 }
 
-/// Whether every layer has something left of images of this size.
-fn leaves_something(settings: &TrainConfig, size: usize) -> Result<bool, PictureError> {
-    Ok(settings.network()?.output_side(size).is_some())
-}
-
 /// `[3, size, size]` in 0..=1 as 8-bit colours.
 fn as_picture(values: &[f32], size: usize) -> RgbImage {
     let mut picture = RgbImage::new(size as u32, size as u32);
@@ -273,6 +272,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use deepcluster_models::{Architecture, ConvNetConfig};
+    use deepcluster_trainer::TrainConfig;
 
     use super::*;
 

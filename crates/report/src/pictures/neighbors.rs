@@ -1,4 +1,4 @@
-//! What images are nearest to, by the untrained and by the trained network.
+//! Nearest images, by the untrained and by the trained network.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use crate::error::PictureError;
-use crate::shown_image::{placeholder, shown_image};
+use crate::pictures::error::PictureError;
+use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
 const CELL_SIZE: u32 = 120;
@@ -38,7 +38,7 @@ pub struct ComparedNeighbors {
     pub trained: Vec<FoundImage>,
 }
 
-/// What [`neighbors_in_runs`] finds.
+/// Result of [`neighbors_in_runs`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundNeighbors {
     /// For each query that can be read, in their order.
@@ -47,13 +47,13 @@ pub struct FoundNeighbors {
     pub failures: Vec<(usize, String)>,
 }
 
-/// Finds for each image of `queries` the `count` nearest training images of a finished run, the query itself left out
-/// where it is one of them. With `compare_untrained` also by the network that the run began with, whose features of
-/// all training images are computed and whitened for that.
+/// Finds for each image of `queries` the `count` nearest training images of a finished run, the query itself
+/// left out where it is one of them. With `compare_untrained` also by the network that the run began with,
+/// whose features of all training images are computed and whitened for that.
 ///
 /// # Errors
-/// [`PictureError::InvalidConfig`] for a count of 0, [`PictureError::Trainer`] where the run is not finished or cannot be
-/// read, no query can be read, or `observer` asks to stop.
+/// [`PictureError::InvalidConfig`] for a count of 0, [`PictureError::Trainer`] where the run is not finished
+/// or cannot be read, no query can be read, or `observer` asks to stop.
 pub fn neighbors_in_runs(
     run: &RunDirectory,
     model: &TrainedModel<ConvNet>,
@@ -126,8 +126,9 @@ fn is_same(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// A row for each query: the query, its neighbours by the untrained network where there are any, and those by the
-/// trained one. Where the run has labels and the query is one of its images, neighbours of the same label have a frame.
+/// A row for each query: the query, its neighbours by the untrained network where there are any, and those by
+/// the trained one. Where the run has labels and the query is one of its images, neighbours of the same label
+/// have a frame.
 ///
 /// # Errors
 /// [`PictureError::Data`] where an image can no longer be read.
@@ -176,7 +177,8 @@ pub fn neighbor_sheet(
     Ok(ContactSheet { title, columns, cell_size: CELL_SIZE, rows })
 }
 
-/// Frame of neighbours that have the label of the query: a green that is told from grey by those who see no green.
+/// Frame of neighbours that have the label of the query: a green that is told from grey by those who see no
+/// green.
 const SAME_LABEL: [u8; 3] = [0, 158, 115];
 
 fn is_same_name(a: &Path, b: &Path) -> bool {

@@ -6,7 +6,7 @@ use deepcluster_data::{DEFAULT_MAX_PIXELS, decode_image, seen_square};
 use deepcluster_models::Input;
 use deepcluster_plots::{Rgb, RgbImage};
 
-use crate::error::PictureError;
+use crate::pictures::error::PictureError;
 
 /// The square of an image file that a network sees, as `side x side` pixels.
 pub(crate) fn shown_image(path: &Path, input: &Input, side: u32) -> Result<RgbImage, PictureError> {
