@@ -110,9 +110,9 @@ fn kmeans(request: &Value, rows: &Array2<f32>, features: &DeviceFeatures) -> Res
     let mut answer =
         json!({"work_seconds": seconds, "inertia": found.inertia, "iterations": found.iterations.len()});
     if request["compare"].as_bool() == Some(true) {
-        let of_host = kmeans.fit(rows, None, KMeansStart::Centroids(initial), &mut ())?;
-        answer["same_labels"] = (of_host.assignments == found.assignments).into();
-        answer["same_centroids"] = (of_host.centroids == found.centroids).into();
+        let host_result = kmeans.fit(rows, None, KMeansStart::Centroids(initial), &mut ())?;
+        answer["same_labels"] = (host_result.assignments == found.assignments).into();
+        answer["same_centroids"] = (host_result.centroids == found.centroids).into();
     }
     Ok(answer)
 }
@@ -121,9 +121,9 @@ fn kmeans(request: &Value, rows: &Array2<f32>, features: &DeviceFeatures) -> Res
 fn parity(rows: &Array2<f32>, features: &DeviceFeatures) -> Result<Value, Box<dyn Error>> {
     let config = WhiteningConfig { num_components: 64.min(rows.ncols()), ..WhiteningConfig::default() };
     let on_device = features.whitened(&config.fit(features)?)?;
-    let of_host = config.fit(rows)?.transform(rows)?;
+    let host_result = config.fit(rows)?.transform(rows)?;
     let whitened = on_device.to_host()?;
-    let difference = (&whitened - &of_host).fold(0.0_f32, |most, value| most.max(value.abs()));
+    let difference = (&whitened - &host_result).fold(0.0_f32, |most, value| most.max(value.abs()));
     let kmeans = KMeansConfig { num_clusters: 100.min(rows.nrows()), ..KMeansConfig::default() }.init()?;
     let found = kmeans.cluster(&on_device, 1, &mut ())?;
     let expected = kmeans.cluster(&whitened, 1, &mut ())?;

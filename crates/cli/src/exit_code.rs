@@ -83,7 +83,8 @@ mod tests {
         io::Error::other("no space left")
     }
 
-    /// Each error of a crate below the run, alone and as the trainer, transfer, pictures and the report pass it on.
+    /// Each error of a crate below the run, alone and as the trainer, transfer, pictures and the report pass
+    /// it on.
     fn lower_errors() -> Vec<(u8, Error)> {
         let model = |error: ModelError| Error::from(error);
         let data = |error: DataError| Error::from(error);

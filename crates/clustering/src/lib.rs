@@ -1,25 +1,28 @@
 //! Clustering of feature matrices: the step of DeepCluster between the network and its pseudo-labels.
 //!
 //! The method of Caron et al., *Deep Clustering for Unsupervised Learning of Visual Features*, ECCV 2018
-//! (section 3.2), reduces the features of all images with a PCA, whitens and L2-normalises them, and clusters the
-//! rows with k-means. This crate holds these steps for matrices in host memory and knows neither images nor
-//! networks:
+//! (section 3.2), reduces the features of all images with a PCA, whitens and L2-normalises them, and clusters
+//! the rows with k-means. This crate holds these steps for matrices in host memory and knows neither images
+//! nor networks:
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
-//! - [`Rows`]: what all of these take: matrices, halves in memory, mapped files ([`FeatureFile`]), rows on a device;
-//! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of faiss;
-//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds the
-//!   number of clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given number;
+//! - [`Rows`]: what all of these take: matrices, halves in memory, mapped files ([`FeatureFile`]), rows on a
+//!   device;
+//! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of
+//!   faiss;
+//! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds
+//!   the number of clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given
+//!   number;
 //! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of them was configured;
 //! - [`ClusterModel`]: whitening and centroids together, to assign new images and to save in a file;
 //! - [`nearest_neighbors`]: exact k-nearest-neighbour search;
 //! - [`nmi`], [`adjusted_rand_index`], [`purity`], [`clustering_accuracy`]: agreement of two labellings;
 //! - [`silhouette`], [`cluster_balance`]: how well apart and how even the clusters are, without labels.
 //!
-//! Matrices are `[num_samples, feature_dim]`, one sample per row, `f32`. Work is spread over the current rayon
-//! thread pool; the results have the same bits for any number of threads, because blocks are cut at fixed places
-//! and reduced in order. Assignments and neighbours are the same on every processor; the components of a whitening
-//! may differ in the last bits between processors of different vector width.
+//! Matrices are `[num_samples, feature_dim]`, one sample per row, `f32`. Work is spread over the current
+//! rayon thread pool; the results have the same bits for any number of threads, because blocks are cut at
+//! fixed places and reduced in order. Assignments and neighbours are the same on every processor; the
+//! components of a whitening may differ in the last bits between processors of different vector width.
 //!
 //! ```
 //! use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig};

@@ -10,8 +10,8 @@ use crate::tree::sum_in_tree;
 
 /// A rank of a group whose ranks are threads of one process.
 ///
-/// A handle that is dropped, be it that its thread has failed, has left: operations that wait for it fail with
-/// [`CollectiveError::Left`].
+/// A handle that is dropped, be it that its thread has failed, has left: operations that wait for it fail
+/// with [`CollectiveError::Left`].
 pub struct Threads {
     rank: usize,
     meeting: Arc<Meeting>,
@@ -25,8 +25,8 @@ impl Threads {
         (0..size).map(|rank| Self { rank, meeting: meeting.clone() }).collect()
     }
 
-    /// Brings `own` to the meeting of all ranks, where the last to come combines the parts; returns the result for this
-    /// rank.
+    /// Brings `own` to the meeting of all ranks, where the last to come combines the parts; returns the
+    /// result for this rank.
     fn meet(
         &self,
         own: Part,
@@ -144,7 +144,7 @@ impl fmt::Debug for Threads {
     }
 }
 
-/// What a rank brings or takes.
+/// The contribution of a rank, or its result.
 #[derive(Clone)]
 enum Part {
     Integers(Vec<i64>),
@@ -193,7 +193,7 @@ struct Meeting {
 
 #[derive(Default)]
 struct State {
-    /// What each rank has brought, and once all are there what each is to take.
+    /// The contributions of the ranks that have come; once all are there, their results.
     parts: Vec<Option<Part>>,
     num_arrived: usize,
     /// Number of meetings that have taken place.

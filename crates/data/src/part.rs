@@ -12,8 +12,9 @@ use crate::square::Square;
 use crate::transform::Transform;
 
 impl Transform {
-    /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from `augmentation_seed`
-    /// alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`] takes its last digit.
+    /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from
+    /// `augmentation_seed` alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`] takes its
+    /// last digit.
     ///
     /// # Errors
     /// - [`DataError::InvalidConfig`]: a field is out of range.
@@ -110,7 +111,8 @@ impl Part {
     }
 }
 
-/// The central square of side `size` once the shorter side is resized to `resize`, with the rounding of torchvision.
+/// The central square of side `size` once the shorter side is resized to `resize`, with the rounding of
+/// torchvision.
 fn central_region(width: u32, height: u32, resize: u32, size: u32) -> ResizedRegion {
     let (resized_width, resized_height) = with_shorter_side(width, height, resize);
     let start = |side: u32| (f64::from(side - size) / 2.0).round_ties_even() as u32;

@@ -23,7 +23,7 @@ const MOST_WAITING: usize = 2;
 pub struct EpochSteps<'a, O: Objective> {
     /// The objective, whose epoch has begun.
     pub objective: &'a O,
-    /// What learns, on the first of `devices`.
+    /// The learner, on the first of `devices`.
     pub learner: &'a mut Learner<O::Model>,
     /// Each takes its part of every batch; batch normalisation sees the parts. Not empty.
     pub devices: &'a [Device],
@@ -64,8 +64,9 @@ impl<O: Objective> EpochSteps<'_, O> {
     /// `save` is called at checkpoints and before a stop, when the losses of all steps are known.
     ///
     /// # Errors
-    /// [`EngineError::Stopped`] on request of `observer`, [`EngineError::Diverged`], [`EngineError::ImageVanished`],
-    /// [`EngineError::OutOfMemory`], those of the device and of the objective, and those of `save`.
+    /// [`EngineError::Stopped`] on request of `observer`, [`EngineError::Diverged`],
+    /// [`EngineError::ImageVanished`], [`EngineError::OutOfMemory`], those of the device and of the
+    /// objective, and those of `save`.
     pub fn run<E: From<EngineError>>(
         self,
         course: &mut Course,

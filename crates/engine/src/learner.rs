@@ -28,7 +28,10 @@ use crate::tensors::host_values;
 /// let device = Device::flex().autodiff();
 /// let model = Model { head: Head::new(4, 2, 0, &device) };
 /// let mut learner = Learner::new(model, vec![ParamGroup::new("head", Sgd::new(0.1, 0.9, 0.0))]);
-/// let losses = |model: &Model| Losses::joint(model.head.forward(Tensor::ones([1, 4], &device)).powf_scalar(2.0).sum());
+/// let losses = |model: &Model| {
+///     let output = model.head.forward(Tensor::ones([1, 4], &device));
+///     Losses::joint(output.powf_scalar(2.0).sum())
+/// };
 /// let before = learner.step(losses(&learner.model), &Ranks::single())?.read()?;
 /// let after = learner.step(losses(&learner.model), &Ranks::single())?.read()?;
 /// assert!(after < before);
@@ -107,9 +110,11 @@ impl<M: Module> Learner<M> {
         self.model = change(whole);
     }
 
-    /// One step down the gradients of `losses`, which are added up over the ranks; returns the loss, likewise.
+    /// One step down the gradients of `losses`, which are added up over the ranks; returns the loss,
+    /// likewise.
     ///
-    /// A rank alone on the host reads its loss first and moves nothing where it is not finite. A GPU is not waited for.
+    /// A rank alone on the host reads its loss first and moves nothing where it is not finite. A GPU is not
+    /// waited for.
     ///
     /// # Errors
     /// [`EngineError::Device`] when the device fails, [`EngineError::Collective`] when another rank does.
@@ -146,8 +151,8 @@ impl<M: Module> Learner<M> {
         Ok(Self { model: self.model.valid().to_device(&plain).train(), groups })
     }
 
-    /// A learner of the same size with weights of 0: after a failure of the device the weights may be those that were
-    /// never computed.
+    /// A learner of the same size with weights of 0: after a failure of the device the weights may be those
+    /// that were never computed.
     pub(crate) fn blank(&self) -> Self {
         let groups = self
             .groups
@@ -239,8 +244,8 @@ pub(crate) fn blank_weights<M: Module>(module: &M) -> M {
     map_weights(module.valid(), &mut Zeros)
 }
 
-/// Takes the place of a module while its weights are changed. What has no gradient stays: a batch norm shares its running
-/// statistics with its clones.
+/// Takes the place of a module while its weights are changed. What has no gradient stays: a batch norm shares
+/// its running statistics with its clones.
 struct Hollow;
 
 impl WeightMap for Hollow {

@@ -4,7 +4,8 @@ use burn::tensor::{Device, Tensor};
 
 /// The losses of a step.
 ///
-/// Most objectives have one, which all parameter groups descend; adversarial ones have several, each with its groups.
+/// Most objectives have one, which all parameter groups descend; adversarial ones have several, each with its
+/// groups.
 #[derive(Debug)]
 pub struct Losses {
     pub(crate) terms: Vec<Term>,
@@ -27,8 +28,8 @@ impl Losses {
         Self { terms: vec![Term { loss, groups: None }], device }
     }
 
-    /// A further loss, `[1]`, which only these groups descend. It must not share its graph with the others: each is
-    /// differentiated on its own.
+    /// A further loss, `[1]`, which only these groups descend. It must not share its graph with the others:
+    /// each is differentiated on its own.
     pub fn and(mut self, loss: Tensor<1>, groups: &'static [&'static str]) -> Self {
         self.terms.push(Term { loss, groups: Some(groups) });
         self

@@ -22,8 +22,9 @@ pub(crate) fn is_out_of_memory(error: &EngineError) -> bool {
         .any(|words| text.contains(words))
 }
 
-/// The error to report where `setting`, a number of images, was too large: `fits` tries smaller numbers. Where what was asked for
-/// fits once memory has been freed, the error stays as it is: something else was too large.
+/// The error to report where `setting`, a number of images, was too large: `fits` tries smaller numbers.
+/// Where what was asked for fits once memory has been freed, the error stays as it is: something else was too
+/// large.
 pub(crate) fn explained(
     error: EngineError,
     setting: &'static str,
@@ -69,7 +70,8 @@ pub(crate) fn try_step<O: Objective>(
     learner.wait()
 }
 
-/// An error of computing features with `batch_size` images at a time; where memory was lacking, with the batch that fits.
+/// An error of computing features with `batch_size` images at a time; where memory was lacking, with the
+/// batch that fits.
 pub fn explain_features<B: Backbone>(
     error: EngineError,
     network: &B,

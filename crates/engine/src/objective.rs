@@ -17,13 +17,13 @@ use crate::state::{StateReader, StateWriter};
 
 /// A task without labels that a network is trained on.
 ///
-/// The engine calls, epoch by epoch, [`begin_epoch`](Self::begin_epoch), then [`plan`](Self::plan), and for every batch
-/// of the plan [`losses`](Self::losses), on several devices at the same time. A run that is resumed within an epoch
-/// [loads](Self::load) its state and goes on with the plan.
+/// The engine calls, epoch by epoch, [`begin_epoch`](Self::begin_epoch), then [`plan`](Self::plan), and for
+/// every batch of the plan [`losses`](Self::losses), on several devices at the same time. A run that is
+/// resumed within an epoch [loads](Self::load) its state and goes on with the plan.
 ///
-/// An objective holds no modules: everything that learns is in its [`Model`](Self::Model), so that a device has its own
-/// copy. State that steps change, such as targets by image, lies behind a lock and must not depend on the order in which
-/// the parts of one batch are computed.
+/// An objective holds no modules: everything that learns is in its [`Model`](Self::Model), so that a device
+/// has its own copy. State that steps change, such as targets by image, lies behind a lock and must not
+/// depend on the order in which the parts of one batch are computed.
 pub trait Objective: Send + Sync {
     /// The network that makes the features.
     type Backbone: Backbone;
@@ -46,10 +46,11 @@ pub trait Objective: Send + Sync {
     /// Whether [`begin_epoch`](Self::begin_epoch) needs the features of all images.
     fn needs_features(&self, epoch: usize) -> bool;
 
-    /// Prepares an epoch: clusters, draws targets, replaces heads. Returns the clustering of all images, if it made one.
+    /// Prepares an epoch: clusters, draws targets, replaces heads. Returns the clustering of all images, if
+    /// it made one.
     ///
-    /// `features`, `[num_images, feature_dim]`, are there where [`needs_features`](Self::needs_features) asked for them;
-    /// in the first epoch of a run they may be there anyway.
+    /// `features`, `[num_images, feature_dim]`, are there where [`needs_features`](Self::needs_features)
+    /// asked for them; in the first epoch of a run they may be there anyway.
     ///
     /// # Errors
     /// What the objective meets; [`EngineError::Stopped`] on request of the observer.
@@ -84,14 +85,15 @@ pub trait Objective: Send + Sync {
         None
     }
 
-    /// Saves everything but the network and the optimisers: heads and other modules of the model, and the state.
+    /// Saves everything but the network and the optimisers: heads and other modules of the model, and the
+    /// state.
     ///
     /// # Errors
     /// Those of `state`, and of reading the device.
     fn save(&self, model: &Self::Model, state: &mut dyn StateWriter) -> Result<(), EngineError>;
 
-    /// Restores what [`save`](Self::save) has written for a run of `num_images` images that stopped at `place`.
-    /// Nothing is changed where it does not fit.
+    /// Restores what [`save`](Self::save) has written for a run of `num_images` images that stopped at
+    /// `place`. Nothing is changed where it does not fit.
     ///
     /// # Errors
     /// The difference, in words: a state may come from a damaged file.
@@ -165,7 +167,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Steps of `batch_size` of these images, in order; the last has the rest. Every sample has a crop of its own.
+    /// Steps of `batch_size` of these images, in order; the last has the rest. Every sample has a crop of its
+    /// own.
     pub fn new(images: &[u32], batch_size: usize, place: Place) -> Self {
         let sample = |(position, &image): (usize, &u32)| Sample {
             image_index: image as usize,

@@ -51,9 +51,9 @@ impl<'a> ImagePass<'a> {
         }
     }
 
-    /// Hands the samples that can be read to `each`, batch by batch in their order: `[batch, 3, size, size]` and the
-    /// image of each row. Progress is counted in samples. Gives the images that cannot be read, and why; `None` where
-    /// `observer` asks to stop.
+    /// Hands the samples that can be read to `each`, batch by batch in their order: `[batch, 3, size, size]`
+    /// and the image of each row. Progress is counted in samples. Gives the images that cannot be read, and
+    /// why; `None` where `observer` asks to stop.
     ///
     /// # Errors
     /// Those of `each`.

@@ -1,7 +1,8 @@
-//! Training on several devices: each has a copy of what learns and a part of every batch, and all take the same step.
+//! Training on several devices: each has a copy of what learns and a part of every batch, and all take the
+//! same step.
 //!
-//! Batch normalisation sees the part of its device, and the running statistics are those of the first, as in PyTorch's
-//! `DataParallel`, which the original code uses.
+//! Batch normalisation sees the part of its device, and the running statistics are those of the first, as in
+//! PyTorch's `DataParallel`, which the original code uses.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -50,8 +51,8 @@ impl<'scope> Replicas<'scope> {
         Self { shards, threads }
     }
 
-    /// One step of all devices on their parts of `batch`; the first works on this thread. Returns the loss of the whole
-    /// batch.
+    /// One step of all devices on their parts of `batch`; the first works on this thread. Returns the loss of
+    /// the whole batch.
     pub(crate) fn step<O: Objective>(
         &self,
         objective: &O,
@@ -71,7 +72,8 @@ impl<'scope> Replicas<'scope> {
         step(objective, learner, own, device, ranks)
     }
 
-    /// Ends the threads; returns `outcome`, that of the first device, or the error on another device which it echoes.
+    /// Ends the threads; returns `outcome`, that of the first device, or the error on another device which it
+    /// echoes.
     pub(crate) fn finish<T, E: From<EngineError>>(self, outcome: Result<T, E>) -> Result<T, E> {
         drop(self.shards);
         let join = |thread: ScopedJoinHandle<'_, Result<(), EngineError>>| {

@@ -4,7 +4,8 @@ use deepcluster_models::NamedWeights;
 
 use crate::error::EngineError;
 
-/// Takes the parts of a state, one after the other, so that no more than one is copied from the device at a time.
+/// Takes the parts of a state, one after the other, so that no more than one is copied from the device at a
+/// time.
 pub trait StateWriter {
     /// Named float arrays, such as the weights of a head.
     ///
@@ -12,7 +13,8 @@ pub trait StateWriter {
     /// A failure to write them.
     fn weights(&mut self, name: &str, weights: &NamedWeights) -> Result<(), EngineError>;
 
-    /// A list of integers, one for each image for example, and a bound above them all, such as a number of clusters.
+    /// A list of integers, one for each image for example, and a bound above them all, such as a number of
+    /// clusters.
     ///
     /// # Errors
     /// A failure to write them.

@@ -1,5 +1,5 @@
-//! The steps of an epoch with an objective of its own: on one device and several, with checkpoints and stops, and with
-//! losses for some parameter groups only.
+//! The steps of an epoch with an objective of its own: on one device and several, with checkpoints and stops,
+//! and with losses for some parameter groups only.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;

@@ -56,7 +56,8 @@ impl LayerId {
 }
 
 impl LayerId {
-    /// The values of the layer, `[batch, channels, rows, columns]`; those of the features have one row and column.
+    /// The values of the layer, `[batch, channels, rows, columns]`; those of the features have one row and
+    /// column.
     ///
     /// # Panics
     /// For a tap that the backbone does not have.

@@ -1,9 +1,9 @@
 //! Runs: objectives, the loop over their epochs, and everything that stays on disk.
 //!
-//! [`TrainConfig`] holds the settings, [`Trainer`] runs the loop for an objective, [`RunDirectory`] is what it leaves on
-//! disk, and [`TrainedModel`] gives new images their clusters. The first objective is [`DeepCluster`] (Caron, Bojanowski,
-//! Joulin and Douze, *Deep Clustering for Unsupervised Learning of Visual Features*, ECCV 2018): a network and a
-//! clustering of its features teach each other.
+//! [`TrainConfig`] holds the settings, [`Trainer`] runs the loop for an objective, [`RunDirectory`] is what
+//! it leaves on disk, and [`TrainedModel`] gives new images their clusters. The first objective is
+//! [`DeepCluster`] (Caron, Bojanowski, Joulin and Douze, *Deep Clustering for Unsupervised Learning of Visual
+//! Features*, ECCV 2018): a network and a clustering of its features teach each other.
 //!
 //! ```text
 //! images [b,3,s,s] -> network -> features [n,d] -> PCA-whitening [n,256] -> clusters -> pseudo-labels [n]
@@ -11,8 +11,8 @@
 //!                        +------------------------- training <- new head <-------------------+
 //! ```
 //!
-//! [`Nat`] is the second; [`begin_run`] and [`resume_run`] take the one that the settings name, and [`RunObjective`] is
-//! the trait of further ones.
+//! [`Nat`] is the second; [`begin_run`] and [`resume_run`] take the one that the settings name, and
+//! [`RunObjective`] is the trait of further ones.
 
 mod error;
 mod images;

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Device;
 use deepcluster_engine::features::extract;
-use deepcluster_engine::{EngineError, EpochClusters, EpochOf, Event, Observer};
+use deepcluster_engine::{EngineError, EpochClusters, EpochOf, Event, Observer, Place};
 use deepcluster_models::{Backbone, LayerId};
 
 use crate::error::TrainerError;
@@ -71,10 +71,21 @@ impl<O: RunObjective> Trainer<O> {
         observer.epoch_finished(&metrics, &timings);
         Ok(metrics)
     }
+
+    /// The place in the run.
+    pub(crate) fn place(&self) -> Place {
+        let Progress { epoch, step, .. } = self.progress;
+        Place { run_seed: self.config.seed, epoch, step, num_images: self.images.folder.len() }
+    }
+
+    /// The epoch among those of the run.
+    pub(crate) fn epoch_of(&self) -> EpochOf {
+        EpochOf { epoch: self.progress.epoch, num_epochs: self.config.training.epochs }
+    }
 }
 
-/// Leave-one-out nearest-neighbour accuracy of the last convolution of `network` on images with labels; `None` inside
-/// where there are too few, and outside where `observer` asks to stop.
+/// Leave-one-out nearest-neighbour accuracy of the last convolution of `network` on images with labels;
+/// `None` inside where there are too few, and outside where `observer` asks to stop.
 fn knn_accuracy<B: Backbone>(
     network: &B,
     images: &RunImages,

@@ -10,22 +10,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
 
-/// The measures of an epoch: a line of `metrics.jsonl`. It holds nothing that depends on the machine's speed, so that
-/// two runs from one seed write the same file.
+/// The measures of an epoch: a line of `metrics.jsonl`. It holds nothing that depends on the machine's speed,
+/// so that two runs from one seed write the same file.
 ///
 /// An epoch whose objective makes no clusters has no inertia, and 0 clusters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Epoch, from 0. The clustering after the last training has the number of epochs, and no loss.
     pub epoch: usize,
-    /// Mean loss over the steps of the epoch: for DeepCluster the cross-entropy of the pseudo-labels, in nats.
+    /// Mean loss over the steps of the epoch: for DeepCluster the cross-entropy of the pseudo-labels, in
+    /// nats.
     pub loss: Option<f64>,
     /// NMI (arithmetic) between this clustering and the one before.
     pub nmi_to_previous: Option<f64>,
     /// Agreement of this clustering with the labels, where there are labels.
     pub labels: Option<ClusterAgreement>,
-    /// Leave-one-out nearest-neighbour accuracy of the last convolution's maps, measured for the first and the last
-    /// network where there are labels.
+    /// Leave-one-out nearest-neighbour accuracy of the last convolution's maps, measured for the first and
+    /// the last network where there are labels.
     pub knn_accuracy: Option<f64>,
     /// Sum of squared distances of the whitened features to their centroids.
     pub inertia: Option<f64>,

@@ -1,15 +1,14 @@
 //! The loop over the epochs of a run, for any objective.
 
-use burn::module::Module;
 use std::time::Instant;
 
+use burn::module::Module;
 use burn::tensor::Device;
 use deepcluster_clustering::{ClusterModel, Rows};
 use deepcluster_data::ImageFolder;
 use deepcluster_engine::features::GatheredFeatures;
 use deepcluster_engine::{
-    Course, EngineError, Epoch, EpochOf, EpochSteps, Event, Learner, Objective, Observer, Place,
-    explain_features,
+    Course, EngineError, Epoch, EpochSteps, Event, Learner, Objective, Observer, explain_features,
 };
 use deepcluster_kernels::release_freed_memory;
 use deepcluster_models::{ConvNet, import_weights};
@@ -30,11 +29,12 @@ use crate::settings::config::TrainConfig;
 use crate::trained::model::TrainedModel;
 use crate::trained::network::TrainedNetwork;
 
-/// Trains a network for an [`Objective`] on a folder of images, and keeps everything about it in a [`RunDirectory`].
+/// Trains a network for an [`Objective`] on a folder of images, and keeps everything about it in a
+/// [`RunDirectory`].
 ///
-/// Every epoch is prepared by the objective and trained step by step. After the last the features of all images are
-/// whitened and clustered with the final network, whatever the objective was: the saved centroids belong to the saved
-/// weights.
+/// Every epoch is prepared by the objective and trained step by step. After the last the features of all
+/// images are whitened and clustered with the final network, whatever the objective was: the saved centroids
+/// belong to the saved weights.
 ///
 /// ```no_run
 /// use deepcluster_data::ImageFolder;
@@ -64,8 +64,9 @@ pub struct Trainer<O: Objective = DeepCluster<ConvNet>> {
 }
 
 impl<O: RunObjective> Trainer<O> {
-    /// Uses these devices beside that of the trainer: each computes the features of some batches, and trains on its part of
-    /// every batch. Training then depends on the number of devices: batch normalisation sees the parts.
+    /// Uses these devices beside that of the trainer: each computes the features of some batches, and trains
+    /// on its part of every batch. Training then depends on the number of devices: batch normalisation sees
+    /// the parts.
     pub fn train_beside(mut self, others: impl IntoIterator<Item = Device>) -> Self {
         self.devices.extend(others.into_iter().map(Device::without_autodiff));
         self
@@ -106,12 +107,12 @@ impl<O: RunObjective> Trainer<O> {
         self.results.is_some()
     }
 
-    /// Trains to the last epoch and writes the results; returns the trained network with its clusters. In a run that
-    /// [is finished](Self::is_finished) nothing is computed or written again.
+    /// Trains to the last epoch and writes the results; returns the trained network with its clusters. In a
+    /// run that [is finished](Self::is_finished) nothing is computed or written again.
     ///
     /// # Errors
-    /// [`EngineError::Stopped`] when `observer` asked for it; a checkpoint is saved then. After any other error the run
-    /// can be resumed from its last checkpoint.
+    /// [`EngineError::Stopped`] when `observer` asked for it; a checkpoint is saved then. After any other
+    /// error the run can be resumed from its last checkpoint.
     pub fn run(
         mut self,
         observer: &mut dyn TrainObserver,
@@ -138,19 +139,14 @@ impl<O: RunObjective> Trainer<O> {
         if self.progress.step == 0 {
             self.begin_epoch(observer)?;
         }
-        // Whitening, training and features need blocks of different sizes: what one phase leaves does not serve the
-        // next.
+        // Whitening, training and features need blocks of different sizes: what one phase leaves does not
+        // serve the next.
         release_freed_memory();
         self.train_epoch(observer)?;
         release_freed_memory();
         let metrics = self.close_epoch(observer)?;
-        save_checkpoint(
-            &self.run.file(CHECKPOINTS),
-            &self.progress,
-            &self.objective,
-            &self.learner,
-            observer,
-        )?;
+        let folder = self.run.file(CHECKPOINTS);
+        save_checkpoint(&folder, &self.progress, &self.objective, &self.learner, observer)?;
         Ok(metrics)
     }
 
@@ -198,8 +194,8 @@ impl<O: RunObjective> Trainer<O> {
         Ok(())
     }
 
-    /// Clusters with the final network and writes assignments, features, the numbers, and last of all the model: with
-    /// it the run is finished.
+    /// Clusters with the final network and writes assignments, features, the numbers, and last of all the
+    /// model: with it the run is finished.
     fn finish(mut self, observer: &mut dyn TrainObserver) -> Result<TrainedModel<O::Backbone>, TrainerError> {
         let epoch = self.progress.epoch;
         self.progress.timings = EpochTimings { epoch, ..EpochTimings::default() };
@@ -248,14 +244,5 @@ impl<O: RunObjective> Trainer<O> {
     fn explain(&self, error: EngineError) -> TrainerError {
         let batch_size = self.config.training.feature_batch_size;
         explain_features(error, self.network(), batch_size, self.device()).into()
-    }
-
-    pub(crate) fn place(&self) -> Place {
-        let Progress { epoch, step, .. } = self.progress;
-        Place { run_seed: self.config.seed, epoch, step, num_images: self.images.folder.len() }
-    }
-
-    pub(crate) fn epoch_of(&self) -> EpochOf {
-        EpochOf { epoch: self.progress.epoch, num_epochs: self.config.training.epochs }
     }
 }

@@ -1,7 +1,7 @@
 //! Five small runs leave the bits that were recorded before the trainer became an engine with objectives.
 //!
-//! Sums of a vector are grouped by the width of the registers and the size of the caches, so that bits belong to a kind
-//! of processor: on one that has no record, the numbers of the first epoch are compared instead.
+//! Sums of a vector are grouped by the width of the registers and the size of the caches, so that bits belong
+//! to a kind of processor: on one that has no record, the numbers of the first epoch are compared instead.
 
 use std::collections::BTreeMap;
 use std::fs;

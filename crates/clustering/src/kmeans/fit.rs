@@ -25,8 +25,8 @@ const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 pub enum KMeansStart<'a> {
     /// Centroids chosen by [`KMeansConfig::initialization`] with this seed.
     Seed(u64),
-    /// These centroids, `[num_clusters, feature_dim]`. `num_redos` and `initialization` do not count then; the variant
-    /// [`KMeansVariant::TwoLevel`] has no use for them.
+    /// These centroids, `[num_clusters, feature_dim]`. `num_redos` and `initialization` do not count then;
+    /// the variant [`KMeansVariant::TwoLevel`] has no use for them.
     Centroids(ArrayView2<'a, f32>),
 }
 
@@ -46,16 +46,17 @@ impl ClusteringAlgorithm for KMeans {
 }
 
 impl KMeans {
-    /// Clusters `rows`, wherever they lie. Sample `i` counts `weights[i]` times; without `weights` every sample counts
-    /// once. On a device the variant [`KMeansVariant::Lloyd`] without weights works there; otherwise its rows are read to
-    /// the host.
+    /// Clusters `rows`, wherever they lie. Sample `i` counts `weights[i]` times; without `weights` every
+    /// sample counts once. On a device the variant [`KMeansVariant::Lloyd`] without weights works there;
+    /// otherwise its rows are read to the host.
     ///
     /// # Errors
     /// Those of [`ClusteringAlgorithm::cluster`], and
-    /// - [`ClusteringError::DimensionMismatch`]: the number of weights is not that of the samples, or the centroids to
-    ///   start with are not `num_clusters` rows of the dimension of the features.
+    /// - [`ClusteringError::DimensionMismatch`]: the number of weights is not that of the samples, or the
+    ///   centroids to start with are not `num_clusters` rows of the dimension of the features.
     /// - [`ClusteringError::InvalidWeight`]: a weight is negative or not finite, or all are 0.
-    /// - [`ClusteringError::InvalidConfig`]: centroids to start with are given for [`KMeansVariant::TwoLevel`].
+    /// - [`ClusteringError::InvalidConfig`]: centroids to start with are given for
+    ///   [`KMeansVariant::TwoLevel`].
     pub fn fit(
         &self,
         rows: &dyn Rows,
@@ -150,7 +151,8 @@ impl KMeans {
     }
 }
 
-/// The clustering of lowest inertia among those that `fit` finds from different seeds; from given centroids there is one.
+/// The clustering of lowest inertia among those that `fit` finds from different seeds; from given centroids
+/// there is one.
 pub(super) fn best_of_redos(
     config: &KMeansConfig,
     are_given: bool,
@@ -216,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_hand_computed_run_gives_means_inertia_and_its_course() {
-        // From centroids 0 and 1: {0} and {1, 5, 6} -> means 0, 4 -> {0, 1}, {5, 6} -> means 0.5, 5.5 -> no change.
+        // From centroids 0 and 1: {0} and {1, 5, 6} -> means 0, 4 -> {0, 1}, {5, 6} -> means 0.5, 5.5 -> no
+        // change.
         let features = array![[0.0_f32], [1.0], [5.0], [6.0]];
         let kmeans = KMeansConfig { num_clusters: 2, ..Default::default() }.init().unwrap();
         let fit = kmeans

@@ -21,8 +21,8 @@ use crate::rows::distance::{squared_distance, squared_norm};
 const LIST_LEN: usize = 3;
 
 impl KMeans {
-    /// [`fit`](KMeans::fit) without weights for rows on a device: the variant [`KMeansVariant::Lloyd`] works there, the
-    /// others read the rows to the host.
+    /// [`fit`](KMeans::fit) without weights for rows on a device: the variant [`KMeansVariant::Lloyd`] works
+    /// there, the others read the rows to the host.
     pub(super) fn fit_on_device(
         &self,
         rows: &dyn DeviceRows,
@@ -104,7 +104,8 @@ impl<'a> DeviceSamples<'a> {
         Ok(initial_centroids(config, &Samples::new(&view, None)?, seed))
     }
 
-    /// The nearest centroid of each row by a comparison in `f64`, the lowest index among equals; and the distances to them.
+    /// The nearest centroid of each row by a comparison in `f64`, the lowest index among equals; and the
+    /// distances to them.
     fn assign(&self, centroids: &[f32]) -> Result<Assigned, ClusteringError> {
         let labels = self.labels(centroids)?;
         let squared_distances = self.rows.squared_distances(&labels, centroids)?;

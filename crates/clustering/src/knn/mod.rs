@@ -1,7 +1,8 @@
 //! Exact search of the k nearest neighbours.
 //!
-//! The scan of the assignment step of k-means, with a list of the best instead of one: every candidate that integers
-//! and single precision do not rule out is measured again in `f64`, so the neighbours are the true ones.
+//! The scan of the assignment step of k-means, with a list of the best instead of one: every candidate that
+//! integers and single precision do not rule out is measured again in `f64`, so the neighbours are the true
+//! ones.
 
 mod on_device;
 mod search;
@@ -24,15 +25,15 @@ pub struct Neighbors {
     pub squared_distances: Array2<f32>,
 }
 
-/// Finds for each row of `queries`, `[num_queries, feature_dim]`, the `num_neighbors` nearest rows of `database`,
-/// `[num_rows, feature_dim]`.
+/// Finds for each row of `queries`, `[num_queries, feature_dim]`, the `num_neighbors` nearest rows of
+/// `database`, `[num_rows, feature_dim]`.
 ///
-/// Distances are compared as exactly as `f64` can; among equal ones the lowest index comes first. With `exclude_self`
-/// query `i` is row `i` of the database, which is left out by its number: another row with the same values counts
-/// as a neighbour. The bits do not depend on the number of threads.
+/// Distances are compared as exactly as `f64` can; among equal ones the lowest index comes first. With
+/// `exclude_self` query `i` is row `i` of the database, which is left out by its number: another row with the
+/// same values counts as a neighbour. The bits do not depend on the number of threads.
 ///
-/// Costs `O(num_queries * num_rows * feature_dim)`. Beyond the result, memory holds one tile of distances and the
-/// candidates of one block of queries per thread.
+/// Costs `O(num_queries * num_rows * feature_dim)`. Beyond the result, memory holds one tile of distances and
+/// the candidates of one block of queries per thread.
 ///
 /// # Errors
 /// - [`ClusteringError::InvalidConfig`]: `num_neighbors` is 0.
@@ -75,8 +76,8 @@ pub fn nearest_neighbors(
     find_neighbors(&queries, &database, num_neighbors, exclude_self, &mut ())
 }
 
-/// Finds the `num_neighbors` nearest other rows of each of `rows`, wherever they lie, and hands them to `then` with the
-/// rows on the host and the observer.
+/// Finds the `num_neighbors` nearest other rows of each of `rows`, wherever they lie, and hands them to
+/// `then` with the rows on the host and the observer.
 pub(crate) fn with_neighbors<T>(
     rows: &dyn Rows,
     num_neighbors: usize,

@@ -21,7 +21,8 @@ impl<'a> FeatureMatrix<'a> {
         Self::checked(to_row_major(features), features.ncols())
     }
 
-    /// As [`new`](Self::new) for rows from any source, which are read to `buffer` where they do not lie in memory.
+    /// As [`new`](Self::new) for rows from any source, which are read to `buffer` where they do not lie in
+    /// memory.
     pub(crate) fn read(source: &'a dyn HostRows, buffer: &'a mut Vec<f32>) -> Result<Self, ClusteringError> {
         check_not_empty(source)?;
         Self::checked(source.read_rows(0, source.num_rows(), buffer).into(), source.feature_dim())

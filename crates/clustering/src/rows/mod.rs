@@ -18,11 +18,12 @@ use crate::whitening::Whitening;
 /// Rows that are copied to a matrix at a time.
 const ROWS_PER_COPY: usize = 4096;
 
-/// Rows of features, `[num_rows, feature_dim]`: a matrix, halves in memory ([`StoredFeatures`](crate::StoredFeatures)), a
-/// mapped file ([`FeatureFile`](crate::FeatureFile)), or rows on a device.
+/// Rows of features, `[num_rows, feature_dim]`: a matrix, halves in memory
+/// ([`StoredFeatures`](crate::StoredFeatures)), a mapped file ([`FeatureFile`](crate::FeatureFile)), or rows
+/// on a device.
 ///
-/// Everything that can be read block by block ([`HostRows`]) is `Rows`; a device provides [`DeviceRows`]. Algorithms give
-/// the same labels and centroids, bit by bit, whichever it is.
+/// Everything that can be read block by block ([`HostRows`]) is `Rows`; a device provides [`DeviceRows`].
+/// Algorithms give the same labels and centroids, bit by bit, whichever it is.
 ///
 /// ```
 /// use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, Rows};

@@ -1,4 +1,5 @@
-//! Instruction sets, and the inner loops of the scan: a few rows against a few columns at a time, in the widest registers there are.
+//! Instruction sets, and the inner loops of the scan: a few rows against a few columns at a time, in the
+//! widest registers there are.
 //!
 //! The columns, which are centroids or database rows, lie in *panels* of [`PANEL`]: value by value (in single
 //! precision) or four values by four values (in integers), those of all columns of the panel side by side.
@@ -33,7 +34,8 @@ pub(crate) struct F32Tile<'a> {
     pub(crate) panel: &'a [f32],
 }
 
-/// A tile in 8-bit integers. With `p = starts[i] + sum_l rows[i][l] * panel[l][j]`, which is exact, the score is
+/// A tile in 8-bit integers. With `p = starts[i] + sum_l rows[i][l] * panel[l][j]`, which is exact, the score
+/// is
 ///
 /// ```text
 /// score[i][j] = squared_norms[j] - double_scales[i] * (p * scales[j])
@@ -135,7 +137,8 @@ impl Instructions {
     /// Inner products of a tile.
     pub(crate) fn f32_tile(self, tile: &F32Tile<'_>, out: &mut TileProducts) {
         match self {
-            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the processor.
+            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the
+            // processor.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni | Self::Avx512 => unsafe { f32_avx512::f32_tile(tile, out) },
             // SAFETY: as above.
@@ -151,7 +154,8 @@ impl Instructions {
     /// Scores of a tile of integers.
     pub(crate) fn int8_tile(self, tile: &Int8Tile<'_>, out: &mut TileScores) {
         match self {
-            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the processor.
+            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the
+            // processor.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => unsafe { int8_vnni::int8_tile(tile, out) },
             _ => scalar::int8_tile(tile, out),
@@ -162,7 +166,8 @@ impl Instructions {
     #[inline(always)]
     pub(crate) fn compile_for<R>(self, work: impl FnOnce() -> R) -> R {
         match self {
-            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the processor.
+            // SAFETY: a value of this enum other than `Scalar` comes from `available`, which asks the
+            // processor.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni | Self::Avx512 => unsafe { with_avx512(work) },
             // SAFETY: as above.

@@ -19,9 +19,9 @@ const ROUNDING_VARIANCE: f64 = (f32::EPSILON as f64 / 2.0) * (f32::EPSILON as f6
 /// Products of at most this many terms are formed in `f64`, which takes a fraction of a second.
 const MOST_TERMS_IN_F64: f64 = 4e9;
 
-/// Smallest eigenvalue, relative to the sum of all, for which products in `f32` are exact enough. Their roundings are
-/// independent from piece to piece and add an error of `1e-10` to `1e-9` of that sum to the eigenvalues: less than a
-/// thousandth of the smallest.
+/// Smallest eigenvalue, relative to the sum of all, for which products in `f32` are exact enough. Their
+/// roundings are independent from piece to piece and add an error of `1e-10` to `1e-9` of that sum to the
+/// eigenvalues: less than a thousandth of the smallest.
 const SMALLEST_IN_F32: f64 = 2e-6;
 
 /// As [`SMALLEST_IN_F32`] for products that a device forms in single precision over thousands of rows.
@@ -30,12 +30,13 @@ const SMALLEST_ON_A_DEVICE: f64 = 2e-5;
 impl WhiteningConfig {
     /// Fits the whitening to `rows`, wherever they lie; those of the host are read two or three times.
     ///
-    /// The rows are centred in `f64`. Their covariance is summed in `f64` over products of blocks of 512 rows; these
-    /// are formed in `f64`, or for large sources in `f32` as long as every eigenvalue asked for is at least `2e-6` of
-    /// the total variance. The cost is `O(num_samples * feature_dim * m)` with `m = min(num_samples, feature_dim)`
-    /// for the covariance, and for the eigenvectors `O(m^2 * num_components)`, or `O(m^3)` for `m` below 1024 or
-    /// below `8 * num_components`. The memory is that of a few matrices of `m` by `feature_dim` and of 4096 rows. The
-    /// bits depend neither on the number of threads nor on where the rows are kept.
+    /// The rows are centred in `f64`. Their covariance is summed in `f64` over products of blocks of 512
+    /// rows; these are formed in `f64`, or for large sources in `f32` as long as every eigenvalue asked for
+    /// is at least `2e-6` of the total variance. The cost is `O(num_samples * feature_dim * m)` with `m =
+    /// min(num_samples, feature_dim)` for the covariance, and for the eigenvectors `O(m^2 * num_components)`,
+    /// or `O(m^3)` for `m` below 1024 or below `8 * num_components`. The memory is that of a few matrices of
+    /// `m` by `feature_dim` and of 4096 rows. The bits depend neither on the number of threads nor on where
+    /// the rows are kept.
     ///
     /// # Errors
     /// - [`ClusteringError::InvalidConfig`]: `num_components` is 0.
@@ -57,8 +58,8 @@ impl WhiteningConfig {
         Ok(self.whitening(centering.mean, pairs))
     }
 
-    /// The covariance is formed on the device in single precision if every eigenvalue asked for is at least `2e-5` of the
-    /// total variance, and on the host otherwise.
+    /// The covariance is formed on the device in single precision if every eigenvalue asked for is at least
+    /// `2e-5` of the total variance, and on the host otherwise.
     fn fit_on_device(&self, rows: &dyn DeviceRows) -> Result<Whitening, ClusteringError> {
         checked_norms(rows)?;
         let (num_rows, dim) = (rows.num_rows(), rows.feature_dim());
@@ -129,7 +130,8 @@ fn eigenpairs_in<T: Number>(
         let covariance = covariance::<T>(source, centering);
         return Ok((leading_eigenpairs(&covariance, dim, count)?, trace(&covariance, dim)));
     }
-    // With X the centred rows: if X X^T u = n lambda u, then X^T u is an eigenvector of X^T X for the same value.
+    // With X the centred rows: if X X^T u = n lambda u, then X^T u is an eigenvector of X^T X for the same
+    // value.
     let mut buffer = Vec::new();
     let rows = source.read_rows(0, num_rows, &mut buffer);
     let gram = gram::<T>(rows, centering);

@@ -19,16 +19,16 @@ pub struct LoaderConfig {
     pub cache_bytes: u64,
     /// Where decoded images are kept on disk for further passes and runs, if anywhere.
     pub disk_cache: Option<DiskCacheConfig>,
-    /// Images whose shorter side is longer than this, in pixels, are first resized to it, so that more of them fit into the
-    /// caches and reading them takes less; at least 1.
+    /// Images whose shorter side is longer than this, in pixels, are first resized to it, so that more of
+    /// them fit into the caches and reading them takes less; at least 1.
     pub shrink_to: Option<u32>,
     /// Most pixels an image may have, at least 1; see [`decode_image`](crate::decode_image).
     pub max_pixels: u64,
 }
 
 impl Default for LoaderConfig {
-    /// One thread for each core, 4 batches ahead, 1 GiB of memory and nothing on disk for images of full size,
-    /// [`DEFAULT_MAX_PIXELS`].
+    /// One thread for each core, 4 batches ahead, 1 GiB of memory and nothing on disk for images of full
+    /// size, [`DEFAULT_MAX_PIXELS`].
     fn default() -> Self {
         Self {
             num_workers: 0,

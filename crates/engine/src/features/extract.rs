@@ -58,13 +58,15 @@ pub struct GatheredFeatures {
     pub failures: Vec<(usize, String)>,
 }
 
-/// Passes images through `network` and gathers their features as `feature_type`; `None` when `observer` asks to stop.
+/// Passes images through `network` and gathers their features as `feature_type`; `None` when `observer` asks
+/// to stop.
 ///
-/// `others` compute beside the device of the pass: batches go round-robin; once every device is busy, the oldest is
-/// awaited. Features do not depend on how many there are.
+/// `others` compute beside the device of the pass: batches go round-robin; once every device is busy, the
+/// oldest is awaited. Features do not depend on how many there are.
 ///
 /// # Errors
-/// [`EngineError::OutOfMemory`] with the batch that fits, [`EngineError::Device`], and those of reading images.
+/// [`EngineError::OutOfMemory`] with the batch that fits, [`EngineError::Device`], and those of reading
+/// images.
 pub fn gather_features<B: Backbone>(
     network: &B,
     pass: ImagePass<'_>,

@@ -40,7 +40,8 @@ impl FeatureStore {
     /// Adds rows, `[_, feature_dim]`.
     ///
     /// # Errors
-    /// [`EngineError::Device`] where the device fails, [`EngineError::Clustering`] for rows that cannot be kept.
+    /// [`EngineError::Device`] where the device fails, [`EngineError::Clustering`] for rows that cannot be
+    /// kept.
     pub(crate) fn append(&mut self, rows: Tensor<2>) -> Result<(), EngineError> {
         match &mut self.place {
             StorePlace::Host(features) => {

@@ -21,7 +21,8 @@ pub struct SgdFactors {
 }
 
 /// New weights and velocities: `v = momentum * v + gradient + weight_decay * w` and
-/// `w = w - learning_rate * v`, all tensors of one shape and without autodiff. Without velocities they begin at 0.
+/// `w = w - learning_rate * v`, all tensors of one shape and without autodiff. Without velocities they begin
+/// at 0.
 ///
 /// On the CPU in `f32` the results take the memory of the weights and velocities, where nothing else holds
 /// it.

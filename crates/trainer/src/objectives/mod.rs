@@ -12,8 +12,8 @@ use crate::settings::config::TrainConfig;
 
 /// An objective that a [`Trainer`](crate::Trainer) can begin from the settings of a run.
 pub trait RunObjective: Objective + Sized {
-    /// The objective, and the learner of everything it trains, around `network`, on the device of the network with
-    /// autodiff.
+    /// The objective, and the learner of everything it trains, around `network`, on the device of the network
+    /// with autodiff.
     ///
     /// # Errors
     /// Settings that do not fit together.

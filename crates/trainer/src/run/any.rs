@@ -40,7 +40,8 @@ pub trait TrainingRun {
     fn run(self: Box<Self>, observer: &mut dyn TrainObserver) -> Result<TrainedModel<ConvNet>, TrainerError>;
 }
 
-/// Begins a run in the folder `out` with the objective and the network that `config` names, on one device or several.
+/// Begins a run in the folder `out` with the objective and the network that `config` names, on one device or
+/// several.
 ///
 /// ```no_run
 /// use deepcluster_data::ImageFolder;
@@ -64,7 +65,7 @@ pub fn begin_run(
     devices: &[Device],
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
     let kind = config.objective.kind;
-    open_kind(kind, Start::New { config, images }, out.as_ref(), devices)
+    open_kind(kind, Start::New(Box::new((config, images))), out.as_ref(), devices)
 }
 
 /// Resumes the run in the folder `out`, whatever its objective, on one device or several; `change` is that of
@@ -82,9 +83,12 @@ pub fn resume_run(
 }
 
 enum Start<'a> {
-    New { config: TrainConfig, images: ImageFolder },
-    Resumed(Box<dyn FnOnce(&mut TrainConfig) -> Result<(), TrainerError> + 'a>),
+    New(Box<(TrainConfig, ImageFolder)>),
+    Resumed(Box<Change<'a>>),
 }
+
+/// A change of the settings of a run that is resumed.
+type Change<'a> = dyn FnOnce(&mut TrainConfig) -> Result<(), TrainerError> + 'a;
 
 /// The one place that maps kinds to objectives.
 fn open_kind(
@@ -106,7 +110,7 @@ fn open<O: RunObjective<Backbone = ConvNet> + 'static>(
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
     let (device, others) = devices.split_first().ok_or_else(TrainerError::no_device)?;
     let trainer = match start {
-        Start::New { config, images } => Trainer::<O>::begin(config, images, out, device)?,
+        Start::New(begun) => Trainer::<O>::begin(begun.0, begun.1, out, device)?,
         Start::Resumed(change) => Trainer::<O>::take_up(out, device, change)?,
     };
     Ok(Box::new(trainer.train_beside(others.to_vec())))

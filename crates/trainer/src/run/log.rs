@@ -59,7 +59,8 @@ impl EpochLog {
         }
     }
 
-    /// Gives the event file the epochs that it lacks, be it that a power cut took them or that there was none.
+    /// Gives the event file the epochs that it lacks, be it that a power cut took them or that there was
+    /// none.
     pub(crate) fn complete(&self, run: &RunDirectory, config: &TrainConfig) {
         let Tensorboard::Unopened = self.tensorboard else { return };
         let completed = history(run).and_then(|history| {

@@ -21,13 +21,13 @@ use crate::settings::config::TrainConfig;
 use crate::trainer::Trainer;
 
 impl Trainer<DeepCluster<ConvNet>> {
-    /// Resumes the run of DeepCluster in the folder `out` from its newest checkpoint. `change` may alter the settings that
-    /// do not touch what has been done: a larger number of epochs, and everything about speed.
+    /// Resumes the run of DeepCluster in the folder `out` from its newest checkpoint. `change` may alter the
+    /// settings that do not touch what has been done: a larger number of epochs, and everything about speed.
     ///
     /// # Errors
-    /// [`TrainerError::ConfigChanged`] for another setting, [`TrainerError::InvalidConfig`] for fewer epochs than have
-    /// begun, [`TrainerError::NoUsableCheckpoint`], [`TrainerError::ImagesGone`], [`TrainerError::NotARun`] and
-    /// [`TrainerError::RunLocked`].
+    /// [`TrainerError::ConfigChanged`] for another setting, [`TrainerError::InvalidConfig`] for fewer epochs
+    /// than have begun, [`TrainerError::NoUsableCheckpoint`], [`TrainerError::ImagesGone`],
+    /// [`TrainerError::NotARun`] and [`TrainerError::RunLocked`].
     pub fn resume(
         out: impl AsRef<Path>,
         device: &Device,
@@ -88,8 +88,9 @@ impl<O: RunObjective> Trainer<O> {
         Ok(trainer)
     }
 
-    /// Keeps the results of a run that is finished and has nothing left to do. Those of any other are retired, now that
-    /// all that is needed to go on is known to be there: from here on the run is not finished.
+    /// Keeps the results of a run that is finished and has nothing left to do. Those of any other are
+    /// retired, now that all that is needed to go on is known to be there: from here on the run is not
+    /// finished.
     fn take_up_results(&mut self, saved: &TrainConfig, has_checkpoint: bool) -> Result<(), TrainerError> {
         let num_asked = self.config.training.epochs;
         // A model of another number of epochs is not that of this run.
@@ -134,7 +135,8 @@ impl<O: RunObjective> Trainer<O> {
         if last_epoch == Some(self.config.training.epochs) { Ok(model) } else { Err(unfinished()) }
     }
 
-    /// Goes to the place of the newest checkpoint that fits a run of `num_epochs`; `false` where there is none.
+    /// Goes to the place of the newest checkpoint that fits a run of `num_epochs`; `false` where there is
+    /// none.
     fn restore_newest(&mut self, num_epochs: usize) -> Result<bool, TrainerError> {
         let folder = self.run.file(CHECKPOINTS);
         let restore = |checkpoint| self.restore(checkpoint, num_epochs);
@@ -142,7 +144,8 @@ impl<O: RunObjective> Trainer<O> {
         Ok(restored.is_some())
     }
 
-    /// Takes everything from a checkpoint. One that does not fit the run may be taken in part: another must follow it.
+    /// Takes everything from a checkpoint. One that does not fit the run may be taken in part: another must
+    /// follow it.
     fn restore(&mut self, checkpoint: Checkpoint, num_epochs: usize) -> Result<(), String> {
         let Checkpoint { progress, network, velocities, mut state } = checkpoint;
         let Progress { epoch, step, .. } = progress;

@@ -53,8 +53,8 @@ impl SavedModel {
 }
 
 impl RunDirectory {
-    /// Whitened features of the training images as saved at the end of the run, `[num_images, num_components]`,
-    /// rounded to 16-bit floats. Their rows are those of [`images`](Self::images).
+    /// Whitened features of the training images as saved at the end of the run, `[num_images,
+    /// num_components]`, rounded to 16-bit floats. Their rows are those of [`images`](Self::images).
     ///
     /// # Errors
     /// [`TrainerError::Unfinished`]; [`TrainerError::Damaged`] where they are not what was written;

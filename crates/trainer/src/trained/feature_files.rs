@@ -31,17 +31,18 @@ pub struct WrittenFeatures {
 }
 
 impl<B: Backbone> TrainedNetwork<B> {
-    /// Writes the values of a layer for every image of `images` that can be read to `out`, after `whitening` where there is
-    /// one (which is that of the features), batch by batch, and beside it the list
+    /// Writes the values of a layer for every image of `images` that can be read to `out`, after `whitening`
+    /// where there is one (which is that of the features), batch by batch, and beside it the list
     /// of their paths, `row,path`, in a CSV file of the same name.
     ///
-    /// The extension of `out` names the format: `.npy` holds a matrix `[num_rows, feature_dim]` of `feature_type`;
-    /// `.parquet` the columns `path` (text, with what is not UTF-8 replaced) and `features` (list of f32). Both files
-    /// appear when they are complete, or not at all.
+    /// The extension of `out` names the format: `.npy` holds a matrix `[num_rows, feature_dim]` of
+    /// `feature_type`; `.parquet` the columns `path` (text, with what is not UTF-8 replaced) and `features`
+    /// (list of f32). Both files appear when they are complete, or not at all.
     ///
     /// # Errors
     /// [`TrainerError::UnknownFeatureFile`] for another extension, or for f16 in a Parquet file;
-    /// [`TrainerError::NoReadableImage`]; [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`; and what writing reports.
+    /// [`TrainerError::NoReadableImage`]; [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped)
+    /// on request of `observer`; and what writing reports.
     pub fn write_features(
         &self,
         images: &Arc<ImageFolder>,

@@ -42,8 +42,9 @@ impl TrainedModel<ConvNet> {
     /// Loads the trained network of a finished run.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] where there is none yet, [`TrainerError::Damaged`] where it cannot be read or is
-    /// not what was written, [`TrainerError::Mixed`] where other files of the run are those of another model.
+    /// [`TrainerError::Unfinished`] where there is none yet, [`TrainerError::Damaged`] where it cannot be
+    /// read or is not what was written, [`TrainerError::Mixed`] where other files of the run are those of
+    /// another model.
     pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
         let network = run.config()?.network()?;
         Self::load_backbone(run, device, |seed, device| network.init(seed, device))
@@ -122,7 +123,8 @@ impl<B: Backbone> TrainedModel<B> {
     /// Gives every image of `images` the cluster of the nearest centroid.
     ///
     /// # Errors
-    /// [`TrainerError::NoReadableImage`] where none can be read, [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
+    /// [`TrainerError::NoReadableImage`] where none can be read,
+    /// [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
     pub fn assign(
         &self,
         images: &Arc<ImageFolder>,

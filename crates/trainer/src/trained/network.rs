@@ -26,8 +26,8 @@ pub struct TrainedNetwork<B: Backbone> {
 }
 
 impl TrainedNetwork<ConvNet> {
-    /// Loads the network of a run: the final one of a finished run, else that of the newest checkpoint. Runs that
-    /// have been imported, or stopped on the way, have one too.
+    /// Loads the network of a run: the final one of a finished run, else that of the newest checkpoint. Runs
+    /// that have been imported, or stopped on the way, have one too.
     ///
     /// # Errors
     /// [`TrainerError::Unfinished`] where the run has no checkpoint yet; [`TrainerError::Damaged`],
@@ -51,7 +51,8 @@ impl TrainedNetwork<ConvNet> {
 }
 
 impl<B: Backbone> TrainedNetwork<B> {
-    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that say what it takes.
+    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that say
+    /// what it takes.
     pub fn from_network(config: TrainConfig, network: B, device: &Device) -> Self {
         Self { config, device: device.clone().without_autodiff(), network, head: None }
     }
@@ -114,8 +115,9 @@ impl<B: Backbone> TrainedNetwork<B> {
         &self.network
     }
 
-    /// Weights of the head that was trained last, `linear.weight` `[feature_dim, num_clusters]` and `linear.bias`.
-    /// Its outputs are the clusters of the training before, not those of a finished run, which come after it.
+    /// Weights of the head that was trained last, `linear.weight` `[feature_dim, num_clusters]` and
+    /// `linear.bias`. Its outputs are the clusters of the training before, not those of a finished run, which
+    /// come after it.
     pub fn head(&self) -> Option<&NamedWeights> {
         self.head.as_ref()
     }
@@ -123,7 +125,8 @@ impl<B: Backbone> TrainedNetwork<B> {
     /// Features of every image that can be read, in one matrix.
     ///
     /// # Errors
-    /// [`TrainerError::NoReadableImage`] where none can be read, [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
+    /// [`TrainerError::NoReadableImage`] where none can be read,
+    /// [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
     pub fn features(
         &self,
         images: &Arc<ImageFolder>,
@@ -139,7 +142,8 @@ impl<B: Backbone> TrainedNetwork<B> {
         Ok(extracted)
     }
 
-    /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and why.
+    /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and
+    /// why.
     pub(crate) fn extract_batches(
         &self,
         images: &Arc<ImageFolder>,

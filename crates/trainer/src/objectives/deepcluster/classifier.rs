@@ -51,11 +51,12 @@ fn classification_loss<B: Backbone>(
     CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, targets)
 }
 
-/// Predicts the pseudo-labels of a batch and moves network and head, each by its own SGD, down the gradient of the mean
-/// cross-entropy; returns the loss in nats. Where the loss is not finite nothing moves.
+/// Predicts the pseudo-labels of a batch and moves network and head, each by its own SGD, down the gradient
+/// of the mean cross-entropy; returns the loss in nats. Where the loss is not finite nothing moves.
 ///
 /// # Shapes
-/// - `images`: `[batch, 3, size, size]`, normalised RGB, on a device with autodiff as the network and the head
+/// - `images`: `[batch, 3, size, size]`, normalised RGB, on a device with autodiff as the network and the
+///   head
 /// - `targets`: `[batch]`, clusters from 0
 ///
 /// # Errors

@@ -1,4 +1,5 @@
-//! From the features of all images to clusters: PCA-whitening and the chosen algorithm (section 3.2 of the paper).
+//! From the features of all images to clusters: PCA-whitening and the chosen algorithm (section 3.2 of the
+//! paper).
 
 use std::ops::ControlFlow;
 use std::time::Instant;

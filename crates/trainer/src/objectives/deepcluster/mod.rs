@@ -1,4 +1,5 @@
-//! DeepCluster (Caron, Bojanowski, Joulin and Douze, ECCV 2018): clusters of the features are the labels of an epoch.
+//! DeepCluster (Caron, Bojanowski, Joulin and Douze, ECCV 2018): clusters of the features are the labels of
+//! an epoch.
 
 mod classifier;
 pub(crate) mod clustering;

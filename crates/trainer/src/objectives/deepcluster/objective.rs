@@ -1,8 +1,8 @@
 //! The objective: new clusters and a new head at the beginning of an epoch, then classification.
 
-use burn::module::Module;
 use std::marker::PhantomData;
 
+use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use deepcluster_clustering::{Assignments, Rows};
 use deepcluster_data::Transform;
@@ -24,8 +24,8 @@ use crate::settings::config::TrainConfig;
 const HEAD: &str = "head";
 const ASSIGNMENTS: &str = "assignments";
 
-/// DeepCluster: every epoch clusters the features of all images, replaces the head by one with an output for each
-/// cluster, and trains network and head to predict the clusters.
+/// DeepCluster: every epoch clusters the features of all images, replaces the head by one with an output for
+/// each cluster, and trains network and head to predict the clusters.
 #[derive(Debug)]
 pub struct DeepCluster<B> {
     config: TrainConfig,

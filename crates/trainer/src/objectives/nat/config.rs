@@ -10,7 +10,8 @@ pub struct NatConfig {
     pub target_dim: usize,
     /// Targets are exchanged in every so many epochs, the first among them; at least 1.
     pub exchange_every: usize,
-    /// Constant step size of SGD on the loss summed over a batch, more than 0. There is no momentum and no weight decay.
+    /// Constant step size of SGD on the loss summed over a batch, more than 0. There is no momentum and no
+    /// weight decay.
     pub learning_rate: f64,
 }
 

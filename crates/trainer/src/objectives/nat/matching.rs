@@ -4,12 +4,12 @@ use ndarray::ArrayView2;
 use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
 
-/// Binary digits after the point of a score. The matching is computed in integers, where it is exact; sums of a batch of
-/// any size fit.
+/// Binary digits after the point of a score. The matching is computed in integers, where it is exact; sums of
+/// a batch of any size fit.
 const FRACTION_BITS: i32 = 40;
 
-/// The column that is matched to each row of `scores`, `[b, b]`, so that the sum of the scores is the greatest; `None`
-/// where a score is not within -2 to 2, as cosines are.
+/// The column that is matched to each row of `scores`, `[b, b]`, so that the sum of the scores is the
+/// greatest; `None` where a score is not within -2 to 2, as cosines are.
 ///
 /// Scores are rounded to 2^-41, far below the rounding of a product in single precision.
 pub(crate) fn best_matching(scores: ArrayView2<'_, f32>) -> Option<Vec<usize>> {
@@ -23,8 +23,8 @@ pub(crate) fn best_matching(scores: ArrayView2<'_, f32>) -> Option<Vec<usize>> {
     let unit = f64::from(FRACTION_BITS).exp2();
     let rounded = |&score: &f32| (f64::from(score) * unit).round() as i64;
     let mut weights: Vec<i64> = scores.iter().map(rounded).collect();
-    // Less the greatest of its column, no other matching becomes best, and the search is ten times faster where all
-    // features nearly coincide, as those of an untrained network do.
+    // Less the greatest of its column, no other matching becomes best, and the search is ten times faster
+    // where all features nearly coincide, as those of an untrained network do.
     for column in 0..num_columns {
         let places = (column..num_rows * num_columns).step_by(num_columns);
         let greatest = places.clone().map(|place| weights[place]).max().unwrap_or_default();
@@ -120,7 +120,8 @@ mod tests {
         assert_eq!(best_matching(Array2::<f32>::zeros((0, 0)).view()), Some(Vec::new()));
     }
 
-    /// Losses after one exchange between random points: the note of the baselines on NAT, section 1.4, to 3 %.
+    /// Losses after one exchange between random points: the note of the baselines on NAT, section 1.4, to 3
+    /// %.
     #[test]
     fn random_points_have_the_known_loss_after_one_exchange() {
         for (batch, dim, expected) in

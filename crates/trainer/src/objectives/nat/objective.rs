@@ -1,10 +1,10 @@
 //! The objective: targets are exchanged within batches every few epochs, and features descend towards theirs.
 
-use burn::module::Module;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use deepcluster_clustering::Rows;
 use deepcluster_data::Transform;
@@ -28,8 +28,8 @@ const TARGETS_BEFORE: &str = "targets-before";
 
 /// Noise as targets: network and projection learn to map each image to its point on the sphere.
 ///
-/// The loss is the squared distance, `2 - 2 cos`, averaged over a batch. On several devices targets are exchanged within
-/// the part of a batch that a device has.
+/// The loss is the squared distance, `2 - 2 cos`, averaged over a batch. On several devices targets are
+/// exchanged within the part of a batch that a device has.
 #[derive(Debug)]
 pub struct Nat<B> {
     config: TrainConfig,
@@ -64,8 +64,8 @@ impl<B> Nat<B> {
         self.config.training.batch_size.min(num_images).max(1)
     }
 
-    /// Exchanges the targets of a batch so that they are as near to its points, `[batch, target_dim]`, as they can be
-    /// together. Points that are no numbers keep their targets: their loss ends the run.
+    /// Exchanges the targets of a batch so that they are as near to its points, `[batch, target_dim]`, as
+    /// they can be together. Points that are no numbers keep their targets: their loss ends the run.
     fn exchange(&self, points: &[f32], image_indices: &[usize]) {
         let dim = self.config.nat.target_dim;
         let numbers = self.numbers(image_indices);

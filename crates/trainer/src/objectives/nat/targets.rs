@@ -1,12 +1,13 @@
-//! Targets on the sphere, which are drawn again whenever they are needed: all of them would not fit into memory.
+//! Targets on the sphere, which are drawn again whenever they are needed: all of them would not fit into
+//! memory.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// The targets of these numbers, `[numbers.len(), dim]`: points of the unit sphere, uniformly distributed, each a function
-/// of `seed` and its number.
+/// The targets of these numbers, `[numbers.len(), dim]`: points of the unit sphere, uniformly distributed,
+/// each a function of `seed` and its number.
 pub(crate) fn targets(seed: u64, numbers: &[u32], dim: usize) -> Vec<f32> {
     let mut targets = Vec::with_capacity(numbers.len() * dim);
     for &number in numbers {
