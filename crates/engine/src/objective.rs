@@ -53,7 +53,7 @@ pub trait Objective: Send + Sync {
     /// asked for them; in the first epoch of a run they may be there anyway.
     ///
     /// # Errors
-    /// What the objective meets; [`EngineError::Stopped`] on request of the observer.
+    /// Failures of the objective; [`EngineError::Stopped`] on request of the observer.
     fn begin_epoch(
         &mut self,
         learner: &mut Learner<Self::Model>,
@@ -72,10 +72,10 @@ pub trait Objective: Send + Sync {
     /// The losses of a batch, means over its images, or of the part of one that a device has.
     ///
     /// # Errors
-    /// Those of the device, and what the objective meets.
+    /// Those of the device and of the objective.
     fn losses(&self, model: &Self::Model, batch: &Batch<'_>, step: &Step) -> Result<Losses, EngineError>;
 
-    /// What the objective measured in the epoch that ends, beside the loss, by name.
+    /// The measures of the epoch that ends, beside the loss, by name.
     fn measures(&mut self) -> BTreeMap<String, f64> {
         BTreeMap::new()
     }
@@ -139,7 +139,7 @@ pub struct Epoch<'a> {
 
 impl Epoch<'_> {
     /// The epoch among those of the run, for events.
-    pub fn of_run(&self) -> EpochOf {
+    pub fn place_in_run(&self) -> EpochOf {
         EpochOf { epoch: self.place.epoch, num_epochs: self.num_epochs }
     }
 }

@@ -50,7 +50,7 @@ fn cluster(
 ) -> Result<Clustering, EngineError> {
     let phase = Phase::iterations("clustering");
     let total = config.clustering.num_iterations;
-    epoch.observer.event(&Event::Started { phase, epoch: Some(epoch.of_run()), total });
+    epoch.observer.event(&Event::Started { phase, epoch: Some(epoch.place_in_run()), total });
     let num_clusters = config.num_clusters(whitened.num_rows());
     let algorithm = config.clustering_config(num_clusters).init()?;
     let seed = epoch.place.seed(SeedUse::Clustering, 0);
