@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use deepcluster_clustering::{
-    FeatureFile, Rows, KMeansConfig, KMeansStart, Neighbors, NmiNorm, PicConfig, ScanPrecision,
+    FeatureFile, KMeansConfig, KMeansStart, Neighbors, NmiNorm, PicConfig, Rows, ScanPrecision,
     WhiteningConfig, nearest_neighbors, nmi,
 };
 use ndarray::{ArrayD, ArrayView1, ArrayView2, Ix1, Ix2};
@@ -83,9 +83,9 @@ impl Work {
                 let features = matrix(&features)?;
                 let config = WhiteningConfig { num_components: *components, whiten: true, normalize: false };
                 let start = Instant::now();
-                let whitening = config.fit(features)?;
+                let whitening = config.fit(&features)?;
                 let seconds = start.elapsed().as_secs_f64();
-                write_npy(out, &whitening.transform(features)?)?;
+                write_npy(out, &whitening.transform(&features)?)?;
                 Ok(Outcome { seconds, check: json!({"components": whitening.num_components()}) })
             }
             Self::Knn { features, neighbors } => {
