@@ -14,7 +14,7 @@
 //!     config.clustering.num_clusters = Some(50);
 //!     config.training.epochs = 10;
 //!     let model = deepcluster::train("photos", "run", config, &mut ())?;
-//!     let images = std::sync::Arc::new(ImageFolder::open("new-photos")?);
+//!     let images = std::sync::Arc::new(Images::open("new-photos")?);
 //!     let assigned = model.assign(&images, &mut ())?;
 //!     println!("{:?}", assigned.clusters);
 //!     Ok(())
@@ -22,7 +22,8 @@
 //! ```
 //!
 //! Every part is usable alone: [`models`] (AlexNet, VGG-16, Sobel), [`clustering`] (PCA-whitening, k-means,
-//! Power Iteration Clustering, metrics) on any matrix, [`data`] (folders of images to batches),
+//! Power Iteration Clustering, metrics) on any matrix, [`data`] (images of a folder, or a source of your own,
+//! to batches),
 //! [`evaluation`] (measures of features), [`trainer`] (the loop, its run directory and checkpoints) and
 //! [`interchange`] (the formats of other programs).
 //!
@@ -55,7 +56,7 @@ pub use deepcluster_trainer::TrainerError as Error;
 
 pub use export::{ExportSummary, export};
 
-use deepcluster_data::ImageFolder;
+use deepcluster_data::{Images, Location};
 use deepcluster_models::ConvNet;
 use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, parse_device};
 
@@ -63,7 +64,7 @@ use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, p
 pub mod prelude {
     pub use burn::tensor::Device;
     pub use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, WhiteningConfig};
-    pub use deepcluster_data::ImageFolder;
+    pub use deepcluster_data::Images;
     pub use deepcluster_models::{Architecture, Backbone, ConvNet};
     pub use deepcluster_trainer::{
         DeepCluster, EpochMetrics, EpochTimings, Event, Observer, RunDirectory, TrainConfig, TrainObserver,
@@ -71,17 +72,17 @@ pub mod prelude {
     };
 }
 
-/// Trains on the images under `folder` with the best device of this build, keeps the run in the folder `out`,
+/// Trains on the images of a folder, or another place, with the best device of this build, keeps the run in the folder `out`,
 /// and gives the trained network with its clusters. `observer` is told of progress; `&mut ()` is not.
 ///
 /// # Errors
-/// Everything that [`ImageFolder::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.
+/// Everything that [`Images::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.
 pub fn train(
-    folder: impl AsRef<Path>,
+    images: impl Into<Location>,
     out: impl AsRef<Path>,
     config: TrainConfig,
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainedModel<ConvNet>, Error> {
-    let images = ImageFolder::scan(folder, &config.scan_config())?;
+    let images = Images::scan(images, &config.scan_config())?;
     begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)
 }

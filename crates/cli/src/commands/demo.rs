@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use deepcluster::Error;
-use deepcluster::data::{ImageFolder, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
+use deepcluster::data::{Images, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
 use deepcluster::trainer::{EpochMetrics, RunDirectory, TrainConfig, begin_run};
 use serde_json::json;
 
@@ -36,7 +36,7 @@ pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
     write_synthetic_folder(&folder, &drawings, &mut |_| {}).map_err(Error::from)?;
 
     let config = demo_config(command.seed);
-    let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+    let images = Images::scan(&folder, &config.scan_config()).map_err(Error::from)?;
     train(begin_run(config, images, &run, &[device])?, &mut progress, output)?;
     print_gain(&RunDirectory::open(&run)?.metrics()?, output)
 }
