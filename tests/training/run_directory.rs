@@ -355,11 +355,25 @@ fn images_may_move_but_not_be_others() {
     }
     let words = run.set_location(&Location::from(&other)).unwrap_err().to_string();
     let first = images.name(5);
-    for word in ["lacks 2 of its 48 images", &first] {
+    for word in ["lacks 2 of its 48 images", first] {
         assert!(words.contains(word), "{words}");
     }
     assert_eq!(run.location().unwrap(), Location::from(fs::canonicalize(&moved).unwrap()));
     assert!(matches!(run.set_location(&Location::from(root.join("nowhere"))), Err(Error::Data(_))));
+}
+
+#[test]
+fn a_run_of_an_earlier_version_names_its_folder_without_its_kind() {
+    let finished = finished(1);
+    let file = finished.out.join("run.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let folder = fs::canonicalize(finished.folder.path().join("images")).unwrap();
+    assert!(text.contains(&format!("folder:{}", folder.display())), "{text}");
+    fs::write(&file, text.replace("folder:", "")).unwrap();
+    let run = RunDirectory::open(&finished.out).unwrap();
+    assert_eq!(run.location().unwrap(), Location::Folder(folder));
+    resume(&finished.out, Some(2)).unwrap().run(&mut ()).unwrap();
+    assert!(run.is_finished().unwrap());
 }
 
 #[test]
