@@ -6,11 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deepcluster::Error;
 use deepcluster::data::{DataError, ImageBytes, ImageSource, Images, Labels, Location};
 use deepcluster::prelude::*;
 use deepcluster::report::RunContents;
-use deepcluster::trainer::resume_run_images;
+use deepcluster::trainer::{TrainerError, resume_run_images};
 
 use super::{StopAfter, cpu, draw_images, tiny_config};
 
@@ -99,10 +98,10 @@ fn a_run_on_an_own_source_is_resumed_with_its_images() {
         let _ = fs::remove_dir_all(&out);
         let mut stop = StopAfter { steps_left: steps, in_training: false };
         let stopped = Trainer::new(tiny_config(), images.clone(), &out, &cpu()).unwrap().run(&mut stop);
-        assert!(matches!(stopped.err(), Some(Error::Engine(_))));
+        assert!(matches!(stopped.err(), Some(TrainerError::Engine(_))));
         if steps > 0 {
             let error = Trainer::resume(&out, &cpu(), |_| Ok(())).err().unwrap();
-            assert!(matches!(&error, Error::ImagesUnknown { .. }), "{error}");
+            assert!(matches!(&error, TrainerError::ImagesUnknown { .. }), "{error}");
             assert!(error.to_string().contains("memory:drawings"), "{error}");
             let fewer = images.labels().map(|_| {
                 let mut fewer = images.clone();
@@ -111,7 +110,7 @@ fn a_run_on_an_own_source_is_resumed_with_its_images() {
             });
             let error = Trainer::<DeepCluster<ConvNet>>::take_up_images(&out, fewer, &cpu(), |_| Ok(()));
             let error = error.err().unwrap();
-            assert!(matches!(&error, Error::OtherImages { num_missing: 2, .. }), "{error}");
+            assert!(matches!(&error, TrainerError::OtherImages { num_missing: 2, .. }), "{error}");
         }
         let resumed = resume_run_images(&out, Some(images.clone()), &[cpu()], |_| Ok(())).unwrap();
         resumed.run(&mut ()).unwrap();

@@ -1,7 +1,7 @@
 //! `deepcluster inspect`
 
-use deepcluster::Error;
 use deepcluster::data::Location;
+use deepcluster::trainer::TrainerError;
 use deepcluster::trainer::{EpochTimings, RunDirectory};
 use serde_json::json;
 
@@ -14,7 +14,9 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     let (config, metrics, timings) = (run.config()?, run.metrics()?, run.timings()?);
     let (finished, problem) = match run.is_finished() {
         Ok(finished) => (finished, None),
-        Err(error @ (Error::Mixed { .. } | Error::Damaged { .. })) => (false, Some(error.to_string())),
+        Err(error @ (TrainerError::Mixed { .. } | TrainerError::Damaged { .. })) => {
+            (false, Some(error.to_string()))
+        }
         Err(error) => return Err(error.into()),
     };
     let (location, origin) = (location(&run)?, run.origin()?);
@@ -79,10 +81,10 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
 }
 
 /// The place of the images, which an imported run may lack.
-fn location(run: &RunDirectory) -> Result<Option<Location>, Error> {
+fn location(run: &RunDirectory) -> Result<Option<Location>, TrainerError> {
     match run.location() {
         Ok(location) => Ok(Some(location)),
-        Err(Error::NoImages { .. }) => Ok(None),
+        Err(TrainerError::NoImages { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
