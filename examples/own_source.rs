@@ -26,7 +26,7 @@ impl Shapes {
 
 impl ImageSource for Shapes {
     fn location(&self) -> Location {
-        Location::Other("memory:shapes".to_string())
+        Location::Other("memory:shapes".into())
     }
 
     fn len(&self) -> usize {

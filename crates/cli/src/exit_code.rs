@@ -169,7 +169,7 @@ mod tests {
     fn errors_of_the_facade_keep_the_code_of_their_cause() {
         let usage = DataError::FolderNotFound { path: path() };
         assert_eq!(exit_code(&Error::from(usage).into()), 2);
-        assert_eq!(exit_code(&Error::from(TransferError::NoLabels { folder: path() }).into()), 2);
+        assert_eq!(exit_code(&Error::from(TransferError::NoLabels { folder: path().into() }).into()), 2);
         assert_eq!(exit_code(&Error::from(ReportError::Stopped).into()), 130);
         assert_eq!(exit_code(&Error::from(TrainerError::from(ClusteringError::Cancelled)).into()), 130);
         assert_eq!(

@@ -41,12 +41,15 @@ impl ImageSource for Memory {
     }
 }
 
+/// Writes other bytes for an image.
+type Replace = Box<dyn Fn(usize, &[u8])>;
+
 /// A source, the bytes of each image, and a way to replace those of one.
 struct Case {
     name: &'static str,
     source: Arc<dyn ImageSource>,
     expected: Vec<Vec<u8>>,
-    replace: Box<dyn Fn(usize, &[u8])>,
+    replace: Replace,
     _folder: TempDir,
 }
 

@@ -23,7 +23,7 @@ const FOLDER: &str = "folder:";
 ///
 /// assert_eq!(Location::from("photos"), Location::Folder("photos".into()));
 /// assert_eq!(Location::from("folder:photos").to_string(), "photos");
-/// assert_eq!(Location::parse("cloud:album"), Location::Other("cloud:album".to_string()));
+/// assert_eq!(Location::parse("cloud:album"), Location::Other("cloud:album".into()));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
@@ -32,7 +32,7 @@ pub enum Location {
     /// A folder of image files.
     Folder(PathBuf),
     /// A place that only the program knows that has the images: `scheme:details`.
-    Other(String),
+    Other(Box<str>),
 }
 
 /// A path or text as users give it: `folder:photos`, or the path alone.
@@ -63,14 +63,14 @@ impl Location {
             return Self::Folder(path.into());
         }
         let has_scheme = text.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme));
-        if has_scheme { Self::Other(text.to_string()) } else { Self::Folder(text.into()) }
+        if has_scheme { Self::Other(text.into()) } else { Self::Folder(text.into()) }
     }
 
     /// The text by which [`Location::parse`] finds the place again; `None` for a folder whose path is not Unicode.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Folder(path) => path.to_str().map(|path| format!("{FOLDER}{path}")),
-            Self::Other(text) => Some(text.clone()),
+            Self::Other(text) => Some(text.to_string()),
         }
     }
 
@@ -131,7 +131,7 @@ impl Location {
     pub fn title(&self) -> String {
         match self {
             Self::Folder(root) => root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned(),
-            Self::Other(text) => text.clone(),
+            Self::Other(text) => text.to_string(),
         }
     }
 

@@ -44,7 +44,7 @@ pub use location::Location;
 ///
 /// impl ImageSource for Memory {
 ///     fn location(&self) -> Location {
-///         Location::Other("memory:".to_string())
+///         Location::Other("memory:".into())
 ///     }
 ///
 ///     fn len(&self) -> usize {

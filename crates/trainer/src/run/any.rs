@@ -93,12 +93,12 @@ pub fn resume_run_images(
     change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
     let kind = RunDirectory::open(out.as_ref())?.config()?.objective.kind;
-    open_kind(kind, Start::Resumed(images, Box::new(change)), out.as_ref(), devices)
+    open_kind(kind, Start::Resumed(Box::new(images), Box::new(change)), out.as_ref(), devices)
 }
 
 enum Start<'a> {
     New(Box<(TrainConfig, Images)>),
-    Resumed(Option<Images>, Box<Change<'a>>),
+    Resumed(Box<Option<Images>>, Box<Change<'a>>),
 }
 
 /// A change of the settings of a run that is resumed.
@@ -125,7 +125,7 @@ fn open<O: RunObjective<Backbone = ConvNet> + 'static>(
     let (device, others) = devices.split_first().ok_or_else(TrainerError::no_device)?;
     let trainer = match start {
         Start::New(begun) => Trainer::<O>::begin(begun.0, begun.1, out, device)?,
-        Start::Resumed(images, change) => Trainer::<O>::take_up_images(out, images, device, change)?,
+        Start::Resumed(images, change) => Trainer::<O>::take_up_images(out, *images, device, change)?,
     };
     Ok(Box::new(trainer.train_beside(others.to_vec())))
 }
