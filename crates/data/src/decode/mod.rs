@@ -13,6 +13,7 @@
 //! All decoders of the process share one budget of memory ([`crate::decode::memory_budget`]): each waits until what its image
 //! needs, by the header, fits beside the others.
 
+pub(crate) mod bytes;
 mod color;
 pub(crate) mod decoder_guard;
 pub(crate) mod formats;
@@ -26,11 +27,12 @@ pub(crate) mod rgb_image;
 mod tiff;
 
 use std::io::{BufRead, Cursor, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use crate::decode::bytes::ImageBytes;
 use crate::decode::decoder_guard::catch_decoder_panic;
 use crate::decode::header::ImageHeader;
 use crate::decode::jpeg::decode_jpeg;
@@ -43,7 +45,6 @@ use crate::decode::rgb_image::RgbImage8;
 use crate::decode::tiff::decode_tiff;
 use crate::decode::tiff::layout::Layout;
 use crate::error::DataError;
-use crate::source::{ImageBytes, Images};
 
 /// Most pixels an image may have unless set otherwise, 178,956,970: the bound at which Pillow refuses a file.
 pub const DEFAULT_MAX_PIXELS: u64 = 178_956_970;
@@ -70,7 +71,8 @@ const OTHER_BYTES_PER_PIXEL: u64 = 12;
 /// - [`DataError::TooManyPixels`]: the image is larger than `max_pixels`.
 /// - [`DataError::Decode`]: not a readable format, or damaged.
 pub fn decode_image(path: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
-    Images::from_paths(PathBuf::new(), vec![path.into()], None).decode(0, max_pixels)
+    let bytes = ImageBytes::open(path).map_err(|error| DataError::reading(path, error))?;
+    Ok(decode_rows(bytes, path, max_pixels, &|_, height| height)?.image)
 }
 
 /// An image from its first row on.
