@@ -36,7 +36,7 @@ pub use objectives::RunObjective;
 pub use objectives::deepcluster::{Classifier, DeepCluster, training_step};
 pub use objectives::nat::{Nat, NatConfig, NatModel};
 pub use observer::TrainObserver;
-pub use run::any::{TrainingRun, begin_run, resume_run};
+pub use run::any::{TrainingRun, begin_run, resume_run, resume_run_images};
 pub use run::directory::{Origin, RunDirectory};
 pub use run::tables::{write_assignments, write_assignments_to};
 pub use settings::config::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deepcluster::clustering::FeatureType;
-use deepcluster::data::{ImageFolder, LabelSource};
+use deepcluster::data::{Images, LabelSource};
 use deepcluster::models::LayerId;
 use deepcluster::trainer::TrainerError;
 use deepcluster::trainer::{RunDirectory, TrainedModel, TrainedNetwork};
@@ -36,7 +36,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     let scan = |config: &deepcluster::trainer::TrainConfig| {
         let mut scan = config.scan_config();
         scan.labels = LabelSource::None;
-        let images = ImageFolder::scan(&command.images, &scan)?;
+        let images = Images::scan(&command.images, &scan)?;
         progress.say_found(&images);
         Ok::<_, TrainerError>(Arc::new(images))
     };
@@ -69,7 +69,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
         progress.say(&format!("skipped {}: {}", skipped.path.display(), skipped.reason));
     }
     for (image_index, reason) in &written.failures {
-        progress.say(&format!("skipped {}: {reason}", images.path(*image_index).display()));
+        progress.say(&format!("skipped {}: {reason}", images.place(*image_index)));
     }
     if output.json {
         print_json(&json!({

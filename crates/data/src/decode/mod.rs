@@ -1,6 +1,6 @@
 //! Decoding of one file into 8-bit RGB.
 //!
-//! Differences between formats end here: the orientation of the metadata is applied ([`crate::orientation`]), grey is
+//! Differences between formats end here: the orientation of the metadata is applied ([`crate::decode::orientation`]), grey is
 //! repeated over the three channels, alpha is dropped (as Pillow's `convert("RGB")` does, not blended; colours that a
 //! TIFF has multiplied by it are divided again), 16-bit values are divided by 257 and rounded, floating-point values
 //! are clamped to 0..=1 and scaled, and of an animation the first frame is taken. Embedded colour profiles are ignored,
@@ -8,30 +8,42 @@
 //!
 //! A file that ends behind its last pixel is read. One that ends within the pixels counts as broken unless its decoder
 //! fills in the rest, as the JPEG decoder does once it has reached the image data, but for the few files that need the
-//! slower one ([`crate::jpeg`]).
+//! slower one ([`crate::decode::jpeg`]).
 //!
-//! All decoders of the process share one budget of memory ([`crate::memory_budget`]): each waits until what its image
+//! All decoders of the process share one budget of memory ([`crate::decode::memory_budget`]): each waits until what its image
 //! needs, by the header, fits beside the others.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
-use std::path::Path;
+mod color;
+pub(crate) mod decoder_guard;
+pub(crate) mod formats;
+mod header;
+mod jpeg;
+mod memory_budget;
+mod orientation;
+mod pixels;
+mod png;
+pub(crate) mod rgb_image;
+mod tiff;
+
+use std::io::{BufRead, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use crate::decoder_guard::catch_decoder_panic;
+use crate::decode::decoder_guard::catch_decoder_panic;
+use crate::decode::header::ImageHeader;
+use crate::decode::jpeg::decode_jpeg;
+use crate::decode::jpeg::header::JpegHeader;
+use crate::decode::memory_budget::{DECODER_MEMORY, MemoryShare};
+use crate::decode::orientation::{jpeg_orientation, read_orientation};
+use crate::decode::pixels::to_rgb_image;
+use crate::decode::png::decode_png;
+use crate::decode::rgb_image::RgbImage8;
+use crate::decode::tiff::decode_tiff;
+use crate::decode::tiff::layout::Layout;
 use crate::error::DataError;
-use crate::header::ImageHeader;
-use crate::jpeg::decode_jpeg;
-use crate::jpeg::header::JpegHeader;
-use crate::memory_budget::{DECODER_MEMORY, MemoryShare};
-use crate::orientation::{jpeg_orientation, read_orientation};
-use crate::pixels::to_rgb_image;
-use crate::png::decode_png;
-use crate::rgb_image::RgbImage8;
-use crate::tiff::decode_tiff;
-use crate::tiff::layout::Layout;
+use crate::source::{ImageBytes, Images};
 
 /// Most pixels an image may have unless set otherwise, 178,956,970: the bound at which Pillow refuses a file.
 pub const DEFAULT_MAX_PIXELS: u64 = 178_956_970;
@@ -58,7 +70,7 @@ const OTHER_BYTES_PER_PIXEL: u64 = 12;
 /// - [`DataError::TooManyPixels`]: the image is larger than `max_pixels`.
 /// - [`DataError::Decode`]: not a readable format, or damaged.
 pub fn decode_image(path: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
-    Ok(decode_upper_rows(path, max_pixels, &|_, height| height)?.image)
+    Images::from_paths(PathBuf::new(), vec![path.into()], None).decode(0, max_pixels)
 }
 
 /// An image from its first row on.
@@ -104,19 +116,16 @@ fn orient(image: RgbImage8, orientation: Orientation) -> RgbImage8 {
     RgbImage8 { width, height, pixels: image.into_bytes() }
 }
 
-/// As [`decode_image`], but of a file that allows it no more than the upper rows whose number `rows_needed` gives for
-/// a width and height; their pixels are those of the whole image.
-pub(crate) fn decode_upper_rows(
-    path: &Path,
+/// As [`decode_image`], but of bytes that allow it no more than the upper rows whose number `rows_needed` gives for a
+/// width and height; their pixels are those of the whole image. `name` only appears in errors.
+pub(crate) fn decode_rows(
+    bytes: ImageBytes,
+    name: &Path,
     max_pixels: u64,
     rows_needed: &dyn Fn(u32, u32) -> u32,
 ) -> Result<UpperRows, DataError> {
-    let metadata = fs::metadata(path).map_err(|source| DataError::io("open", path, source))?;
-    if !metadata.is_file() {
-        return Err(DataError::Decode { path: path.into(), reason: "it is not a regular file".into() });
-    }
-    let file = File::open(path).map_err(|source| DataError::io("open", path, source))?;
-    decode_stream(BufReader::new(file), metadata.len(), path, max_pixels, rows_needed)
+    let num_bytes = bytes.len();
+    decode_stream(bytes.into_reader(), num_bytes, name, max_pixels, rows_needed)
 }
 
 /// Decodes an image file held in memory; `name` only appears in errors.

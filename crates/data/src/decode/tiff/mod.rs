@@ -13,7 +13,7 @@ mod pixels;
 
 use std::io::{Read, Seek};
 
-use crate::rgb_image::RgbImage8;
+use crate::decode::rgb_image::RgbImage8;
 use chunks::ChunkReader;
 use layout::Layout;
 use pixels::RowConverter;

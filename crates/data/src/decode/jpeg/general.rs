@@ -4,9 +4,9 @@ use std::io::Read;
 
 use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 
-use crate::color::{cmyk_to_rgb, ycbcr_to_rgb};
-use crate::jpeg::components::Components;
-use crate::jpeg::header::JpegHeader;
+use crate::decode::color::{cmyk_to_rgb, ycbcr_to_rgb};
+use crate::decode::jpeg::components::Components;
+use crate::decode::jpeg::header::JpegHeader;
 
 /// The channels as stored, in at most `max_bytes`.
 ///

@@ -1,9 +1,9 @@
 //! Whole images of any size, and masks beside them.
 
+use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
-use crate::normalize::{Normalization, append_normalized};
-use crate::resize::resize;
-use crate::rgb_image::RgbImage8;
+use crate::view::normalize::{Normalization, append_normalized};
+use crate::view::resize::resize;
 
 use crate::voc::LabelMap;
 

@@ -3,13 +3,13 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
-use crate::normalize::append_normalized;
-use crate::random_crop::random_crop_box;
-use crate::resize::{CropBox, Resampler, ResizedRegion, with_shorter_side};
-use crate::rgb_image::RgbImage8;
-use crate::square::Square;
-use crate::transform::Transform;
+use crate::view::Transform;
+use crate::view::normalize::append_normalized;
+use crate::view::random_crop::random_crop_box;
+use crate::view::resize::{CropBox, Resampler, ResizedRegion, with_shorter_side};
+use crate::view::square::Square;
 
 impl Transform {
     /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from

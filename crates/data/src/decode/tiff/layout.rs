@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use crate::tiff::directory::{ByteOrder, Directory};
+use crate::decode::tiff::directory::{ByteOrder, Directory};
 
 /// Tags of the fields that are read.
 pub(super) mod tag {

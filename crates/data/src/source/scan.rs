@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use deepcluster_files::is_output_folder;
 use walkdir::{DirEntry, WalkDir};
 
+use crate::decode::formats::READABLE_FORMATS;
 use crate::error::DataError;
-use crate::file_kind::{FileKind, has_image_content, has_image_content_but_tiff};
-use crate::formats::READABLE_FORMATS;
-use crate::image_folder::{ImageFolder, SkippedFile};
-use crate::label_file::labels_of_file;
-use crate::labels::{LabelSource, automatic_labels, labels_of_folders};
-use crate::scan_summary::ScanSummary;
+use crate::source::file_kind::{FileKind, has_image_content, has_image_content_but_tiff};
+use crate::source::images::{Images, SkippedFile};
+use crate::source::label_file::labels_of_file;
+use crate::source::labels::{LabelSource, automatic_labels, labels_of_folders};
+use crate::source::scan_summary::ScanSummary;
 
 /// Settings of a scan of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,38 +54,7 @@ struct Findings {
     num_files_seen: usize,
 }
 
-impl ImageFolder {
-    /// Finds the image files below `root`, at any depth, in the byte order of their names, folder by folder.
-    ///
-    /// The extension decides: files of readable formats are images, files of other image formats are
-    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts
-    /// both. Only where the extension says nothing (there is none, or one such as `bin`), or names a format
-    /// that is not read, are the first bytes looked at, and the file is an image if they are those of one.
-    /// Links are followed; a link to a folder that contains it is skipped, as is what cannot be read.
-    ///
-    /// Left out are files and folders whose name begins with a dot; folders of systems, such as `@eaDir`,
-    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below `root` that hold a run or other results marked as
-    /// such.
-    ///
-    /// # Errors
-    /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: `root` cannot be read.
-    /// - [`DataError::NoImages`]: there are no images.
-    /// - [`DataError::NoFolderLabels`], [`DataError::MalformedLabels`], [`DataError::DuplicateLabel`],
-    ///   [`DataError::LabelsMatchNothing`]: the labels asked for cannot be had.
-    pub fn scan(root: impl AsRef<Path>, config: &ScanConfig) -> Result<Self, DataError> {
-        scan(root.as_ref(), config)
-    }
-
-    /// [`ImageFolder::scan`] with the default settings.
-    ///
-    /// # Errors
-    /// Those of [`ImageFolder::scan`].
-    pub fn open(root: impl AsRef<Path>) -> Result<Self, DataError> {
-        Self::scan(root, &ScanConfig::default())
-    }
-}
-
-fn scan(root: &Path, config: &ScanConfig) -> Result<ImageFolder, DataError> {
+pub(crate) fn scan_folder(root: &Path, config: &ScanConfig) -> Result<Images, DataError> {
     check_root(root)?;
     let mut findings = Findings::default();
     let mut entries = WalkDir::new(root).follow_links(true).into_iter();
@@ -117,7 +86,7 @@ fn scan(root: &Path, config: &ScanConfig) -> Result<ImageFolder, DataError> {
         LabelSource::Folders => Some(labels_of_folders(root, &images)?),
         LabelSource::Csv(path) => labels_of_file(path, root, &images)?,
     };
-    Ok(ImageFolder::from_paths(root.into(), images, labels).with_findings(skipped, summary))
+    Ok(Images::from_paths(root.into(), images, labels).with_findings(skipped, summary))
 }
 
 fn check_root(root: &Path) -> Result<(), DataError> {

@@ -2,9 +2,9 @@
 
 use std::io::{Read, Seek};
 
-use crate::color::{cmyk_to_rgb, to_eight_bits};
-use crate::tiff::directory::ByteOrder;
-use crate::tiff::layout::{Layout, Photometric, tag};
+use crate::decode::color::{cmyk_to_rgb, to_eight_bits};
+use crate::decode::tiff::directory::ByteOrder;
+use crate::decode::tiff::layout::{Layout, Photometric, tag};
 
 /// How far floating-point grey may lie outside 0 to 1, as by resampling.
 const FLOAT_OVERSHOOT: f64 = 0.5;

@@ -1,7 +1,15 @@
 //! From a decoded image to the pixels a network sees.
 
+pub(crate) mod normalize;
+pub(crate) mod part;
+mod random_crop;
+pub(crate) mod resize;
+pub(crate) mod seen_square;
+pub(crate) mod square;
+pub(crate) mod whole_image;
+
 use crate::error::DataError;
-use crate::normalize::Normalization;
+use crate::view::normalize::Normalization;
 
 /// Longest side of a crop and of the size an image is resized to, in pixels.
 const MAX_SIDE: u32 = 16_384;
@@ -130,7 +138,7 @@ fn format_range((least, greatest): (f32, f32)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rgb_image::RgbImage8;
+    use crate::decode::rgb_image::RgbImage8;
 
     const AS_IS: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
 

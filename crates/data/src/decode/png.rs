@@ -4,8 +4,8 @@ use std::io::{BufRead, Seek};
 
 use png::{BitDepth, ColorType, Decoder, InterlaceInfo, Limits, Transformations};
 
-use crate::color::to_eight_bits;
-use crate::rgb_image::RgbImage8;
+use crate::decode::color::to_eight_bits;
+use crate::decode::rgb_image::RgbImage8;
 
 /// Decodes the file that starts at the reader's position, with at most `max_bytes` of tables.
 ///

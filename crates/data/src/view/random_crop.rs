@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::resize::CropBox;
+use crate::view::resize::CropBox;
 
 /// Boxes that are tried before the centre of the image is taken.
 const MAX_TRIES: u32 = 10;

@@ -8,8 +8,8 @@ use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ImageView, ResizeAlg, ResizeOptions, Resizer};
 
+use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
-use crate::rgb_image::RgbImage8;
 
 /// A rectangle of whole pixels within an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deepcluster_data::{DataError, ImageFolder, LabelSource, ScanConfig};
+use deepcluster_data::{DataError, Images, LabelSource, Location, ScanConfig};
 use tempfile::TempDir;
 
 /// A folder with empty files of these names.
@@ -18,8 +18,8 @@ fn folder_with(names: &[&str]) -> TempDir {
     folder
 }
 
-fn paths(images: &ImageFolder) -> Vec<&Path> {
-    (0..images.len()).map(|index| images.relative_path(index)).collect()
+fn paths(images: &Images) -> Vec<&Path> {
+    (0..images.len()).map(|index| Path::new(images.os_name(index))).collect()
 }
 
 fn with_labels(labels: LabelSource) -> ScanConfig {
@@ -30,18 +30,18 @@ fn with_labels(labels: LabelSource) -> ScanConfig {
 fn images_are_found_at_any_depth_in_a_fixed_order() {
     let folder =
         folder_with(&["b.png", "a/z.JPG", "a/b/c/d.webp", "a.gif", "Z.tiff", "a/10.bmp", "a/9.jpeg"]);
-    let images = ImageFolder::open(folder.path()).unwrap();
+    let images = Images::open(folder.path()).unwrap();
     let expected = ["Z.tiff", "a/10.bmp", "a/9.jpeg", "a/b/c/d.webp", "a/z.JPG", "a.gif", "b.png"];
     assert_eq!(paths(&images), expected.map(Path::new));
-    assert_eq!(images.path(1), folder.path().join("a/10.bmp"));
-    assert_eq!(images.root(), folder.path());
+    assert_eq!(images.file(1).unwrap(), folder.path().join("a/10.bmp"));
+    assert_eq!(images.location(), Location::from(folder.path()));
     assert!(images.skipped().is_empty() && images.labels().is_none());
 }
 
 #[test]
 fn hidden_and_other_files_are_left_out_and_unreadable_formats_are_reported() {
     let folder = folder_with(&["a.png", ".b.png", ".git/c.png", "d/.e/f.png", "notes.txt", "d/g.HEIC"]);
-    let images = ImageFolder::open(folder.path()).unwrap();
+    let images = Images::open(folder.path()).unwrap();
     assert_eq!(paths(&images), [Path::new("a.png")]);
     assert_eq!(images.skipped().len(), 1);
     assert_eq!(images.skipped()[0].path, Path::new("d/g.HEIC"));
@@ -51,13 +51,13 @@ fn hidden_and_other_files_are_left_out_and_unreadable_formats_are_reported() {
 #[test]
 fn a_hidden_root_is_read() {
     let folder = folder_with(&[".cache/a.png"]);
-    assert_eq!(ImageFolder::open(folder.path().join(".cache")).unwrap().len(), 1);
+    assert_eq!(Images::open(folder.path().join(".cache")).unwrap().len(), 1);
 }
 
 #[test]
 fn roots_that_cannot_be_used_are_errors() {
     let folder = folder_with(&["a.png", "empty/notes.txt", "empty/a.heic"]);
-    let open = |name: &str| ImageFolder::open(folder.path().join(name)).unwrap_err();
+    let open = |name: &str| Images::open(folder.path().join(name)).unwrap_err();
     assert!(matches!(open("missing"), DataError::FolderNotFound { .. }));
     assert!(matches!(open("a.png"), DataError::NotAFolder { .. }));
     assert!(matches!(open("empty"), DataError::NoImages { num_files_seen: 2, num_skipped: 1, .. }));
@@ -69,7 +69,7 @@ fn labels_come_from_where_they_are_asked_for() {
     let csv = folder.path().join("labels.csv");
     fs::write(&csv, "path,label\na/1.png,dog\n3.png,cat\n").unwrap();
     let labels = |source| {
-        let images = ImageFolder::scan(folder.path(), &with_labels(source)).unwrap();
+        let images = Images::scan(folder.path(), &with_labels(source)).unwrap();
         images.labels().map(|labels| (labels.names.clone(), labels.of_image.clone()))
     };
     let names = |names: [&str; 2]| names.map(String::from).to_vec();
@@ -80,14 +80,14 @@ fn labels_come_from_where_they_are_asked_for() {
     assert_eq!(labels(LabelSource::None), None);
     assert_eq!(labels(LabelSource::Csv(csv)), Some((names(["cat", "dog"]), vec![Some(0), Some(1), None])));
     let error =
-        ImageFolder::scan(folder.path(), &with_labels(LabelSource::Csv("missing.csv".into()))).unwrap_err();
+        Images::scan(folder.path(), &with_labels(LabelSource::Csv("missing.csv".into()))).unwrap_err();
     assert!(matches!(error, DataError::Io { action: "open", .. }), "{error}");
 }
 
 #[test]
 fn a_list_of_paths_is_taken_as_it_is() {
-    let images = ImageFolder::from_paths(PathBuf::from("root"), vec!["b.png".into(), "a.png".into()], None);
-    assert_eq!(images.path(0), Path::new("root").join("b.png"));
+    let images = Images::from_paths(PathBuf::from("root"), vec!["b.png".into(), "a.png".into()], None);
+    assert_eq!(images.file(0).unwrap(), Path::new("root").join("b.png"));
     assert!(!images.is_empty());
 }
 
@@ -97,7 +97,7 @@ fn whatever_is_passed_over_is_counted_by_kind() {
         "a.png", "1.HEIC", "2.heic", "x/3.avif", "film.mp4", "film.MOV", "a.txt", "b.txt", "c.txt",
     ]);
     fs::write(folder.path().join("README"), "BM is no bitmap, nor is this text").unwrap();
-    let images = ImageFolder::open(folder.path()).unwrap();
+    let images = Images::open(folder.path()).unwrap();
     assert_eq!(
         images.summary().to_string(),
         "found 1 image; passed over: 2 .heic, 1 .avif (not read; convert to JPEG), 3 .txt, 1 .mov, 1 .mp4, \
@@ -106,14 +106,14 @@ fn whatever_is_passed_over_is_counted_by_kind() {
     assert_eq!((images.summary().num_images(), images.summary().num_passed_over()), (1, 9));
     assert_eq!(images.skipped().len(), 3);
     fs::remove_file(folder.path().join("a.png")).unwrap();
-    let error = ImageFolder::open(folder.path()).unwrap_err().to_string();
+    let error = Images::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("passed over: 2 .heic, 1 .avif (not read; convert to JPEG), 3 .txt"), "{error}");
 }
 
 #[test]
 fn images_under_rare_extensions_are_found() {
     let names = ["a.apng", "b.dib", "c.JIF", "d.jfi", "e.jfif", "f.jpe", "g.mpo", "h.pjpeg"];
-    let images = ImageFolder::open(folder_with(&names).path()).unwrap();
+    let images = Images::open(folder_with(&names).path()).unwrap();
     assert_eq!(paths(&images), names.map(Path::new));
     assert!(images.summary().is_complete());
 }
@@ -129,7 +129,7 @@ fn images_without_a_telling_name_are_found_by_their_first_bytes() {
     // A raw photograph begins as a TIFF file does; a text stays a text.
     fs::write(folder.path().join("f.dng"), b"II*\0\x08\0\0\0").unwrap();
     fs::write(folder.path().join("e.txt"), jpeg).unwrap();
-    let images = ImageFolder::open(folder.path()).unwrap();
+    let images = Images::open(folder.path()).unwrap();
     let expected = ["0a1b", "IMG.20230501", "c.bin", "g.heic", "h.jpg_large", "i", "photo 1.2"];
     assert_eq!(paths(&images), expected.map(Path::new));
     let line = images.summary().to_string();
@@ -156,13 +156,13 @@ fn folders_of_systems_are_left_out() {
         "Thumbs.db",
         "b/desktop.ini",
     ]);
-    let images = ImageFolder::open(folder.path()).unwrap();
+    let images = Images::open(folder.path()).unwrap();
     assert_eq!(paths(&images), [Path::new("a.png")]);
     let line = images.summary().to_string();
     let folders = "#recycle, $RECYCLE.BIN, @eaDir, @eadir, System Volume Information, __MACOSX, lost+found";
     assert_eq!(line, format!("found 1 image; left out: system folder {folders}"));
     // The user names it: it is read.
-    assert_eq!(ImageFolder::open(folder.path().join("@eaDir")).unwrap().len(), 1);
+    assert_eq!(Images::open(folder.path().join("@eaDir")).unwrap().len(), 1);
 }
 
 #[test]
@@ -177,12 +177,12 @@ fn results_among_the_images_are_left_out() {
         "b/c.png",
     ]);
     deepcluster_files::mark_output_folder(&folder.path().join("clusters")).unwrap();
-    let images = ImageFolder::open(folder.path()).unwrap();
+    let images = Images::open(folder.path()).unwrap();
     assert_eq!(paths(&images), ["a.png", "b/c.png"].map(Path::new));
     let line = images.summary().to_string();
     assert!(line.ends_with("1 .json; left out: results of deepcluster in clusters, run"), "{line}");
     for root in ["clusters", "run"] {
-        assert_eq!(ImageFolder::open(folder.path().join(root)).unwrap().len(), 1, "{root}");
+        assert_eq!(Images::open(folder.path().join(root)).unwrap().len(), 1, "{root}");
     }
 }
 
@@ -200,7 +200,7 @@ mod unix {
         symlink(folder.path(), folder.path().join("a/b/back")).unwrap();
         symlink(folder.path().join("a/b"), folder.path().join("again")).unwrap();
         symlink(folder.path().join("a/1.png"), folder.path().join("one.png")).unwrap();
-        let images = ImageFolder::open(folder.path()).unwrap();
+        let images = Images::open(folder.path()).unwrap();
         let expected = ["a/1.png", "a/b/2.png", "again/2.png", "one.png"];
         assert_eq!(paths(&images), expected.map(Path::new));
         let skipped: Vec<&Path> = images.skipped().iter().map(|file| file.path.as_path()).collect();
@@ -213,7 +213,7 @@ mod unix {
         let folder = folder_with(&["a.png"]);
         symlink("nowhere.png", folder.path().join("b.png")).unwrap();
         symlink("nowhere.png", folder.path().join(".hidden.png")).unwrap();
-        let images = ImageFolder::open(folder.path()).unwrap();
+        let images = Images::open(folder.path()).unwrap();
         assert_eq!((images.len(), images.skipped().len()), (1, 1));
         assert_eq!(images.skipped()[0].path, Path::new("b.png"));
         // The path is not said twice.
@@ -229,8 +229,8 @@ mod unix {
         }
         let csv = folder.path().join("labels.csv");
         fs::write(&csv, b"path,label\nb\xFF.png,x\n").unwrap();
-        let images = ImageFolder::scan(folder.path(), &with_labels(LabelSource::Csv(csv))).unwrap();
-        assert_eq!(images.relative_path(1), Path::new(name));
+        let images = Images::scan(folder.path(), &with_labels(LabelSource::Csv(csv))).unwrap();
+        assert_eq!(images.os_name(1), name);
         assert_eq!(images.labels().unwrap().of_image, [None, Some(0)]);
     }
 
@@ -241,7 +241,7 @@ mod unix {
         if !made.is_ok_and(|status| status.success()) {
             return; // The system has no mkfifo.
         }
-        let images = ImageFolder::open(folder.path()).unwrap();
+        let images = Images::open(folder.path()).unwrap();
         assert_eq!((images.len(), images.skipped()[0].path.as_path()), (1, Path::new("b.png")));
     }
 
@@ -252,7 +252,7 @@ mod unix {
         let closed = folder.path().join("closed");
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         let is_root = fs::read_dir(&closed).is_ok();
-        let images = ImageFolder::open(folder.path());
+        let images = Images::open(folder.path());
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
         if !is_root {
             let images = images.unwrap();

@@ -78,7 +78,10 @@ mod tests {
             return;
         }
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["decoder_guard::tests::panics_of_decoders_print_nothing_and_all_others_do", "--exact"])
+            .args([
+                "decode::decoder_guard::tests::panics_of_decoders_print_nothing_and_all_others_do",
+                "--exact",
+            ])
             .args(["--nocapture", "--test-threads=1"])
             .env(VARIABLE, "1")
             .output()

@@ -5,9 +5,9 @@ use std::io::{Read, Seek, SeekFrom};
 use fax::decoder::{DecodeStatus, Group4Decoder};
 use weezl::BitOrder;
 
-use crate::jpeg::decode_components;
-use crate::tiff::directory::ByteOrder;
-use crate::tiff::layout::{Compression, Layout, Predictor, tag};
+use crate::decode::jpeg::decode_components;
+use crate::decode::tiff::directory::ByteOrder;
+use crate::decode::tiff::layout::{Compression, Layout, Predictor, tag};
 
 /// Reads strips or tiles one by one.
 #[derive(Debug)]

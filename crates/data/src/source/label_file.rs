@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use csv::{ByteRecord, ReaderBuilder};
 
 use crate::error::DataError;
-use crate::label_columns::Columns;
-use crate::labels::Labels;
+use crate::source::label_columns::Columns;
+use crate::source::labels::Labels;
 
 /// Most bytes from the start that are looked at for the header.
 const MAX_HEADER_BYTES: u64 = 1 << 16;

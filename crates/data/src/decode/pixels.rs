@@ -2,8 +2,8 @@
 
 use image::DynamicImage;
 
-use crate::color::to_eight_bits;
-use crate::rgb_image::RgbImage8;
+use crate::decode::color::to_eight_bits;
+use crate::decode::rgb_image::RgbImage8;
 
 /// Converts any pixel type.
 pub(crate) fn to_rgb_image(image: DynamicImage) -> Result<RgbImage8, String> {

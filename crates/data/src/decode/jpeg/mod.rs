@@ -17,8 +17,8 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use crate::pixels::to_rgb_image;
-use crate::rgb_image::RgbImage8;
+use crate::decode::pixels::to_rgb_image;
+use crate::decode::rgb_image::RgbImage8;
 use components::Components;
 use header::JpegHeader;
 

@@ -18,8 +18,8 @@ use image::ImageFormat;
 use image::metadata::Orientation;
 use memchr::memmem;
 
-use crate::jpeg::header::JpegHeader;
-use crate::tiff::directory::Directory;
+use crate::decode::jpeg::header::JpegHeader;
+use crate::decode::tiff::directory::Directory;
 
 /// The field of the orientation in EXIF data and TIFF files.
 const ORIENTATION_TAG: u16 = 274;

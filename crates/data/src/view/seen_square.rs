@@ -1,8 +1,8 @@
 //! The part of an image that a network sees, to be shown.
 
+use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
-use crate::resize::{CropBox, resize_crop};
-use crate::rgb_image::RgbImage8;
+use crate::view::resize::{CropBox, resize_crop};
 
 /// Side in pixels of the central square that a network sees of an image of `width x height`, where the shorter side of
 /// images is resized to `resize`, of which `size` is seen; at least 1.

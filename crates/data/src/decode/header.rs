@@ -4,10 +4,10 @@ use std::io::{BufRead, Read, Seek, SeekFrom};
 
 use image::{ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use crate::decoder_guard::catch_decoder_panic;
-use crate::formats::READABLE_FORMATS;
-use crate::jpeg::header::jpeg_size;
-use crate::tiff::layout::Layout;
+use crate::decode::decoder_guard::catch_decoder_panic;
+use crate::decode::formats::READABLE_FORMATS;
+use crate::decode::jpeg::header::jpeg_size;
+use crate::decode::tiff::layout::Layout;
 
 /// Most bytes a decoder may allocate while it reads a header.
 const MAX_HEADER_BYTES: u64 = 64 << 20;
