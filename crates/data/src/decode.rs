@@ -58,35 +58,26 @@ const OTHER_BYTES_PER_PIXEL: u64 = 12;
 /// - [`DataError::TooManyPixels`]: the image is larger than `max_pixels`.
 /// - [`DataError::Decode`]: not a readable format, or damaged.
 pub fn decode_image(path: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
-    Ok(decode_upper_rows(path, max_pixels, &|_, height| height)?.image)
+    Ok(decode_counted(path, max_pixels)?.image)
 }
 
-/// An image from its first row on.
+/// A decoded image, with its share of the memory of all decoders.
 #[derive(Debug)]
-pub(crate) struct UpperRows {
-    /// All rows that were asked for, and others below them or not.
+pub(crate) struct DecodedImage {
     pub(crate) image: RgbImage8,
-    /// Rows of the whole image.
-    pub(crate) full_height: u32,
-    /// The memory that the image takes.
     _memory: Option<MemoryShare<'static>>,
 }
 
-impl UpperRows {
-    /// All rows of an image that is not counted among those of decoders.
-    pub(crate) fn whole(image: RgbImage8) -> Self {
-        Self { full_height: image.height, image, _memory: None }
+impl DecodedImage {
+    /// An image that is not counted among those of decoders.
+    pub(crate) fn uncounted(image: RgbImage8) -> Self {
+        Self { image, _memory: None }
     }
 
-    /// All rows of an image that was decoded and is to be turned.
     fn oriented(image: RgbImage8, orientation: Orientation, mut memory: MemoryShare<'static>) -> Self {
         let image = orient(image, orientation);
         memory.shrink_to(image.pixels.len() as u64);
-        Self { full_height: image.height, image, _memory: Some(memory) }
-    }
-
-    pub(crate) fn is_whole(&self) -> bool {
-        self.image.height == self.full_height
+        Self { image, _memory: Some(memory) }
     }
 }
 
@@ -104,19 +95,14 @@ fn orient(image: RgbImage8, orientation: Orientation) -> RgbImage8 {
     RgbImage8 { width, height, pixels: image.into_bytes() }
 }
 
-/// As [`decode_image`], but of a file that allows it no more than the upper rows whose number `rows_needed` gives for
-/// a width and height; their pixels are those of the whole image.
-pub(crate) fn decode_upper_rows(
-    path: &Path,
-    max_pixels: u64,
-    rows_needed: &dyn Fn(u32, u32) -> u32,
-) -> Result<UpperRows, DataError> {
+/// As [`decode_image`]; the memory of the image counts until it is dropped.
+pub(crate) fn decode_counted(path: &Path, max_pixels: u64) -> Result<DecodedImage, DataError> {
     let metadata = fs::metadata(path).map_err(|source| DataError::io("open", path, source))?;
     if !metadata.is_file() {
         return Err(DataError::Decode { path: path.into(), reason: "it is not a regular file".into() });
     }
     let file = File::open(path).map_err(|source| DataError::io("open", path, source))?;
-    decode_stream(BufReader::new(file), metadata.len(), path, max_pixels, rows_needed)
+    decode_stream(BufReader::new(file), metadata.len(), path, max_pixels)
 }
 
 /// Decodes an image file held in memory; `name` only appears in errors.
@@ -124,8 +110,7 @@ pub(crate) fn decode_upper_rows(
 /// # Errors
 /// Those of [`decode_image`], except [`DataError::Io`].
 pub fn decode_image_bytes(bytes: &[u8], name: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
-    let all_rows = |_, height| height;
-    Ok(decode_stream(Cursor::new(bytes), bytes.len() as u64, name, max_pixels, &all_rows)?.image)
+    Ok(decode_stream(Cursor::new(bytes), bytes.len() as u64, name, max_pixels)?.image)
 }
 
 fn decode_stream(
@@ -133,8 +118,7 @@ fn decode_stream(
     num_file_bytes: u64,
     path: &Path,
     max_pixels: u64,
-    rows_needed: &dyn Fn(u32, u32) -> u32,
-) -> Result<UpperRows, DataError> {
+) -> Result<DecodedImage, DataError> {
     let broken = |reason| DataError::Decode { path: path.into(), reason };
     let header = ImageHeader::read(&mut reader).map_err(broken)?;
     let ImageHeader { format, width, height } = header;
@@ -143,10 +127,10 @@ fn decode_stream(
         return Err(DataError::TooManyPixels { path: path.into(), width, height, max_pixels });
     }
     let max_bytes = BASE_ALLOCATION_BYTES.saturating_add(ALLOCATION_BYTES_PER_PIXEL * header.num_pixels());
-    let rows = catch_decoder_panic(|| {
+    let decoded = catch_decoder_panic(|| {
         rewind(&mut reader)?;
         if format == ImageFormat::Jpeg {
-            return decode_jpeg_stream(reader, num_file_bytes, max_bytes, rows_needed);
+            return decode_jpeg_stream(reader, num_file_bytes, max_bytes);
         }
         let orientation = read_orientation(&mut reader, format);
         rewind(&mut reader)?;
@@ -169,11 +153,11 @@ fn decode_stream(
                 (decode_pixels(reader, format, max_bytes)?, memory)
             }
         };
-        Ok(UpperRows::oriented(image, orientation, memory))
+        Ok(DecodedImage::oriented(image, orientation, memory))
     });
-    let rows = rows.map_err(broken)?;
-    rows.image.validate()?;
-    Ok(rows)
+    let decoded = decoded.map_err(broken)?;
+    decoded.image.validate()?;
+    Ok(decoded)
 }
 
 /// The decoder reads the file as a whole; those of other formats stream it.
@@ -181,8 +165,7 @@ fn decode_jpeg_stream(
     mut reader: impl BufRead + Seek,
     num_file_bytes: u64,
     max_bytes: u64,
-    rows_needed: &dyn Fn(u32, u32) -> u32,
-) -> Result<UpperRows, String> {
+) -> Result<DecodedImage, String> {
     if num_file_bytes > max_bytes {
         return Err(format!("{num_file_bytes} bytes are too many for its size in pixels"));
     }
@@ -193,12 +176,8 @@ fn decode_jpeg_stream(
     rewind(&mut reader)?;
     let mut bytes = Vec::with_capacity(num_file_bytes as usize);
     reader.take(max_bytes).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    let is_upright = orientation == Orientation::NoTransforms;
-    let rows_needed = |width, height| if is_upright { rows_needed(width, height) } else { height };
-    let image = decode_jpeg(bytes, &header, max_bytes, &rows_needed)?;
-    let full_height = u32::from(header.frame.height);
-    let rows = UpperRows::oriented(image, orientation, memory);
-    Ok(if is_upright { UpperRows { full_height, ..rows } } else { rows })
+    let image = decode_jpeg(&bytes, &header, max_bytes)?;
+    Ok(DecodedImage::oriented(image, orientation, memory))
 }
 
 fn rewind(reader: &mut impl Seek) -> Result<(), String> {

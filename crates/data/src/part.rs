@@ -93,15 +93,7 @@ impl Part {
         }
     }
 
-    /// Rows of the image, from the first one, that the pixels of the part depend on.
-    pub(crate) fn rows_needed(&self) -> u32 {
-        match self.source {
-            Source::Crop { crop, .. } => crop.top + crop.height,
-            Source::Region(region) => region.rows_needed(),
-        }
-    }
-
-    /// Cuts the part out of `image`, which holds at least the rows that are needed.
+    /// Cuts the part out of `image`.
     pub(crate) fn cut_out(&self, resampler: &mut Resampler, image: &RgbImage8) -> Result<Square, DataError> {
         let pixels = match self.source {
             Source::Crop { crop, size } => resampler.resize_crop(image, crop, size, size)?,

@@ -153,9 +153,8 @@ fn shrunk_images_are_those_of_a_resized_folder() {
     assert!(large.eq(start(&images, workers(2), random_crop(), plan())));
 }
 
-/// Photographs are decoded down to the crop only, unless they are kept.
 #[test]
-fn rows_that_are_not_decoded_change_no_pixel() {
+fn every_transform_shows_the_same_pixels_whether_images_are_kept_or_not() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..8_u32 {
         let (width, height) = (60 + 13 * number, 131 - 11 * number);
@@ -175,13 +174,13 @@ fn rows_that_are_not_decoded_change_no_pixel() {
         Transform::OneOfTen { resize: 40, size: 24, normalization },
     ];
     for transform in transforms {
-        let [in_part, whole] = [0, 1 << 30].map(|cache_bytes| {
+        let [decoded, kept] = [0, 1 << 30].map(|cache_bytes| {
             let config = LoaderConfig { cache_bytes, ..workers(2) };
             start(&images, config, transform, plan.clone()).next().unwrap()
         });
-        assert_eq!(in_part.image_indices.len(), 80);
-        assert!(in_part == whole, "{transform:?}");
-        for (pixels, sample) in in_part.pixels().chunks_exact(transform.num_values()).zip(&plan[0]) {
+        assert_eq!(decoded.image_indices.len(), 80);
+        assert!(decoded == kept, "{transform:?}");
+        for (pixels, sample) in decoded.pixels().chunks_exact(transform.num_values()).zip(&plan[0]) {
             let image = decode_image(&images.path(sample.image_index), DEFAULT_MAX_PIXELS).unwrap();
             let mut expected = vec![0.0; pixels.len()];
             transform.apply(&image, sample.augmentation_seed, &mut expected).unwrap();

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::decode::{UpperRows, decode_upper_rows};
+use crate::decode::{DecodedImage, decode_counted};
 use crate::error::DataError;
 use crate::image_folder::ImageFolder;
 use crate::loader::batch::Sample;
@@ -86,33 +86,25 @@ impl ImageReader {
             memory.offer(image_index, image);
             return Ok(square);
         }
-        // Cached images must be whole; of all others only the visible rows are decoded.
-        let is_kept = |width, height| {
-            memory.has_room(width, height)
-                || disk.as_ref().is_some_and(|(disk, _)| disk.has_room(width, height))
-        };
-        let rows_needed = |width, height| {
-            if is_kept(width, height) { height } else { part(width, height).rows_needed() }
-        };
-        let rows = self.decode(&path, &rows_needed)?;
-        let square = part(rows.image.width, rows.full_height).cut_out(resampler, &rows.image)?;
-        if rows.is_whole() {
-            if let Some((disk, key)) = disk {
-                disk.offer(&key, &rows.image);
-            }
-            memory.offer(image_index, rows.image);
+        let decoded = self.decode(&path)?;
+        let square = part(decoded.image.width, decoded.image.height).cut_out(resampler, &decoded.image)?;
+        if let Some((disk, key)) = disk {
+            disk.offer(&key, &decoded.image);
         }
+        memory.offer(image_index, decoded.image);
         Ok(square)
     }
 
-    /// The rows that are needed, or the whole image where it is to be shrunk first.
-    fn decode(&self, path: &Path, rows_needed: &dyn Fn(u32, u32) -> u32) -> Result<UpperRows, DataError> {
-        let Some(side) = self.shrink_to else {
-            return decode_upper_rows(path, self.max_pixels, rows_needed);
-        };
-        let rows = decode_upper_rows(path, self.max_pixels, &|_, height| height)?;
-        let image = &rows.image;
-        Ok(if image.width.min(image.height) > side { UpperRows::whole(shrink(image, side)?) } else { rows })
+    /// The whole image, shrunk where the settings ask for it.
+    fn decode(&self, path: &Path) -> Result<DecodedImage, DataError> {
+        let decoded = decode_counted(path, self.max_pixels)?;
+        let image = &decoded.image;
+        match self.shrink_to {
+            Some(side) if image.width.min(image.height) > side => {
+                Ok(DecodedImage::uncounted(shrink(image, side)?))
+            }
+            _ => Ok(decoded),
+        }
     }
 }
 
