@@ -135,8 +135,6 @@ pub fn selective_search(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn drawing(width: usize, height: usize, objects: &[([usize; 4], [u8; 3])]) -> Vec<u8> {
