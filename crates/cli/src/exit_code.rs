@@ -56,17 +56,15 @@ fn is_in_the_way(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::io;
     use std::path::PathBuf;
 
     use anyhow::anyhow;
+    use deepcluster::charts::PlotError;
     use deepcluster::clustering::ClusteringError;
     use deepcluster::evaluation::EvaluationError;
     use deepcluster::interchange::InterchangeError;
     use deepcluster::models::ModelError;
-    use deepcluster::plots::PlotError;
     use deepcluster::proposals::ProposalError;
 
     use super::*;
@@ -200,13 +198,13 @@ mod tests {
             (2, TransferError::NoSuchImage { image: text(), folder: path() }),
             (2, TransferError::MalformedGroundTruth { path: path(), reason: text() }),
             (2, TransferError::UnknownMaskValue { image: text(), value: 9, num_classes: 2 }),
-            (2, TransferError::OtherTask { path: path(), what: "settings" }),
+            (2, TransferError::OtherTask { path: path(), difference: "settings".to_string() }),
             (2, unknown(path()).into()),
+            (2, ProposalError::Matlab { path: path() }.into()),
             (1, ProposalError::Malformed { path: path(), reason: text() }.into()),
             (1, TransferError::Damaged { path: path(), reason: text() }),
             (1, TransferError::NoReadableImage { image: text() }),
             (1, TransferError::Device { during: "a step", source: text().into() }),
-            (1, plot().into()),
         ];
         let pictures: [(u8, PictureError); 7] = [
             (130, PictureError::Stopped),

@@ -127,8 +127,6 @@ fn label_counts(contents: &RunContents, images: &[usize]) -> Vec<(u32, usize)> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::path::PathBuf;
 
     use deepcluster_data::{ImageFolder, Labels};

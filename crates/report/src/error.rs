@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::charts::PlotError;
 use deepcluster_clustering::ClusteringError;
 use deepcluster_engine::EngineError;
 use deepcluster_files::{HasKind, Kind};
-use deepcluster_plots::PlotError;
 use deepcluster_trainer::TrainerError;
 
 /// Why there is no report.

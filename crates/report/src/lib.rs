@@ -9,6 +9,7 @@
 //!
 //! [`pictures`] shows on sheets what the network has learned.
 
+pub mod charts;
 mod cluster_cards;
 mod error;
 mod map;
@@ -16,6 +17,7 @@ mod misfits;
 mod page;
 pub mod pictures;
 mod run_contents;
+pub mod sheets;
 mod summary;
 mod tables;
 mod thumbnails;

@@ -127,8 +127,6 @@ pub(crate) fn quantized(places: &Array2<f32>) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_clustering::nearest_neighbors;
     use ndarray::array;
     use rand::{RngExt, SeedableRng};

@@ -124,7 +124,7 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
-    use deepcluster_plots::{Rgb, RgbImage};
+    use crate::sheets::{Rgb, RgbImage};
     use ndarray::{Array2, array};
 
     use super::*;

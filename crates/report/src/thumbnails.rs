@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use crate::sheets::{Rgb, RgbImage};
 use deepcluster_data::{
     DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, resize, seen_side, seen_square,
 };
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_models::Input;
-use deepcluster_plots::{Rgb, RgbImage};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
@@ -130,8 +130,6 @@ fn sheet<'a>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_trainer::TrainConfig;
 
     use super::*;

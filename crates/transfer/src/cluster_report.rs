@@ -87,8 +87,6 @@ pub fn cluster_report(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {

@@ -8,7 +8,6 @@ use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
-use deepcluster_plots::PlotError;
 use deepcluster_trainer::TrainerError;
 
 use crate::proposals::error::ProposalError;
@@ -53,13 +52,13 @@ pub enum TransferError {
     },
     /// The state of a task that was stopped belongs to another one.
     #[error(
-        "{path} holds the state of another task ({what} differs): remove it to begin anew, or choose another folder"
+        "{path} holds the state of another task ({difference}): remove it to begin anew, or choose another folder"
     )]
     OtherTask {
         /// The file.
         path: PathBuf,
-        /// The part that differs.
-        what: &'static str,
+        /// The first difference: a setting with both of its values, or the network or the data.
+        difference: String,
     },
     /// An image of a data set has no boxes to look at.
     #[error("there are no proposals for the image '{image}'")]
@@ -161,9 +160,6 @@ pub enum TransferError {
     /// The network cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A chart cannot be drawn or written.
-    #[error(transparent)]
-    Plot(#[from] PlotError),
     /// Proposals cannot be found, read or written.
     #[error(transparent)]
     Proposals(#[from] ProposalError),
@@ -199,7 +195,6 @@ impl HasKind for TransferError {
             Self::Model(error) => error.kind(),
             Self::Proposals(error) => error.kind(),
             Self::Clustering(error) => error.kind(),
-            Self::Plot(error) => error.kind(),
             Self::Trainer(error) => error.kind(),
             Self::Engine(error) => error.kind(),
             Self::Diverged { .. } | Self::Io { .. } => Kind::Failure,

@@ -1,10 +1,9 @@
-//! Tables and charts as files.
+//! Files.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use deepcluster_files::{Replaceable, ResultFolder, create_folder};
-use deepcluster_plots::LineChart;
+use deepcluster_files::create_folder;
 
 use crate::error::TransferError;
 
@@ -14,33 +13,4 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TransferError
     create_folder(folder).map_err(TransferError::io("create", folder))?;
     deepcluster_files::write_whole(path, |writer| writer.write_all(bytes))
         .map_err(TransferError::io("write", path))
-}
-
-/// Writes `rows`, the first of them the header, to the CSV file `table` of a folder, and each chart as SVG
-/// and PNG under its name, in place of files that `replaceable` allows to replace. Gives the files.
-pub(crate) fn write_table_and_charts(
-    folder: &Path,
-    replaceable: Replaceable,
-    table: &str,
-    rows: &[Vec<String>],
-    charts: &[(&'static str, LineChart)],
-) -> Result<Vec<PathBuf>, TransferError> {
-    let failed = || TransferError::io("write", folder);
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = rows.iter().try_for_each(|row| writer.write_record(row)).map_err(std::io::Error::from);
-    let bytes = written.and_then(|()| writer.into_inner().map_err(|error| error.into_error()));
-    let mut files = vec![(table.to_string(), bytes.map_err(failed())?)];
-    for (name, chart) in charts {
-        files.push((format!("{name}.svg"), chart.to_svg()?.into_bytes()));
-        files.push((format!("{name}.png"), chart.to_png()?));
-    }
-    let mut results = ResultFolder::new(folder, replaceable);
-    files.iter().try_for_each(|(name, bytes)| results.stage(name, bytes)).map_err(failed())?;
-    results.publish(|_| false).map_err(failed())?;
-    Ok(files.into_iter().map(|(name, _)| folder.join(name)).collect())
-}
-
-/// A number in a table, or nothing.
-pub(crate) fn cell(value: Option<f64>) -> String {
-    value.map_or(String::new(), |value| value.to_string())
 }

@@ -56,8 +56,6 @@ pub fn knn_of_layers<B: Backbone>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
     use deepcluster_models::{Architecture, ConvNetConfig};
 

@@ -10,14 +10,12 @@
 //! - [`proposals`]: the boxes that detection classifies;
 //! - [`knn_of_layers`]: nearest-neighbour classification on any layer;
 //! - [`cluster_report`]: the clusters of a run against labels, class by class;
-//! - [`write_curves`], [`sweep_clusters`]: agreement over epochs, and scores by the number of clusters
-//!   (figure 2).
+//! - [`sweep_clusters`]: scores by the number of clusters (figure 2c).
 //!
 //! Every protocol tells of its progress and gives plain data that can be written as JSON; those that learn go
 //! on after a stop.
 
 mod cluster_report;
-mod curves;
 mod detection;
 mod error;
 mod files;
@@ -33,11 +31,12 @@ mod segmentation;
 mod state_file;
 mod supervised;
 mod sweep;
+mod task_identity;
+mod task_seeds;
 mod voc_classification;
 mod voc_dataset;
 
 pub use cluster_report::{ClassInClusters, ClusterReport, cluster_report};
-pub use curves::{training_charts, write_curves};
 pub use detection::{
     DetectionConfig, DetectionResult, ProposalQuality, detect_voc, find_proposals, non_maximum_suppression,
 };
@@ -53,7 +52,7 @@ pub use retrieval::{
 };
 pub use segmentation::{SegmentationConfig, SegmentationDataset, SegmentationResult, segment_voc};
 pub use supervised::train_with_labels;
-pub use sweep::{SWEEP_TABLE, Sweep, SweepPoint, SweepTask, sweep_charts, sweep_clusters, write_sweep};
+pub use sweep::{Sweep, SweepPoint, SweepTask, sweep_clusters};
 pub use voc_classification::{
     ClassAveragePrecision, LayerSvm, MeanAveragePrecision, SvmConfig, VocClassificationConfig,
     VocClassificationResult, classify_voc, svm_on_layers,

@@ -44,8 +44,6 @@ fn pooling(channels: usize, side: usize) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use burn::tensor::Device;
 

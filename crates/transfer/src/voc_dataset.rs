@@ -123,8 +123,6 @@ fn absolute(paths: Vec<std::path::PathBuf>) -> Vec<std::path::PathBuf> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use image::{Rgb, RgbImage};

@@ -66,8 +66,9 @@ impl ImageReader {
     }
 
     fn try_read(&self, sample: Sample, resampler: &mut Resampler) -> Result<Square, DataError> {
-        let Sample { image_index, augmentation_seed } = sample;
-        let part = |width, height| Part::choose(&self.transform, width, height, augmentation_seed);
+        sample.validate()?;
+        let image_index = sample.image_index;
+        let part = |width, height| Part::choose(&self.transform, width, height, sample);
         let Caches { memory, disk } = &self.caches;
         if let Some(image) = memory.get(image_index) {
             return part(image.width, image.height).cut_out(resampler, &image);
@@ -131,7 +132,7 @@ mod tests {
                 ..ImageReader::new(images.clone(), caches, &config, transform)
             }
         };
-        let sample = Sample { image_index: 0, augmentation_seed: 0 };
+        let sample = Sample { image_index: 0, augmentation_seed: 0, crop: 0 };
         let mut resampler = Resampler::default();
         let reason = reader(1 << 31).read(sample, &mut resampler).unwrap_err();
         assert_eq!(reason, "reading it failed unexpectedly");

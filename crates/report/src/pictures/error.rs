@@ -1,11 +1,11 @@
 //! Errors of pictures.
 
+use crate::charts::PlotError;
 use deepcluster_clustering::ClusteringError;
 use deepcluster_data::DataError;
 use deepcluster_engine::EngineError;
 use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
-use deepcluster_plots::PlotError;
 use deepcluster_trainer::TrainerError;
 
 /// Why there is no picture.

@@ -1,7 +1,7 @@
 //! The kernels of the first convolution as a picture (Caron et al., figure 3).
 
+use crate::sheets::{ContactSheet, Rgb, RgbImage, SheetCell, SheetColumns};
 use deepcluster_models::{ConvNet, SOBEL_KERNELS};
-use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell, SheetColumns};
 use deepcluster_trainer::host_values;
 
 use crate::pictures::error::PictureError;
@@ -24,7 +24,7 @@ pub fn kernel_sheet(network: &ConvNet) -> Result<ContactSheet, PictureError> {
     if !network.has_sobel() {
         let cells = kernels.enumerate().map(|(filter, kernel)| cell(colour_picture(kernel, side), filter));
         let title = format!("conv1: {num_filters} kernels of {side} x {side}, in colour");
-        return Ok(ContactSheet::of_cells(title, CELL_SIZE, 12, cells));
+        return Ok(ContactSheet::grid(title, CELL_SIZE, 12, cells));
     }
     let of_filter = |(filter, kernel): (usize, &[f32])| {
         let (horizontal, vertical) = kernel.split_at(side * side);
@@ -94,8 +94,6 @@ fn brightness(value: f32, most: f32) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
     use burn::tensor::{Device, Distribution, Tensor, TensorData};

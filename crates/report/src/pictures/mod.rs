@@ -7,7 +7,7 @@
 //! - [`neighbors_in_runs`]: what an image is nearest to, by the untrained and by the trained network (figure
 //!   1 of many papers on features).
 //!
-//! Each gives plain results, and a [`ContactSheet`](deepcluster_plots::ContactSheet) to save or show.
+//! Each gives plain results, and a [`ContactSheet`](crate::sheets::ContactSheet) to save or show.
 
 mod error;
 mod filter_choice;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::sheets::{ContactSheet, SheetCell, SheetColumns};
 use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::ImageFolder;
 use deepcluster_engine::Observer;
 use deepcluster_models::{ConvNet, Input};
-use deepcluster_plots::{ContactSheet, SheetCell, SheetColumns};
 use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
@@ -187,8 +187,6 @@ fn is_same_name(a: &Path, b: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_data::{SyntheticConfig, write_synthetic_folder};
     use deepcluster_trainer::Trainer;
 

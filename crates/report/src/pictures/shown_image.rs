@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::sheets::{Rgb, RgbImage};
 use deepcluster_data::{DEFAULT_MAX_PIXELS, decode_image, seen_square};
 use deepcluster_models::Input;
-use deepcluster_plots::{Rgb, RgbImage};
 
 use crate::pictures::error::PictureError;
 

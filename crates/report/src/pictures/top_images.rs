@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::sheets::{ContactSheet, RgbImage, SheetCell, SheetColumns};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use deepcluster_data::ImageFolder;
 use deepcluster_engine::{Observer, host_values};
 use deepcluster_models::{Backbone, ConvNet, Input};
-use deepcluster_plots::{ContactSheet, RgbImage, SheetCell, SheetColumns};
 use deepcluster_trainer::TrainedNetwork;
 use serde::Serialize;
 
@@ -219,11 +219,9 @@ fn dim(picture: &mut RgbImage, map: &[f32]) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
+    use crate::sheets::Rgb;
     use burn::tensor::Device;
     use deepcluster_models::{Architecture, ConvNetConfig};
-    use deepcluster_plots::Rgb;
 
     use deepcluster_trainer::TrainConfig;
 

@@ -133,8 +133,6 @@ fn search(path: &Path, config: &SelectiveSearchConfig) -> Result<Vec<BoundingBox
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::voc_dataset::tests::bars;
 

@@ -190,8 +190,6 @@ pub fn detect_voc(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::Device;
     use deepcluster_evaluation::BoundingBox;
     use deepcluster_models::{Architecture, ConvNetConfig};

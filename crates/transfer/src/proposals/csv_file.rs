@@ -83,8 +83,7 @@ mod tests {
         assert!(refused("image,x_min,y_min,x_max,y_max\na,1,1,2,2\na,5,1,2,2\n").contains("line 3"));
         assert!(refused("image,x_min,y_min,x_max,y_max\na,1,1,2,x\n").contains("line: 2"));
         assert!(refused("image,x_min\na,1\n").contains("missing field"));
-        let unread =
-            |name: &str| read_proposals(&folder.path().join(name)).unwrap_err().to_string();
+        let unread = |name: &str| read_proposals(&folder.path().join(name)).unwrap_err().to_string();
         assert!(unread("boxes.txt").contains("must end in .csv"));
         assert!(unread("boxes.mat").contains("scipy.io.loadmat"));
         assert!(matches!(read_proposals(&folder.path().join("none.csv")), Err(ProposalError::Io { .. })));

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::proposals::csv_file;
 use crate::proposals::error::ProposalError;
 use crate::proposals::image_boxes::Proposals;
-use crate::proposals::csv_file;
 
 /// Reads the boxes of all images from a `.csv` file with the columns `image` (the name without extension),
 /// `x_min`, `y_min`, `x_max`, `y_max`, in pixels from 0.

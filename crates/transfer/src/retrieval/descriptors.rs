@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::regions::rmac_regions;
 use super::{RetrievalConfig, crop_box};
 use crate::error::TransferError;
-use crate::fine_tuning::fingerprint;
 use crate::state_file::TaskState;
+use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
 
 /// Images between two states.
 const STATE_IMAGES: usize = 250;
@@ -55,9 +55,7 @@ pub(super) struct Extraction<'a> {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct ExtractionProgress {
-    config: RetrievalConfig,
-    /// Sum of the network's weights and the names of the images.
-    fingerprint: u32,
+    identity: TaskIdentity,
     num_images: usize,
 }
 
@@ -73,16 +71,15 @@ impl Extraction<'_> {
         let state = self.states.map(|folder| super::state_file(folder, name));
         let keys: Vec<String> =
             images.iter().map(|image| format!("{} {:?}", image.path.display(), image.crop)).collect();
-        let fingerprint =
-            fingerprint(&export_weights(self.trained.network())?, keys.iter().map(|key| key.as_bytes()));
+        let identity = TaskIdentity::new(
+            TaskSettings::new(self.config, &[]),
+            fingerprint(&export_weights(self.trained.network())?, keys.iter().map(|key| key.as_bytes())),
+        );
         let mut vectors: Vec<Option<Array2<f32>>> = Vec::with_capacity(images.len());
         if let Some(path) = &state
             && let Some(saved) = TaskState::<ExtractionProgress>::load(path)?
         {
-            if saved.progress.fingerprint != fingerprint || saved.progress.config != *self.config {
-                let what = "the network, the images or a setting";
-                return Err(TransferError::OtherTask { path: path.clone(), what });
-            }
+            identity.check(&saved.progress.identity, path)?;
             vectors = restored(saved, path, images.len())?;
         }
         let save = |vectors: &[Option<Array2<f32>>]| match &state {
@@ -94,8 +91,7 @@ impl Extraction<'_> {
                     let values: Vec<f32> = vectors.iter().copied().collect();
                     Some((index.to_string(), TensorData::new(values, shape)))
                 });
-                let (config, num_images) = (self.config.clone(), vectors.len());
-                let progress = ExtractionProgress { config, fingerprint, num_images };
+                let progress = ExtractionProgress { identity: identity.clone(), num_images: vectors.len() };
                 TaskState { progress, arrays: arrays.collect() }.save(path)
             }
         };

@@ -92,8 +92,6 @@ impl LandmarkGroundTruth {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_damage::ReaderTest;
 
     use super::*;

@@ -244,8 +244,6 @@ fn crop_box((left, top, right, bottom): (f32, f32, f32, f32), width: u32, height
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use burn::tensor::Device;

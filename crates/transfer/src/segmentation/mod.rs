@@ -16,14 +16,14 @@ use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::PixelConfusion;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
 use deepcluster_trainer::TrainedNetwork;
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
-use crate::fine_tuning::{
-    FineTunedLayers, LossPoint, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
-    step_generator,
-};
+use crate::fine_tuning::{FineTunedLayers, LossPoint, TaskRecord, TaskSgd, Trunk, fine_tune, shuffled_steps};
+use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
+use crate::task_seeds::TaskSeeds;
 use segmenter::Segmenter;
 
 pub use dataset::SegmentationDataset;
@@ -109,28 +109,27 @@ pub fn segment_voc(
     config.validate()?;
     let (network, device) = (trained.network(), trained.device());
     let tracking = device.clone().autodiff();
-    let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
+    let seeds = TaskSeeds::new(config.seed);
+    let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, seeds);
     let segmenter = Segmenter::new(learning, data.class_names.len(), &tracking);
     let names = data.class_names.iter().chain(&data.train).map(|name| name.as_bytes());
-    let record = TaskRecord {
-        state,
-        settings: settings_text(config),
-        fingerprint: fingerprint(&export_weights(network)?, names),
-    };
+    // More steps may be asked for later.
+    let settings = TaskSettings::new(config, &["sgd.num_steps"]);
+    let identity = TaskIdentity::new(settings, fingerprint(&export_weights(network)?, names));
+    let record = TaskRecord { state, identity };
     let normalization = trained.reading().normalization();
     let num_images = data.train.len();
     let mut steps = None;
-    let loss_of = |segmenter: &Segmenter, step: usize| {
-        let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, config.seed, step));
+    let step_loss = |segmenter: &Segmenter, step: usize| {
+        let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, seeds, step));
         let images = steps.next().unwrap_or_default();
-        let mut generator = step_generator(config.seed, step);
         let mut losses = Vec::with_capacity(images.len());
-        for index in images {
-            let mirror = generator.random();
+        for (position, index) in images.into_iter().enumerate() {
+            let mirror = ChaCha8Rng::seed_from_u64(seeds.augmentation(step, position)).random();
             let Some(input) = Example::read(data, &data.train[index], config, mirror, normalization)? else {
                 continue;
             };
-            let dropout = DropoutMasks::from_seed(generator.random());
+            let dropout = DropoutMasks::from_seed(seeds.dropout(step, position));
             let (pixels, mask) = input.on(device);
             let size = (mask.height as usize, mask.width as usize);
             let scores = segmenter.forward(pixels, frozen.as_ref(), size, &dropout);
@@ -139,7 +138,7 @@ pub fn segment_voc(
         let num_losses = losses.len();
         Ok(losses.into_iter().reduce(|sum, loss| sum + loss).map(|sum| sum / num_losses as f64))
     };
-    let (segmenter, losses) = fine_tune(segmenter, &config.sgd, &record, observer, loss_of)?;
+    let (segmenter, losses) = fine_tune(segmenter, &config.sgd, &record, observer, step_loss)?;
     let (confusion, num_images) =
         test(&segmenter.valid(), frozen.as_ref(), device, data, config, normalization, observer)?;
     let overlaps = confusion.class_overlaps();
@@ -151,12 +150,6 @@ pub fn segment_voc(
         num_images,
         losses,
     })
-}
-
-fn settings_text(config: &SegmentationConfig) -> String {
-    let mut config = config.clone();
-    config.sgd.num_steps = 0;
-    format!("{config:?}")
 }
 
 /// An image and the class of its pixels, at the size of the network's input.
@@ -259,8 +252,6 @@ fn test(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_models::{Architecture, ConvNetConfig};
     use deepcluster_trainer::TrainConfig;
 

@@ -86,8 +86,6 @@ impl MeanAveragePrecision {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

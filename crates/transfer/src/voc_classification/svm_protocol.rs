@@ -12,6 +12,7 @@ use super::average_precision::MeanAveragePrecision;
 use super::svm::LinearSvm;
 use crate::error::{TransferError, check_settings};
 use crate::layer_features::{LayerFeatures, features_of_layers};
+use crate::task_seeds::TaskSeeds;
 use crate::voc_dataset::{VocDataset, VocImages};
 
 /// How the machines are trained: the protocol of VISSL and OpenSelfSup (Goyal et al., ICCV 2019), features of
@@ -102,14 +103,15 @@ pub fn svm_on_layers<B: Backbone>(
     for (index, name) in train.names.iter().enumerate() {
         let (train, test) =
             (normalized_rows(train.layers[index].view()), normalized_rows(test.layers[index].view()));
-        let of_class = |class: usize| {
+        let classify = |class: usize| {
             let labels: Vec<Option<bool>> = train_labels.iter().map(|row| row[class]).collect();
-            let (svm, cost) = best_machine(train.view(), &labels, config)?;
+            let seed = TaskSeeds::new(config.seed).linear_machine(class);
+            let (svm, cost) = best_machine(train.view(), &labels, config, seed)?;
             let scores: Vec<f32> = test.rows().into_iter().map(|row| svm.score(row) as f32).collect();
             Ok::<_, TransferError>((scores, cost))
         };
         let found: Vec<(Vec<f32>, f64)> =
-            (0..num_classes).into_par_iter().map(of_class).collect::<Result<_, _>>()?;
+            (0..num_classes).into_par_iter().map(classify).collect::<Result<_, _>>()?;
         let scores: Vec<Vec<f32>> =
             (0..test.nrows()).map(|row| found.iter().map(|(scores, _)| scores[row]).collect()).collect();
         layers.push(LayerSvm {
@@ -127,10 +129,11 @@ fn best_machine(
     samples: ArrayView2<'_, f32>,
     labels: &[Option<bool>],
     config: &SvmConfig,
+    seed: u64,
 ) -> Result<(LinearSvm, f64), TransferError> {
     let fit = |rows: &[usize], cost: f64| {
         let is_positive: Vec<bool> = rows.iter().map(|&row| labels[row] == Some(true)).collect();
-        LinearSvm::fit(samples, rows, &is_positive, cost, config.positive_weight, config.seed)
+        LinearSvm::fit(samples, rows, &is_positive, cost, config.positive_weight, seed)
     };
     let counted: Vec<usize> = (0..labels.len()).filter(|&row| labels[row].is_some()).collect();
     let mut best = (config.costs[0], f64::NEG_INFINITY);
@@ -149,8 +152,8 @@ fn best_machine(
                 let svm = fit(&rows, cost);
                 let scores: Vec<f32> =
                     held_out.iter().map(|&row| svm.score(samples.row(row)) as f32).collect();
-                let of_fold: Vec<Option<bool>> = held_out.iter().map(|&row| labels[row]).collect();
-                match classification_curve(&scores, &of_fold) {
+                let fold_labels: Vec<Option<bool>> = held_out.iter().map(|&row| labels[row]).collect();
+                match classification_curve(&scores, &fold_labels) {
                     Ok(curve) => sum += curve.step_area(),
                     // Too few images of the class for this fold to have one.
                     Err(EvaluationError::NoPositives) => {}
@@ -167,8 +170,6 @@ fn best_machine(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_models::{Architecture, ConvNetConfig};
 
     use deepcluster_trainer::TrainConfig;

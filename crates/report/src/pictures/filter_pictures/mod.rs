@@ -5,11 +5,11 @@ mod cosine_image;
 mod modern;
 mod original;
 
+use crate::sheets::{ContactSheet, Rgb, RgbImage, SheetCell};
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_engine::{EngineError, Event, Observer, Phase, host_values};
 use deepcluster_models::{Backbone, ConvNet, Input};
-use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
 use deepcluster_trainer::TrainedNetwork;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -253,7 +253,7 @@ pub fn filter_sheet(layer: &str, pictures: &[FilterPicture]) -> ContactSheet {
         frame: None,
     });
     let title = format!("{layer}: what its filters answer to");
-    ContactSheet::of_cells(title, 132, num_columns, cells)
+    ContactSheet::grid(title, 132, num_columns, cells)
 }
 
 /// `[3, size, size]` in 0..=1 as 8-bit colours.
@@ -269,8 +269,6 @@ fn as_picture(values: &[f32], size: usize) -> RgbImage {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_models::{Architecture, ConvNetConfig};
     use deepcluster_trainer::TrainConfig;
 

@@ -70,8 +70,6 @@ fn blurred(images: Tensor<4>) -> Tensor<4> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::Device;
 
     use super::*;

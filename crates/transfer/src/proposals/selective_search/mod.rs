@@ -6,6 +6,7 @@ mod graph_segmentation;
 mod hierarchy;
 mod region;
 
+use deepcluster_engine::{SeedUse, derive_seed};
 use deepcluster_evaluation::BoundingBox;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -98,7 +99,7 @@ pub fn selective_search(
     if width == 0 || height == 0 || pixels.len() != 3 * width * height {
         return Err(ProposalError::InvalidImage { width, height, num_bytes: pixels.len() });
     }
-    let mut generator = ChaCha8Rng::seed_from_u64(config.seed);
+    let mut generator = ChaCha8Rng::seed_from_u64(derive_seed(config.seed, SeedUse::Proposals, 0, 0));
     let mut ranked: Vec<(f32, [usize; 4])> = Vec::new();
     for &space in &config.color_spaces {
         let planes = Planes::of(pixels, width, height, space);

@@ -7,8 +7,8 @@ use deepcluster_files::write_whole;
 use image::{ImageFormat, RgbImage};
 use plotters::prelude::{BitMapBackend, IntoDrawingArea, SVGBackend};
 
-use crate::draw::{draw, with_font};
-use crate::error::PlotError;
+use crate::charts::draw::{draw, with_font};
+use crate::charts::error::PlotError;
 
 /// Width and height of an SVG in its units.
 const SIZE: (u32, u32) = (720, 440);
@@ -94,8 +94,6 @@ impl LineChart {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn chart(x_scale: Scale, series: &[&[(f64, f64)]]) -> LineChart {
