@@ -71,9 +71,9 @@ pub(crate) fn cluster_cards(
 struct Closeness {
     /// Squared distance of each image to the mean of its cluster.
     own_distances: Vec<f32>,
-    /// Of each image; 0 where there is no other cluster.
+    /// Doubt of each image; 0 without another cluster.
     doubts: Vec<f32>,
-    /// Of each cluster.
+    /// Cohesion of each cluster.
     cohesion: Vec<Option<f64>>,
 }
 

@@ -8,7 +8,7 @@ use deepcluster_engine::EngineError;
 use deepcluster_files::{HasKind, Kind};
 use deepcluster_trainer::TrainerError;
 
-/// Why there is no report.
+/// Errors of reports.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -35,7 +35,7 @@ pub enum ReportError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The observer asked to stop.

@@ -92,7 +92,7 @@ impl ContactSheet {
         Self { title, columns, cell_size, rows }
     }
 
-    /// The sheet as a PNG; equal sheets give equal bytes.
+    /// The sheet as a PNG; the same for equal sheets.
     ///
     /// # Errors
     /// [`PlotError::Empty`] for a sheet without a picture, [`PlotError::Drawing`] for one of more than 30,000

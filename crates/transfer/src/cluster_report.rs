@@ -14,8 +14,8 @@ pub struct ClusterReport {
     /// Share of the images that are right under the best one-to-one naming of clusters by classes (Hungarian
     /// matching); low by its nature where there are many more clusters than classes.
     pub accuracy: f64,
-    /// Share of the images that have the most frequent class of their cluster, counted with it named so: what
-    /// is right where every cluster may be named, as many as there are.
+    /// Share of the images that have the most frequent class of their cluster: the accuracy if each cluster
+    /// is named by that class, however many clusters share a name.
     pub majority_accuracy: f64,
     /// The confusion table, a row for each class.
     pub classes: Vec<ClassInClusters>,
@@ -35,8 +35,8 @@ pub struct ClassInClusters {
     pub num_clusters: usize,
 }
 
-/// Compares the cluster of every image with its class, over the images that have one. The most frequent class
-/// of a cluster gives it its name; of equally frequent ones the first.
+/// Compares the cluster of every image with its class, over the images that have one. A cluster is
+/// named by its most frequent class; of equally frequent ones the first.
 ///
 /// # Errors
 /// [`TransferError::Evaluation`] where the lists differ in length, or no image has a label.

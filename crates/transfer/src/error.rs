@@ -12,7 +12,7 @@ use deepcluster_trainer::TrainerError;
 
 use crate::proposals::error::ProposalError;
 
-/// Why a protocol cannot be carried out.
+/// Errors of transfer protocols.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
@@ -81,7 +81,7 @@ pub enum TransferError {
         image: String,
     },
     /// The ground truth of a retrieval cannot be understood.
-    #[error("{path} is no ground truth of queries: {reason}")]
+    #[error("{path} does not hold the ground truth of queries: {reason}")]
     MalformedGroundTruth {
         /// The file or folder.
         path: PathBuf,
@@ -101,7 +101,7 @@ pub enum TransferError {
         /// Width and height of the mask.
         mask_size: (u32, u32),
     },
-    /// A mask has a value that is no class.
+    /// A mask has a value without a class.
     #[error(
         "the mask of '{image}' has the value {value}, but there are {num_classes} classes: name them in classes.txt, or \
          name the value that does not count"
@@ -115,7 +115,7 @@ pub enum TransferError {
         num_classes: usize,
     },
     /// The loss of a task is no longer a number.
-    #[error("the loss was no finite number in step {step}: choose a learning rate below {learning_rate}")]
+    #[error("the loss was not a finite number in step {step}: choose a learning rate below {learning_rate}")]
     Diverged {
         /// The step, from 0.
         step: usize,
@@ -137,7 +137,7 @@ pub enum TransferError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The device failed.
@@ -149,7 +149,7 @@ pub enum TransferError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The observer asked to stop.
-    #[error("stopped; the same command goes on where it was")]
+    #[error("stopped; the same command resumes it")]
     Stopped,
     /// Reading images failed.
     #[error(transparent)]
@@ -202,10 +202,10 @@ impl HasKind for TransferError {
     }
 }
 
-/// A setting: its name, its value as text, whether it is in its range, and what that is.
+/// A setting: its name, its value as text, whether it is in its range, and the range.
 pub(crate) type Check = (&'static str, String, bool, &'static str);
 
-/// Whether every setting is in its range.
+/// Checks that every setting is in its range.
 pub(crate) fn check_settings(checks: impl IntoIterator<Item = Check>) -> Result<(), TransferError> {
     match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
         None => Ok(()),

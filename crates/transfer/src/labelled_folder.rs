@@ -53,11 +53,11 @@ impl LabelledPair {
         let config = ScanConfig { labels: labels.clone() };
         let train = Arc::new(ImageFolder::scan(train, &config)?);
         let test = Arc::new(ImageFolder::scan(test, &config)?);
-        let labels_of = |images: &ImageFolder| {
+        let required_labels = |images: &ImageFolder| {
             let labels = images.labels().filter(|labels| labels.of_image.iter().any(Option::is_some));
             labels.cloned().ok_or_else(|| TransferError::NoLabels { folder: images.root().to_path_buf() })
         };
-        let (train_labels, test_labels) = (labels_of(&train)?, labels_of(&test)?);
+        let (train_labels, test_labels) = (required_labels(&train)?, required_labels(&test)?);
         let class_names = train_labels.names;
         let number = |name: &String| {
             let found = class_names.binary_search(name).map(|index| index as u32);
@@ -67,12 +67,12 @@ impl LabelledPair {
             })
         };
         let numbers: Vec<u32> = test_labels.names.iter().map(number).collect::<Result<_, _>>()?;
-        let of_test = test_labels.of_image.iter().map(|label| label.map(|label| numbers[label as usize]));
-        let of_test = of_test.collect();
+        let renumber = |label: &Option<u32>| label.map(|label| numbers[label as usize]);
+        let labels = test_labels.of_image.iter().map(renumber).collect();
         Ok(Self {
             class_names,
             train: LabelledFolder { images: train, labels: train_labels.of_image },
-            test: LabelledFolder { images: test, labels: of_test },
+            test: LabelledFolder { images: test, labels },
         })
     }
 }

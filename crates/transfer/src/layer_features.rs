@@ -21,7 +21,7 @@ pub(crate) struct LayerFeatures {
 
 /// Passes images through `network`, by their central crops; `layers` names taps, whose maps are pooled, or
 /// `fc7`; all taps and `fc7` where it is empty.
-pub(crate) fn features_of_layers<B: Backbone>(
+pub(crate) fn layer_features<B: Backbone>(
     network: &B,
     reading: &ImageReading,
     device: &Device,

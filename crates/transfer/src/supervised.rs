@@ -16,7 +16,7 @@ use crate::labelled_folder::LabelledFolder;
 use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
 use crate::task_seeds::TaskSeeds;
 
-/// Trains `untrained`, as [`TrainedNetwork::untrained`] makes it, on the classes of `folder`, numbered below
+/// Trains `untrained`, the result of [`TrainedNetwork::untrained`], on the classes of `folder`, numbered below
 /// `num_classes`, for `epochs` passes, at least 1, with the crops, step size, momentum, weight decay and
 /// dropout of its own settings: as in a run, but with labels in place of clusters. With a `state` file a
 /// training that was stopped is resumed.
@@ -105,8 +105,8 @@ mod tests {
     use deepcluster_trainer::TrainConfig;
 
     use super::*;
-    use crate::knn_of_layers::knn_of_layers;
     use crate::labelled_folder::LabelledPair;
+    use crate::layer_knn::knn_on_layers;
 
     #[test]
     fn labels_help_and_a_stop_changes_nothing() {
@@ -134,7 +134,7 @@ mod tests {
             let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
             let layers = ["fc7".to_string()];
             let found =
-                knn_of_layers(network, &settings.reading(), &device, &data, &layers, &config, &mut ());
+                knn_on_layers(network, &settings.reading(), &device, &data, &layers, &config, &mut ());
             found.unwrap()[0].accuracies[0].top1
         };
         let (before, after) = (accuracy(untrained.network()), accuracy(network.network()));

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
 use crate::files::write_whole;
-use crate::knn_of_layers::knn_of_layers;
 use crate::labelled_folder::{LabelledFolder, LabelledPair};
+use crate::layer_knn::knn_on_layers;
 use crate::linear_probe::{LinearProbe, LinearProbeConfig};
 use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
 use crate::voc_classification::{VocClassificationConfig, classify_voc};
@@ -68,7 +68,7 @@ impl SweepTask {
         let (net, reading) = (network.network(), network.reading());
         match self {
             Self::Knn(data, config) => {
-                let layers = knn_of_layers(net, &reading, device, data, &[], config, observer)?;
+                let layers = knn_on_layers(net, &reading, device, data, &[], config, observer)?;
                 let best =
                     layers.into_iter().filter_map(|knn| Some((knn.layer, knn.accuracies.first()?.top1)));
                 Ok(best.collect())
@@ -103,7 +103,7 @@ pub struct Sweep {
 /// Scores of a run with one number of clusters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
-    /// Clusters asked for.
+    /// Number of clusters in the settings.
     pub num_clusters: usize,
     /// NMI (arithmetic) of the last clusters to the labels of the training images, where they have any.
     pub nmi_to_labels: Option<f64>,
@@ -129,7 +129,7 @@ struct SavedPoint {
 /// point as soon as it is known.
 ///
 /// # Errors
-/// [`TransferError::InvalidConfig`] for no numbers, and what trainer and task report.
+/// [`TransferError::InvalidConfig`] without numbers of clusters; errors of the training and of the task.
 pub fn sweep_clusters(
     images: &ImageFolder,
     sweep: &Sweep,

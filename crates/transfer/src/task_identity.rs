@@ -1,4 +1,4 @@
-//! What a saved state must share with the task that resumes it: settings, network and data.
+//! Identity of a task, which a saved state must share: settings, network and data.
 
 use std::path::Path;
 

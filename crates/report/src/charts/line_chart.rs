@@ -29,7 +29,7 @@ pub enum Scale {
 pub struct Series {
     /// Name in the legend.
     pub name: String,
-    /// x and y; points with a value that is no finite number are left out.
+    /// x and y; points with a value that is not finite are left out.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -49,7 +49,7 @@ pub struct LineChart {
 }
 
 impl LineChart {
-    /// The chart as an SVG document; equal charts give equal text.
+    /// The chart as an SVG document; the same for equal charts.
     ///
     /// # Errors
     /// [`PlotError::Empty`], [`PlotError::NotPositive`], [`PlotError::Drawing`].
@@ -59,7 +59,7 @@ impl LineChart {
         Ok(text)
     }
 
-    /// The chart as a PNG of 1440 x 880 pixels; equal charts give equal bytes.
+    /// The chart as a PNG of 1440 x 880 pixels; the same for equal charts.
     ///
     /// # Errors
     /// As [`to_svg`](Self::to_svg).

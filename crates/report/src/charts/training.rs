@@ -40,7 +40,7 @@ pub fn training_charts(runs: &[(String, Vec<EpochMetrics>)]) -> Vec<(&'static st
 }
 
 /// Writes [`training_charts`] to a folder as SVG and PNG, and `curves.csv` with a row for each run and epoch
-/// (`run`, `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty where there is no number), in place of
+/// (`run`, `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty without a number), in place of
 /// files that `replaceable` allows to replace. Returns the files.
 ///
 /// # Errors

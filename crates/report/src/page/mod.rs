@@ -66,7 +66,7 @@ pub struct WrittenReport {
 ///
 /// # Errors
 /// [`ReportError::InvalidConfig`], [`ReportError::Io`] where a file cannot be written or may not be replaced,
-/// [`ReportError::Stopped`] on request of `observer`, and what a damaged run leads to.
+/// [`ReportError::Stopped`] on request of `observer`, and the errors of a damaged run.
 pub fn write_report(
     contents: &RunContents,
     folder: &Path,

@@ -8,7 +8,7 @@ use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
 use deepcluster_trainer::TrainerError;
 
-/// Why there is no picture.
+/// Errors of pictures.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
@@ -30,7 +30,7 @@ pub enum PictureError {
         /// The names that exist.
         known: String,
     },
-    /// A text says nothing about filters.
+    /// A text does not name filters.
     #[error("'{text}' names no filters: write 3, or 0..16, or 0.. for all, or several separated by commas")]
     MalformedFilters {
         /// The text as given.

@@ -26,14 +26,14 @@ pub fn kernel_sheet(network: &ConvNet) -> Result<ContactSheet, PictureError> {
         let title = format!("conv1: {num_filters} kernels of {side} x {side}, in colour");
         return Ok(ContactSheet::grid(title, CELL_SIZE, 12, cells));
     }
-    let of_filter = |(filter, kernel): (usize, &[f32])| {
+    let row_cells = |(filter, kernel): (usize, &[f32])| {
         let (horizontal, vertical) = kernel.split_at(side * side);
         let on_image = with_sobel(kernel, side);
         let pictures =
             [grey_picture(&on_image, side + 2), grey_picture(horizontal, side), grey_picture(vertical, side)];
         pictures.map(|picture| Some(cell(picture, filter)))
     };
-    let cells: Vec<[Option<SheetCell>; 3]> = kernels.enumerate().map(of_filter).collect();
+    let cells: Vec<[Option<SheetCell>; 3]> = kernels.enumerate().map(row_cells).collect();
     const PER_ROW: usize = 4;
     let rows = cells.chunks(PER_ROW).map(|row| row.iter().flatten().cloned().collect()).collect();
     let columns = (0..PER_ROW)
@@ -55,8 +55,8 @@ fn with_sobel(kernel: &[f32], side: usize) -> Vec<f32> {
     for (plane, sobel) in kernel.chunks_exact(side * side).zip(SOBEL_KERNELS) {
         for (place, &weight) in plane.iter().enumerate() {
             let (row, column) = (place / side, place % side);
-            for (offset, &of_sobel) in sobel.iter().enumerate() {
-                together[(row + offset / 3) * whole + column + offset % 3] += weight * of_sobel;
+            for (offset, &sobel_weight) in sobel.iter().enumerate() {
+                together[(row + offset / 3) * whole + column + offset % 3] += weight * sobel_weight;
             }
         }
     }

@@ -4,10 +4,10 @@
 //! - [`kernel_sheet`]: the kernels of the first convolution (figure 3);
 //! - [`filter_pictures`]: for each filter an image that it responds to, found by gradient ascent (figure 4);
 //! - [`top_images`]: for each filter the images that it responds to most, and where (figures 4 and 5);
-//! - [`neighbors_in_runs`]: what an image is nearest to, by the untrained and by the trained network (figure
+//! - [`neighbors_in_runs`]: the nearest images of an image, by the untrained and by the trained network (figure
 //!   1 of many papers on features).
 //!
-//! Each gives plain results, and a [`ContactSheet`](crate::sheets::ContactSheet) to save or show.
+//! Each returns plain results, and a [`ContactSheet`](crate::sheets::ContactSheet) to save or show.
 
 mod error;
 mod filter_choice;

@@ -32,7 +32,7 @@ pub struct FoundImage {
 pub struct ComparedNeighbors {
     /// Index of the query.
     pub query_index: usize,
-    /// By the network that the run began with, where that was asked for.
+    /// By the network that the run began with, if requested.
     pub untrained: Option<Vec<FoundImage>>,
     /// By the trained network.
     pub trained: Vec<FoundImage>,
@@ -42,7 +42,7 @@ pub struct ComparedNeighbors {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundNeighbors {
     /// For each query that can be read, in their order.
-    pub of_queries: Vec<ComparedNeighbors>,
+    pub queries: Vec<ComparedNeighbors>,
     /// Queries that cannot be read, and why.
     pub failures: Vec<(usize, String)>,
 }
@@ -77,9 +77,9 @@ pub fn neighbors_in_runs(
         let in_run = network.features(&images, observer)?;
         let whitening = model.config().whitening_config().fit(&in_run.features)?;
         let whiten = |features: &Array2<f32>| whitening.transform(&features);
-        let of_queries = whiten(&network.features(queries, observer)?.features)?;
-        let of_run = whiten(&in_run.features)?;
-        Some(names.nearest(of_queries.view(), of_run.view(), &in_run.image_indices, count)?)
+        let query_rows = whiten(&network.features(queries, observer)?.features)?;
+        let run_rows = whiten(&in_run.features)?;
+        Some(names.nearest(query_rows.view(), run_rows.view(), &in_run.image_indices, count)?)
     } else {
         None
     };
@@ -88,7 +88,7 @@ pub fn neighbors_in_runs(
         let untrained = untrained.as_mut().and_then(Iterator::next);
         ComparedNeighbors { query_index, untrained, trained }
     });
-    Ok(FoundNeighbors { of_queries: compared.collect(), failures: asked.failures })
+    Ok(FoundNeighbors { queries: compared.collect(), failures: asked.failures })
 }
 
 /// Which image each row of the features is of.
@@ -109,7 +109,7 @@ impl Names<'_> {
     ) -> Result<Vec<Vec<FoundImage>>, PictureError> {
         let with_itself = count.saturating_add(1).min(database.nrows());
         let found = nearest_neighbors(queries, database, with_itself, false)?;
-        let of_row = |(row, &query): (usize, &usize)| {
+        let found_for = |(row, &query): (usize, &usize)| {
             let path = self.queries.path(query);
             let found = (0..with_itself).map(|rank| FoundImage {
                 image_index: image_indices[found.indices[[row, rank]] as usize],
@@ -117,7 +117,7 @@ impl Names<'_> {
             });
             found.filter(|found| !is_same(&self.images.path(found.image_index), &path)).take(count).collect()
         };
-        Ok(self.query_indices.iter().enumerate().map(of_row).collect())
+        Ok(self.query_indices.iter().enumerate().map(found_for).collect())
     }
 }
 
@@ -177,7 +177,7 @@ pub fn neighbor_sheet(
     Ok(ContactSheet { title, columns, cell_size: CELL_SIZE, rows })
 }
 
-/// Frame of neighbours that have the label of the query: a green that is told from grey by those who see no
+/// Frame of neighbours that have the label of the query: a green that differs from grey for those who see no
 /// green.
 const SAME_LABEL: [u8; 3] = [0, 158, 115];
 
@@ -219,14 +219,14 @@ mod tests {
             .unwrap();
         let run = RunDirectory::open(&out).unwrap();
         let images = run.images().unwrap();
-        // A training image, a copy of another under a new name, and a file that is no image.
+        // A training image, a copy of another under a new name, and a file that is not an image.
         let copy = folder.path().join("copy.png");
         std::fs::copy(images.path(7), &copy).unwrap();
         let broken = folder.path().join("broken.png");
         std::fs::write(&broken, "no image").unwrap();
         let files = vec![images.path(3), broken, copy];
         let queries = Arc::new(ImageFolder::from_paths("/".into(), files, None));
-        let FoundNeighbors { of_queries: found, failures } =
+        let FoundNeighbors { queries: found, failures } =
             neighbors_in_runs(&run, &model, &queries, 5, true, &mut ()).unwrap();
         assert_eq!(failures.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
         assert_eq!(found.iter().map(|one| one.query_index).collect::<Vec<_>>(), [0, 2]);
@@ -254,7 +254,7 @@ mod tests {
         // More than there are, and none.
         let all = neighbors_in_runs(&run, &model, &paths(&images, [0]), 99, false, &mut ()).unwrap();
         assert_eq!(
-            (all.of_queries[0].trained.len(), all.of_queries[0].untrained.is_none()),
+            (all.queries[0].trained.len(), all.queries[0].untrained.is_none()),
             (images.len() - 1, true)
         );
         assert!(neighbors_in_runs(&run, &model, &paths(&images, [0]), 0, false, &mut ()).is_err());

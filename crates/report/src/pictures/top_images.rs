@@ -21,7 +21,7 @@ const CELL_SIZE: u32 = 112;
 /// How much of its brightness the part of an image keeps that a filter does not respond to.
 const DIMMED: f32 = 0.35;
 
-/// By what images are ranked.
+/// The value that images are ranked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TopScore {
@@ -36,7 +36,7 @@ pub enum TopScore {
 pub struct TopImageConfig {
     /// Images for each filter, at least 1; 9 in the paper.
     pub count: usize,
-    /// By what they are ranked.
+    /// The value that they are ranked by.
     pub score: TopScore,
 }
 
@@ -54,7 +54,7 @@ pub struct TopImage {
     pub image_index: usize,
     /// Mean or maximum of the filter's map.
     pub score: f32,
-    /// Receptive field of the cell with the greatest answer: left, top, right and bottom pixel of the square
+    /// Receptive field of the cell with the greatest response: left, top, right and bottom pixel of the square
     /// that the network sees, both ends included.
     pub region: [usize; 4],
     /// The filter's map, `map_side x map_side`, after the ReLU.
@@ -128,12 +128,12 @@ pub fn top_images(
         Ok::<(), PictureError>(())
     })?;
     passed.ok_or(PictureError::Stopped)?;
-    let of_filter = |(&filter, images)| FilterTop { filter, images };
-    Ok(filters.iter().zip(tops).map(of_filter).collect())
+    let filter_top = |(&filter, images)| FilterTop { filter, images };
+    Ok(filters.iter().zip(tops).map(filter_top).collect())
 }
 
-/// A row for each filter: its picture, where there is one, and its images, dark where it answers with less
-/// than half of its greatest answer. The settings are those the images were looked at with.
+/// A row for each filter: its picture, where there is one, and its images, dark where it responds with less
+/// than half of its greatest response. The settings are those the images were looked at with.
 ///
 /// # Errors
 /// [`PictureError::Data`] where an image cannot be shown that could be read before.
@@ -168,10 +168,10 @@ pub fn top_image_sheet(
     if !pictures.is_empty() {
         columns.push(SheetColumns { heading: "found".to_string(), count: 1 });
     }
-    let heading = "images it answers to most, and where".to_string();
+    let heading = "images it responds to most, and where".to_string();
     columns.push(SheetColumns { heading, count });
     Ok(ContactSheet {
-        title: format!("{layer}: what its filters answer to"),
+        title: format!("{layer}: what its filters respond to"),
         columns,
         cell_size: CELL_SIZE,
         rows,
@@ -210,8 +210,8 @@ fn dim(picture: &mut RgbImage, map: &[f32]) {
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
         let ((left, right, across), (above, below, down)) = (place(x, width), place(y, height));
         let along = |row: usize| map[row * side + left] * (1.0 - across) + map[row * side + right] * across;
-        let answer = along(above) * (1.0 - down) + along(below) * down;
-        if answer < 0.5 * most {
+        let response = along(above) * (1.0 - down) + along(below) * down;
+        if response < 0.5 * most {
             pixel.0 = pixel.0.map(|value| (f32::from(value) * DIMMED) as u8);
         }
     }
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(sheet.rows.len(), 2);
         assert_eq!(sheet.rows[0].len(), found[0].images.len());
         let picture =
-            FilterPicture { filter: 2, picture: RgbImage::new(4, 4), answer: 1.0, answer_to_noise: 0.0 };
+            FilterPicture { filter: 2, picture: RgbImage::new(4, 4), response: 1.0, noise_response: 0.0 };
         let sheet =
             top_image_sheet("conv3", &setup.trained.reading().input, &setup.images, &found, &[picture])
                 .unwrap();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_dark_where_there_is_no_answer() {
+    fn pictures_are_dark_where_filters_do_not_respond() {
         let mut picture = RgbImage::from_pixel(8, 8, Rgb([200; 3]));
         dim(&mut picture, &[0.0, 4.0, 0.0, 0.0]);
         assert_eq!(picture.get_pixel(7, 0).0, [200; 3]);

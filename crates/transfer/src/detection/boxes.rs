@@ -28,7 +28,7 @@ pub(super) fn encode(from: &BoundingBox, to: &BoundingBox) -> [f32; 4] {
     std::array::from_fn(|index| transform[index] / DEVIATIONS[index])
 }
 
-/// The box that `transform`, as [`encode`] gives it, makes of `from`.
+/// The box that `transform`, the result of [`encode`], makes of `from`.
 pub(super) fn decode(from: &BoundingBox, transform: [f32; 4]) -> BoundingBox {
     let a = Centred::of(from);
     let [x, y, width, height] = std::array::from_fn(|index| transform[index] * DEVIATIONS[index]);

@@ -64,7 +64,7 @@ fn map_region(
 ) -> MapRegion {
     let cell = |pixel: f32, length: usize| {
         let cell = ((f64::from(pixel * scale) - geometry.first) / geometry.stride).round();
-        // Casts of negative numbers give 0.
+        // Casts of negative numbers are 0.
         (cell as usize).min(length - 1)
     };
     MapRegion {
@@ -89,7 +89,7 @@ pub(super) struct DetectorImage {
 }
 
 impl DetectorImage {
-    /// Reads an image and resizes it as `config` says.
+    /// Reads an image and resizes it to the sides of `config`.
     pub(super) fn read(
         path: &std::path::Path,
         config: &DetectionConfig,

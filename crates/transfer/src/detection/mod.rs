@@ -150,17 +150,17 @@ pub struct DetectionResult {
     pub num_detections: usize,
     /// How good the proposals of the test images are.
     pub proposals: ProposalQuality,
-    /// The course of the training: cross-entropy of the classes and smooth distance of the boxes, added.
+    /// The loss curve: cross-entropy of the classes and smooth distance of the boxes, added.
     pub losses: Vec<LossPoint>,
 }
 
 /// Trains a detector on the training images of `data` and measures it on the test images, each with its
-/// `proposals`. With a `state` file a training that was stopped goes on.
+/// `proposals`. With a `state` file a stopped training is resumed.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::NoProposals`] for an image without,
 /// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Diverged`],
-/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be gone on from,
+/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be resumed,
 /// [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn detect_voc(
     trained: &TrainedNetwork<ConvNet>,

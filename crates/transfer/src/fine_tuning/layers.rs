@@ -79,8 +79,8 @@ impl Classifier {
     }
 }
 
-/// Maps of images on a device without autodiff, of the frozen convolutions where there are any, else of those
-/// that learn. The result tracks gradients.
+/// Maps of images on a device without autodiff, of the frozen convolutions where there are any, otherwise of
+/// those that learn. The result tracks gradients.
 pub(crate) fn trunk_maps(
     learning: &ConvNet,
     frozen: Option<&ConvNet>,

@@ -21,7 +21,7 @@ pub struct TaskSgd {
     pub momentum: f64,
     /// Weight decay, at least 0.
     pub weight_decay: f64,
-    /// Longer gradients, all weights together, are shortened to this length; none where `None`.
+    /// Greatest norm of the gradients, all weights together; longer ones are clipped. `None` is no bound.
     pub max_gradient_norm: Option<f64>,
 }
 

@@ -68,11 +68,11 @@ struct ProbedLayer {
 }
 
 impl<'a, B: Backbone> LinearProbe<'a, B> {
-    /// Prepares probes of `network`, which lies on `device` without autodiff. `reading` is that of its run,
-    /// from which the size of the crops comes.
+    /// Prepares probes of `network`, which lies on `device` without autodiff. `reading` is that of its run and
+    /// determines the size of the crops.
     ///
     /// # Errors
-    /// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], or what the loader reports.
+    /// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], [`TransferError::Data`].
     pub fn new(
         network: &'a B,
         reading: &'a ImageReading,

@@ -33,7 +33,7 @@ pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
         let Row { image, x_min, y_min, x_max, y_max } = row;
         let is_sound = [x_min, y_min, x_max, y_max].iter().all(|side| side.is_finite());
         if !is_sound || x_max < x_min || y_max < y_min {
-            return Err(malformed(format!("the box in line {line} is turned inside out or no number")));
+            return Err(malformed(format!("the box in line {line} is turned inside out or not finite")));
         }
         proposals.entry(image).or_default().push(BoundingBox { x_min, y_min, x_max, y_max });
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use deepcluster_files::{HasKind, Kind};
 
-/// Why there are no proposals.
+/// Errors of proposals.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProposalError {
@@ -19,7 +19,7 @@ pub enum ProposalError {
         allowed: &'static str,
     },
     /// Pixels that do not fill the image.
-    #[error("{num_bytes} bytes are no {width} x {height} RGB image")]
+    #[error("{num_bytes} bytes are not a {width} x {height} RGB image")]
     InvalidImage {
         /// Width in pixels.
         width: usize,
@@ -59,7 +59,7 @@ pub enum ProposalError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 }

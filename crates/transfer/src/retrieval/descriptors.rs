@@ -61,7 +61,7 @@ struct ExtractionProgress {
 
 impl Extraction<'_> {
     /// Maxima of the regions of each image, `[regions, channels]`, each of length 1; `None` for an image that
-    /// cannot be read. `name` tells the state of this set of images from others.
+    /// cannot be read. `name` is that of the state of this set of images.
     fn region_vectors(
         &self,
         name: &str,
@@ -104,7 +104,7 @@ impl Extraction<'_> {
                 return Err(TransferError::Stopped);
             }
             vectors.push(match image.read() {
-                Ok(pixels) => Some(self.of_image(&pixels)?),
+                Ok(pixels) => Some(self.describe_image(&pixels)?),
                 Err(error) => {
                     log::warn!("left out: {error}");
                     None
@@ -128,7 +128,7 @@ impl Extraction<'_> {
         Ok(vectors)
     }
 
-    fn of_image(&self, image: &RgbImage8) -> Result<Array2<f32>, TransferError> {
+    fn describe_image(&self, image: &RgbImage8) -> Result<Array2<f32>, TransferError> {
         let scale = self.config.long_side as f32 / image.width.max(image.height) as f32;
         // A long strip still has a pixel for every step of the network.
         let least = self.trained.reading().input.side.min(64) as u32;
@@ -156,14 +156,14 @@ fn restored(
     let damaged = |reason: String| TransferError::Damaged { path: path.to_path_buf(), reason };
     let num_done = saved.progress.num_images;
     if num_done > num_images {
-        return Err(damaged(format!("it is of {num_done} images, and there are {num_images}")));
+        return Err(damaged(format!("it holds {num_done} images, and there are {num_images}")));
     }
     let mut arrays: BTreeMap<String, TensorData> = saved.arrays;
     let restore = |index: usize| {
         let Some(data) = arrays.remove(&index.to_string()) else { return Ok(None) };
         let shape = data.shape().to_vec();
         let values = data.try_to_vec::<f32>().map_err(|error| damaged(format!("{error:?}")))?;
-        let [rows, columns] = shape[..] else { return Err(damaged("an array is no matrix".to_string())) };
+        let [rows, columns] = shape[..] else { return Err(damaged("an array is not a matrix".to_string())) };
         let matrix = Array2::from_shape_vec((rows, columns), values);
         Ok(Some(matrix.map_err(|error| damaged(error.to_string()))?))
     };

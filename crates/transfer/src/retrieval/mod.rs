@@ -21,7 +21,7 @@ use crate::error::{TransferError, check_settings};
 use crate::labelled_folder::LabelledFolder;
 use descriptors::{Extraction, RegionWhitening, RetrievalImage};
 
-/// Names of the sets of images whose extraction can go on.
+/// Names of the sets of images with a state of their own.
 const WHITENING: &str = "whitening";
 const DATABASE: &str = "database";
 const QUERIES: &str = "queries";
@@ -61,8 +61,8 @@ impl RetrievalConfig {
     }
 }
 
-/// Removes what a finished retrieval has left in its folder `states`, and the folder where nothing else is in
-/// it.
+/// Removes the state files of a finished retrieval from the folder `states`, and the folder if it is then
+/// empty.
 ///
 /// # Errors
 /// [`TransferError::Io`].
@@ -107,8 +107,8 @@ pub struct RecallResult {
 }
 
 /// Retrieves the landmarks of `ground_truth` from `images`, described by a network. Descriptions are whitened
-/// by what the regions of `whitening_images` span, another set of images: for Oxford5k those of Paris6k, and
-/// the other way round. With a folder for `states` an extraction that was stopped goes on.
+/// by the principal components of the regions of `whitening_images`, another set of images: for Oxford5k those of Paris6k, and
+/// the other way round. With a folder for `states` a stopped extraction is resumed.
 ///
 /// Images that are neither good nor ok for a query are wrong, junk does not count, and neither does an image
 /// of the ground truth that cannot be read.
@@ -116,7 +116,7 @@ pub struct RecallResult {
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::NoSuchImage`] for a query that is not among `images`,
 /// [`TransferError::NoReadableImage`], [`TransferError::Stopped`] on request of `observer`,
-/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a state that cannot be gone on from,
+/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a state that cannot be resumed,
 /// [`TransferError::Device`], [`TransferError::Evaluation`] for a query without an image to find.
 pub fn retrieve_landmarks(
     trained: &TrainedNetwork<ConvNet>,
@@ -314,7 +314,7 @@ mod tests {
         let result = run(&images, &ground_truth).unwrap();
         assert_eq!((result.num_images, result.queries.len()), (18, 1));
         assert!(result.mean_average_precision > 0.95, "{result:?}");
-        // The states give the same again.
+        // The same again from the states.
         assert_eq!(run(&images, &ground_truth).unwrap(), result);
         // Only the states are removed.
         fs::write(states.join("mine.txt"), "mine").unwrap();

@@ -87,17 +87,17 @@ pub struct SegmentationResult {
     pub classes: Vec<(String, Option<f64>)>,
     /// Test images that can be read.
     pub num_images: usize,
-    /// The course of the training: mean cross-entropy of a pixel, in nats.
+    /// The loss curve: mean cross-entropy of a pixel, in nats.
     pub losses: Vec<LossPoint>,
 }
 
 /// Fine-tunes a network on the training images of `data` and measures it on the test images; void pixels do
-/// not count. With a `state` file a training that was stopped goes on.
+/// not count. With a `state` file a stopped training is resumed.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`,
 /// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
-/// that cannot be gone on from, [`TransferError::Device`], [`TransferError::Data`] and
+/// that cannot be resumed, [`TransferError::Device`], [`TransferError::Data`] and
 /// [`TransferError::MaskMismatch`] for a mask that cannot be used.
 pub fn segment_voc(
     trained: &TrainedNetwork<ConvNet>,
@@ -113,7 +113,7 @@ pub fn segment_voc(
     let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, seeds);
     let segmenter = Segmenter::new(learning, data.class_names.len(), &tracking);
     let names = data.class_names.iter().chain(&data.train).map(|name| name.as_bytes());
-    // More steps may be asked for later.
+    // A resumed training may have more steps.
     let settings = TaskSettings::new(config, &["sgd.num_steps"]);
     let identity = TaskIdentity::new(settings, fingerprint(&export_weights(network)?, names));
     let record = TaskRecord { state, identity };
@@ -160,7 +160,7 @@ struct Example {
 }
 
 impl Example {
-    /// `None` where the image cannot be read, which is said in the log.
+    /// `None` where the image cannot be read, which is logged.
     fn read(
         data: &SegmentationDataset,
         name: &str,

@@ -51,8 +51,7 @@ mod tests {
 
     #[test]
     fn planes_stay_planes() {
-        // Score = 2 * column of the pixel + row, sampled at the cells: interpolation gives it back between
-        // them.
+        // Score = 2 * column of the pixel + row, sampled at the cells: interpolation restores it between them.
         let geometry = MapGeometry { stride: 4.0, first: 1.5 };
         let plane = |row: f64, column: f64| (2.0 * column + row) as f32;
         let at = |index: usize| geometry.first + index as f64 * geometry.stride;

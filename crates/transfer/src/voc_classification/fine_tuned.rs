@@ -70,12 +70,12 @@ pub struct VocClassificationResult {
     pub average_precision: MeanAveragePrecision,
     /// How many they are.
     pub num_images: usize,
-    /// The course of the training: cross-entropies of all classes, in nats, summed.
+    /// The loss curve: cross-entropies of all classes, in nats, summed.
     pub losses: Vec<LossPoint>,
 }
 
 /// Fine-tunes a network on the training images of `data` and measures it on the test images. With a `state`
-/// file a training that was stopped goes on.
+/// file a stopped training is resumed.
 ///
 /// The loss is the binary cross-entropy, summed over the classes, mean over the images; a class whose objects
 /// are all difficult does not count for an image.
@@ -83,7 +83,7 @@ pub struct VocClassificationResult {
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`,
 /// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
-/// that cannot be gone on from, [`TransferError::Device`], [`TransferError::Evaluation`].
+/// that cannot be resumed, [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn classify_voc(
     trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
@@ -100,7 +100,7 @@ pub fn classify_voc(
     let tracking = device.clone().autodiff();
     let head = Head::with_initial(learning.feature_dim(), num_classes, 0.01, 0.1, seeds.head(0), &tracking);
     let names = data.train.fingerprint_names().chain(data.class_names.iter().map(|name| name.as_bytes()));
-    // More steps may be asked for later.
+    // A resumed training may have more steps.
     let settings = TaskSettings::new(config, &["sgd.num_steps"]);
     let identity = TaskIdentity::new(settings, fingerprint(&export_weights(network)?, names));
     let record = TaskRecord { state, identity };
@@ -129,7 +129,7 @@ pub fn classify_voc(
         let all = data.test.labels(num_classes);
         read.iter().map(|&image| all[image].clone()).collect()
     };
-    let average_precision = MeanAveragePrecision::of_scores(&data.class_names, &scores, &labels)?;
+    let average_precision = MeanAveragePrecision::from_scores(&data.class_names, &scores, &labels)?;
     Ok(VocClassificationResult { average_precision, num_images: read.len(), losses })
 }
 

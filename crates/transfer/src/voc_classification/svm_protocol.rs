@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::average_precision::MeanAveragePrecision;
 use super::svm::LinearSvm;
 use crate::error::{TransferError, check_settings};
-use crate::layer_features::{LayerFeatures, features_of_layers};
+use crate::layer_features::{LayerFeatures, layer_features};
 use crate::task_seeds::TaskSeeds;
 use crate::voc_dataset::{VocDataset, VocImages};
 
@@ -91,7 +91,7 @@ pub fn svm_on_layers<B: Backbone>(
     let num_classes = data.class_names.len();
     let mut read = |set: &VocImages| {
         let all: Vec<usize> = (0..set.images.len()).collect();
-        features_of_layers(network, reading, device, &set.images, &all, &config.layers, observer)
+        layer_features(network, reading, device, &set.images, &all, &config.layers, observer)
     };
     let (train, test) = (read(&data.train)?, read(&data.test)?);
     let labels_of = |set: &VocImages, features: &LayerFeatures| {
@@ -117,7 +117,7 @@ pub fn svm_on_layers<B: Backbone>(
         layers.push(LayerSvm {
             layer: name.clone(),
             num_values: train.ncols(),
-            average_precision: MeanAveragePrecision::of_scores(&data.class_names, &scores, &test_labels)?,
+            average_precision: MeanAveragePrecision::from_scores(&data.class_names, &scores, &test_labels)?,
             costs: found.iter().map(|(_, cost)| *cost).collect(),
         });
     }

@@ -24,7 +24,7 @@ use crate::pictures::filter_choice::layer_with_filters;
 #[serde(rename_all = "kebab-case")]
 pub enum AscentMethod {
     /// The picture is a sum of cosine waves, the fine ones held back, and is moved and scaled at random in
-    /// every step, so that only what the filter responds to anywhere and in any size remains (Olah,
+    /// every step, so that only patterns remain that the filter responds to anywhere and in any size (Olah,
     /// Mordvintsev & Schubert, *Feature Visualization*, Distill 2017, "Regularization"). 256 steps.
     Modern,
     /// That of the original code: noise of 20 around 128, steps of length 3 along the gradient of a
@@ -44,7 +44,7 @@ pub struct FilterPictureConfig {
     pub size: Option<usize>,
     /// Steps, at least 1; `None` is the method's number.
     pub steps: Option<usize>,
-    /// Length of a step, above 0; `None` is the method's, 0.05 of Adam or 3. The original authors give 30 for
+    /// Length of a step, above 0; `None` is the method's, 0.05 of Adam or 3. The original authors use 30 for
     /// conv5.
     pub step_size: Option<f64>,
     /// Pictures found at once, at least 1; no picture depends on it but by rounding.
@@ -74,9 +74,9 @@ pub struct FilterPicture {
     /// The picture.
     pub picture: RgbImage,
     /// Mean of the filter's map after the ReLU, on the picture; the score of top images by the mean.
-    pub answer: f32,
-    /// Its answer to the noise that the ascent began with.
-    pub answer_to_noise: f32,
+    pub response: f32,
+    /// Its response to the noise that the ascent began with.
+    pub noise_response: f32,
 }
 
 impl FilterPictureConfig {
@@ -138,9 +138,9 @@ struct Ascent<'a> {
 type OnStep<'a> = dyn FnMut() -> Result<(), PictureError> + 'a;
 
 impl Ascent<'_> {
-    /// Mean answer of each filter of the layer to normalised images, `[batch, filters]`, after a ReLU that
-    /// lets through the share `slope` of what is below 0.
-    fn mean_answers(&self, images: Tensor<4>, slope: f64) -> Tensor<2> {
+    /// Mean response of each filter of the layer to normalised images, `[batch, filters]`, after a ReLU that
+    /// lets through the share `slope` of values below 0.
+    fn mean_responses(&self, images: Tensor<4>, slope: f64) -> Tensor<2> {
         let maps = leaky_relu(self.network.forward_filters(images, self.layer), slope);
         let maps: Tensor<3> = maps.flatten(2, 3); // [batch, filters, h * w]
         maps.mean_dim(2).squeeze_dim(2)
@@ -178,10 +178,10 @@ impl Ascent<'_> {
         (colours - per_channel(input.mean)) / per_channel(input.std)
     }
 
-    /// The answer of each picture's own filter to colours in 0..=1.
-    fn answers(&self, colours: Tensor<4>) -> Result<Vec<f32>, PictureError> {
-        let answers = self.mean_answers(self.normalized(colours), 0.0) * self.wanted();
-        Ok(host_values(answers.sum_dim(1).inner(), "while measuring pictures")?)
+    /// The response of each picture's own filter to colours in 0..=1.
+    fn responses(&self, colours: Tensor<4>) -> Result<Vec<f32>, PictureError> {
+        let responses = self.mean_responses(self.normalized(colours), 0.0) * self.wanted();
+        Ok(host_values(responses.sum_dim(1).inner(), "while measuring pictures")?)
     }
 }
 
@@ -228,7 +228,7 @@ pub fn filter_pictures(
             AscentMethod::Modern => modern::ascend(&ascent, num_steps, &mut on_step)?,
             AscentMethod::Original => original::ascend(&ascent, num_steps, &mut on_step)?,
         };
-        let (before, after) = (ascent.answers(noise)?, ascent.answers(found.clone())?);
+        let (before, after) = (ascent.responses(noise)?, ascent.responses(found.clone())?);
         let values = host_values(found.inner(), "while reading pictures")?;
         for (row, &filter) in filters.iter().enumerate() {
             let values = &values[row * 3 * size * size..(row + 1) * 3 * size * size];
@@ -236,8 +236,8 @@ pub fn filter_pictures(
             pictures.push(FilterPicture {
                 filter,
                 picture,
-                answer: after[row],
-                answer_to_noise: before[row],
+                response: after[row],
+                noise_response: before[row],
             });
         }
     }
@@ -252,7 +252,7 @@ pub fn filter_sheet(layer: &str, pictures: &[FilterPicture]) -> ContactSheet {
         caption: picture.filter.to_string(),
         frame: None,
     });
-    let title = format!("{layer}: what its filters answer to");
+    let title = format!("{layer}: what its filters respond to");
     ContactSheet::grid(title, 132, num_columns, cells)
 }
 
@@ -298,13 +298,13 @@ mod tests {
     }
 
     #[test]
-    fn filters_answer_to_their_pictures() {
+    fn filters_respond_to_their_pictures() {
         for method in [AscentMethod::Modern, AscentMethod::Original] {
             let pictures = find(true, "conv3", &[7, 2, 11], &config(method)).unwrap();
             assert_eq!(pictures.iter().map(|picture| picture.filter).collect::<Vec<_>>(), [7, 2, 11]);
             for picture in &pictures {
-                let (answer, before) = (picture.answer, picture.answer_to_noise);
-                assert!(answer > before, "{method:?}: {answer} after {before}");
+                let (response, before) = (picture.response, picture.noise_response);
+                assert!(response > before, "{method:?}: {response} after {before}");
                 assert_eq!(picture.picture.dimensions(), (32, 32));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 
 use super::region::Region;
 
-/// By what regions are compared.
+/// The measures by which regions are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Similarity {
     /// Colour, texture, size and fill.

@@ -84,7 +84,7 @@ impl SelectiveSearchConfig {
 }
 
 /// Boxes of an image `[height, width, 3]`, RGB, the most promising first; no box twice. The same image and
-/// settings give the same boxes.
+/// settings lead to the same boxes.
 ///
 /// # Errors
 /// [`ProposalError::InvalidConfig`], or [`ProposalError::InvalidImage`] where the pixels do not fill the

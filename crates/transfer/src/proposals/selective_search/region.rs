@@ -70,7 +70,7 @@ impl TextureBins {
     }
 }
 
-/// The bins of a gradient seen in eight directions; what points away from a direction has the first bin.
+/// The bins of a gradient in eight directions; the first bin where it points away from a direction.
 fn texture_of(across: f32, down: f32) -> [u8; ORIENTATIONS] {
     const DIAGONAL: f32 = std::f32::consts::FRAC_1_SQRT_2;
     let (rising, falling) = (DIAGONAL * (across + down), DIAGONAL * (down - across));
@@ -110,10 +110,10 @@ pub(super) fn describe_regions(
         }
     }
     for region in &mut regions {
-        let (of_color, of_texture) =
+        let (color_share, texture_share) =
             (1.0 / (3.0 * region.size), 1.0 / (3.0 * ORIENTATIONS as f32 * region.size));
-        region.colors.iter_mut().for_each(|count| *count *= of_color);
-        region.textures.iter_mut().for_each(|count| *count *= of_texture);
+        region.colors.iter_mut().for_each(|count| *count *= color_share);
+        region.textures.iter_mut().for_each(|count| *count *= texture_share);
     }
     regions
 }
