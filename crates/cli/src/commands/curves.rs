@@ -1,7 +1,7 @@
 //! `deepcluster curves`
 
 use anyhow::bail;
-use deepcluster::charts::write_curves;
+use deepcluster::report::charts::write_curves;
 use deepcluster::trainer::RunDirectory;
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! `deepcluster filters`
 
 use deepcluster::models::{Backbone, ConvNet};
-use deepcluster::pictures::{
+use deepcluster::report::pictures::{
     AscentMethod, FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
 };
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};

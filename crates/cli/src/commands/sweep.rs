@@ -1,10 +1,9 @@
 //! `deepcluster sweep`
 
 use anyhow::Context;
-use deepcluster::Error;
-use deepcluster::charts::{SWEEP_TABLE, write_sweep};
 use deepcluster::data::{ImageFolder, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
+use deepcluster::report::charts::{SWEEP_TABLE, write_sweep};
 use deepcluster::trainer::TrainConfig;
 use deepcluster::transfer::{
     LabelledPair, LinearProbeConfig, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
@@ -29,7 +28,7 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     command.settings.change(&mut base, None)?;
     base.validate()?;
     let task = task(&command, &base)?;
-    let images = ImageFolder::scan(&command.images, &base.scan_config()).map_err(Error::from)?;
+    let images = ImageFolder::scan(&command.images, &base.scan_config())?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(output, stop.clone());
     let say = Progress::new(output, stop);

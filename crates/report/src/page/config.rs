@@ -42,6 +42,7 @@ impl ReportConfig {
             return Ok(());
         }
         let value = self.thumbnail_size.to_string();
-        Err(ReportError::InvalidConfig { field: "thumbnail_size", value, allowed: "16 to 512" })
+        let allowed = "16 to 512".to_string();
+        Err(ReportError::InvalidConfig { field: "thumbnail_size", value, allowed })
     }
 }

@@ -4,7 +4,7 @@ use crate::sheets::{ContactSheet, Rgb, RgbImage, SheetCell, SheetColumns};
 use deepcluster_models::{ConvNet, SOBEL_KERNELS};
 use deepcluster_trainer::host_values;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 
 const CELL_SIZE: u32 = 78;
 
@@ -15,8 +15,8 @@ const CELL_SIZE: u32 = 78;
 /// beside it are its planes, for the horizontal and the vertical derivative.
 ///
 /// # Errors
-/// [`PictureError::Trainer`] where the device cannot be read.
-pub fn kernel_sheet(network: &ConvNet) -> Result<ContactSheet, PictureError> {
+/// [`ReportError::Trainer`] where the device cannot be read.
+pub fn kernel_sheet(network: &ConvNet) -> Result<ContactSheet, ReportError> {
     let kernels = network.first_kernels();
     let [num_filters, planes, side, _] = kernels.dims();
     let values = host_values(kernels, "while reading kernels")?;

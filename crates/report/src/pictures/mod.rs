@@ -9,7 +9,6 @@
 //!
 //! Each returns plain results, and a [`ContactSheet`](crate::sheets::ContactSheet) to save or show.
 
-mod error;
 mod filter_choice;
 mod filter_pictures;
 mod kernels;
@@ -17,7 +16,6 @@ mod neighbors;
 mod shown_image;
 mod top_images;
 
-pub use error::PictureError;
 pub use filter_choice::{FilterChoice, layer_index};
 pub use filter_pictures::{AscentMethod, FilterPicture, FilterPictureConfig, filter_pictures, filter_sheet};
 pub use kernels::kernel_sheet;

@@ -12,7 +12,7 @@ use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
@@ -52,7 +52,7 @@ pub struct FoundNeighbors {
 /// whose features of all training images are computed and whitened for that.
 ///
 /// # Errors
-/// [`PictureError::InvalidConfig`] for a count of 0, [`PictureError::Trainer`] where the run is not finished
+/// [`ReportError::InvalidConfig`] for a count of 0, [`ReportError::Trainer`] where the run is not finished
 /// or cannot be read, no query can be read, or `observer` asks to stop.
 pub fn neighbors_in_runs(
     run: &RunDirectory,
@@ -61,10 +61,10 @@ pub fn neighbors_in_runs(
     count: usize,
     compare_untrained: bool,
     observer: &mut dyn Observer,
-) -> Result<FoundNeighbors, PictureError> {
+) -> Result<FoundNeighbors, ReportError> {
     if count == 0 {
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
-        return Err(PictureError::InvalidConfig { field, value, allowed });
+        return Err(ReportError::InvalidConfig { field, value, allowed });
     }
     let images = Arc::new(run.images()?);
     let database = run.features()?;
@@ -106,7 +106,7 @@ impl Names<'_> {
         database: ArrayView2<'_, f32>,
         image_indices: &[usize],
         count: usize,
-    ) -> Result<Vec<Vec<FoundImage>>, PictureError> {
+    ) -> Result<Vec<Vec<FoundImage>>, ReportError> {
         let with_itself = count.saturating_add(1).min(database.nrows());
         let found = nearest_neighbors(queries, database, with_itself, false)?;
         let found_for = |(row, &query): (usize, &usize)| {
@@ -131,13 +131,13 @@ fn is_same(a: &Path, b: &Path) -> bool {
 /// have a frame.
 ///
 /// # Errors
-/// [`PictureError::Data`] where an image can no longer be read.
+/// [`ReportError::Data`] where an image can no longer be read.
 pub fn neighbor_sheet(
     input: &Input,
     images: &ImageFolder,
     queries: &ImageFolder,
     found: &[ComparedNeighbors],
-) -> Result<ContactSheet, PictureError> {
+) -> Result<ContactSheet, ReportError> {
     let picture = |path: &Path| shown_image(path, input, CELL_SIZE);
     let label_of = |index: usize| images.labels().and_then(|labels| labels.of_image[index]);
     let count_of = |of: &dyn Fn(&ComparedNeighbors) -> usize| found.iter().map(of).max().unwrap_or(0);

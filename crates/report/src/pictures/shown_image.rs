@@ -6,10 +6,10 @@ use crate::sheets::{Rgb, RgbImage};
 use deepcluster_data::{DEFAULT_MAX_PIXELS, decode_image, seen_square};
 use deepcluster_models::Input;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 
 /// The square of an image file that a network sees, as `side x side` pixels.
-pub(crate) fn shown_image(path: &Path, input: &Input, side: u32) -> Result<RgbImage, PictureError> {
+pub(crate) fn shown_image(path: &Path, input: &Input, side: u32) -> Result<RgbImage, ReportError> {
     let image = decode_image(path, DEFAULT_MAX_PIXELS)?;
     let square = seen_square(&image, input.resize, input.side as u32, side)?;
     Ok(RgbImage::from_raw(side, side, square.pixels).expect("it has the pixels of its size"))

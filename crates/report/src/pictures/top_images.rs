@@ -11,7 +11,7 @@ use deepcluster_models::{Backbone, ConvNet, Input};
 use deepcluster_trainer::TrainedNetwork;
 use serde::Serialize;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 use crate::pictures::filter_choice::layer_with_filters;
 use crate::pictures::filter_pictures::FilterPicture;
 use crate::pictures::shown_image::{placeholder, shown_image};
@@ -76,8 +76,8 @@ pub struct FilterTop {
 /// `layer` the images that it responds to most.
 ///
 /// # Errors
-/// [`PictureError::InvalidConfig`], [`PictureError::UnknownLayer`], [`PictureError::NoSuchFilter`],
-/// [`PictureError::Stopped`] on request of `observer`, [`PictureError::Trainer`] where the device fails.
+/// [`ReportError::InvalidConfig`], [`ReportError::UnknownLayer`], [`ReportError::NoSuchFilter`],
+/// [`ReportError::Stopped`] on request of `observer`, [`ReportError::Trainer`] where the device fails.
 pub fn top_images(
     trained: &TrainedNetwork<ConvNet>,
     images: &Arc<ImageFolder>,
@@ -85,10 +85,10 @@ pub fn top_images(
     filters: &[usize],
     config: TopImageConfig,
     observer: &mut dyn Observer,
-) -> Result<Vec<FilterTop>, PictureError> {
+) -> Result<Vec<FilterTop>, ReportError> {
     if config.count == 0 {
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
-        return Err(PictureError::InvalidConfig { field, value, allowed });
+        return Err(ReportError::InvalidConfig { field, value, allowed });
     }
     let (network, reading) = (trained.network(), trained.reading());
     let index = layer_with_filters(network, layer, filters)?;
@@ -125,9 +125,9 @@ pub fn top_images(
                 top.truncate(config.count);
             }
         }
-        Ok::<(), PictureError>(())
+        Ok::<(), ReportError>(())
     })?;
-    passed.ok_or(PictureError::Stopped)?;
+    passed.ok_or(ReportError::Stopped)?;
     let filter_top = |(&filter, images)| FilterTop { filter, images };
     Ok(filters.iter().zip(tops).map(filter_top).collect())
 }
@@ -136,14 +136,14 @@ pub fn top_images(
 /// than half of its greatest response. The settings are those the images were looked at with.
 ///
 /// # Errors
-/// [`PictureError::Data`] where an image cannot be shown that could be read before.
+/// [`ReportError::Data`] where an image cannot be shown that could be read before.
 pub fn top_image_sheet(
     layer: &str,
     input: &Input,
     images: &ImageFolder,
     tops: &[FilterTop],
     pictures: &[FilterPicture],
-) -> Result<ContactSheet, PictureError> {
+) -> Result<ContactSheet, ReportError> {
     let count = tops.iter().map(|top| top.images.len()).max().unwrap_or(0).max(1);
     let mut rows = Vec::with_capacity(tops.len());
     for top in tops {
@@ -179,7 +179,7 @@ pub fn top_image_sheet(
 }
 
 /// The score of each image and filter, `[batch, filters]`, and the side of a map.
-fn scores(maps: &Tensor<4>, score: TopScore) -> Result<(Vec<f32>, usize), PictureError> {
+fn scores(maps: &Tensor<4>, score: TopScore) -> Result<(Vec<f32>, usize), ReportError> {
     let map_side = maps.dims()[3];
     let flat: Tensor<3> = maps.clone().flatten(2, 3);
     let scores = match score {
@@ -259,7 +259,7 @@ mod tests {
         layer: &str,
         filters: &[usize],
         config: TopImageConfig,
-    ) -> Result<Vec<FilterTop>, PictureError> {
+    ) -> Result<Vec<FilterTop>, ReportError> {
         top_images(&setup.trained, &setup.images, layer, filters, config, &mut ())
     }
 
@@ -342,8 +342,8 @@ mod tests {
         let none = TopImageConfig { count: 0, ..TopImageConfig::default() };
         assert!(find(&setup, "conv1", &[0], none).unwrap_err().to_string().contains("count = 0"));
         let error = find(&setup, "fc7", &[0], TopImageConfig::default()).unwrap_err();
-        assert!(matches!(error, PictureError::UnknownLayer { .. }));
+        assert!(matches!(error, ReportError::UnknownLayer { .. }));
         let error = find(&setup, "conv1", &[99], TopImageConfig::default()).unwrap_err();
-        assert!(matches!(error, PictureError::NoSuchFilter { last: 11, .. }));
+        assert!(matches!(error, ReportError::NoSuchFilter { last: 11, .. }));
     }
 }

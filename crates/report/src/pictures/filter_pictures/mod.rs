@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 use crate::pictures::filter_choice::layer_with_filters;
 
 /// How a picture is found.
@@ -83,10 +83,10 @@ impl FilterPictureConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`PictureError::InvalidConfig`] naming the first that is out of range.
-    pub fn validate(&self) -> Result<(), PictureError> {
+    /// [`ReportError::InvalidConfig`] naming the first that is out of range.
+    pub fn validate(&self) -> Result<(), ReportError> {
         let invalid = |field, value: String, allowed: &str| {
-            Err(PictureError::InvalidConfig { field, value, allowed: allowed.to_string() })
+            Err(ReportError::InvalidConfig { field, value, allowed: allowed.to_string() })
         };
         if let Some(size) = self.size.filter(|size| !(8..=4096).contains(size)) {
             return invalid("size", size.to_string(), "8 to 4096");
@@ -135,7 +135,7 @@ struct Ascent<'a> {
 }
 
 /// Reports a step; an error ends the ascent.
-type OnStep<'a> = dyn FnMut() -> Result<(), PictureError> + 'a;
+type OnStep<'a> = dyn FnMut() -> Result<(), ReportError> + 'a;
 
 impl Ascent<'_> {
     /// Mean response of each filter of the layer to normalised images, `[batch, filters]`, after a ReLU that
@@ -179,35 +179,35 @@ impl Ascent<'_> {
     }
 
     /// The response of each picture's own filter to colours in 0..=1.
-    fn responses(&self, colours: Tensor<4>) -> Result<Vec<f32>, PictureError> {
+    fn responses(&self, colours: Tensor<4>) -> Result<Vec<f32>, ReportError> {
         let responses = self.mean_responses(self.normalized(colours), 0.0) * self.wanted();
         Ok(host_values(responses.sum_dim(1).inner(), "while measuring pictures")?)
     }
 }
 
-fn no_gradient() -> PictureError {
+fn no_gradient() -> ReportError {
     EngineError::device("during gradient ascent", "the picture has no gradient".to_string()).into()
 }
 
 /// Finds a picture for each of `filters` of the layer `layer` of a network.
 ///
 /// # Errors
-/// [`PictureError::InvalidConfig`], [`PictureError::UnknownLayer`], [`PictureError::NoSuchFilter`],
-/// [`PictureError::ImagesTooSmall`], [`PictureError::Stopped`] on request of `observer`,
-/// [`PictureError::Trainer`] where the device fails.
+/// [`ReportError::InvalidConfig`], [`ReportError::UnknownLayer`], [`ReportError::NoSuchFilter`],
+/// [`ReportError::ImagesTooSmall`], [`ReportError::Stopped`] on request of `observer`,
+/// [`ReportError::Trainer`] where the device fails.
 pub fn filter_pictures(
     trained: &TrainedNetwork<ConvNet>,
     layer: &str,
     filters: &[usize],
     config: &FilterPictureConfig,
     observer: &mut dyn Observer,
-) -> Result<Vec<FilterPicture>, PictureError> {
+) -> Result<Vec<FilterPicture>, ReportError> {
     config.validate()?;
     let (network, input) = (trained.network(), trained.reading().input);
     let index = layer_with_filters(network, layer, filters)?;
     let size = config.picture_size(network.input_size());
     if trained.config().network()?.output_side(size).is_none() {
-        return Err(PictureError::ImagesTooSmall { size, layer: layer.to_string() });
+        return Err(ReportError::ImagesTooSmall { size, layer: layer.to_string() });
     }
     let network = network.clone().for_fine_tuning(|_| false);
     let device = trained.device().clone().autodiff();
@@ -222,7 +222,7 @@ pub fn filter_pictures(
         let mut on_step = || {
             done += 1;
             observer.event(&Event::Progress { done, loss: None });
-            if observer.should_stop() { Err(PictureError::Stopped) } else { Ok(()) }
+            if observer.should_stop() { Err(ReportError::Stopped) } else { Ok(()) }
         };
         let (noise, found) = match config.method {
             AscentMethod::Modern => modern::ascend(&ascent, num_steps, &mut on_step)?,
@@ -289,7 +289,7 @@ mod tests {
         layer: &str,
         filters: &[usize],
         config: &FilterPictureConfig,
-    ) -> Result<Vec<FilterPicture>, PictureError> {
+    ) -> Result<Vec<FilterPicture>, ReportError> {
         filter_pictures(&network(sobel), layer, filters, config, &mut ())
     }
 
@@ -345,7 +345,7 @@ mod tests {
         for (name, config) in cases {
             let error = find(true, "conv1", &[0], &config).unwrap_err();
             assert!(
-                matches!(error, PictureError::InvalidConfig { field, .. } if field == name),
+                matches!(error, ReportError::InvalidConfig { field, .. } if field == name),
                 "{name}: {error}"
             );
         }
@@ -354,7 +354,7 @@ mod tests {
         let error = find(true, "conv1", &[12], &good).unwrap_err().to_string();
         assert!(error.contains("0 to 11"), "{error}");
         let small = FilterPictureConfig { size: Some(8), ..good };
-        assert!(matches!(find(true, "conv1", &[0], &small), Err(PictureError::ImagesTooSmall { .. })));
+        assert!(matches!(find(true, "conv1", &[0], &small), Err(ReportError::ImagesTooSmall { .. })));
     }
 
     #[test]

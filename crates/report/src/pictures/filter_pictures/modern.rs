@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::cosine_image::{CosineBasis, resampling};
 use super::{Ascent, OnStep, no_gradient};
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 
 const STEP_SIZE: f64 = 0.05;
 /// Deviation of the coefficients that the ascent begins with.
@@ -30,7 +30,7 @@ pub(super) fn ascend(
     ascent: &Ascent<'_>,
     num_steps: usize,
     on_step: &mut OnStep<'_>,
-) -> Result<(Tensor<4>, Tensor<4>), PictureError> {
+) -> Result<(Tensor<4>, Tensor<4>), ReportError> {
     let (size, device) = (ascent.size, ascent.device);
     let basis = CosineBasis::new(size, device);
     let step_size = ascent.config.step_size.unwrap_or(STEP_SIZE);

@@ -6,7 +6,7 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Tensor, TensorData};
 
 use super::{Ascent, OnStep, no_gradient};
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 
 const STEP_SIZE: f64 = 3.0;
 const WEIGHT_DECAY: f64 = 1e-5;
@@ -21,7 +21,7 @@ pub(super) fn ascend(
     ascent: &Ascent<'_>,
     num_steps: usize,
     on_step: &mut OnStep<'_>,
-) -> Result<(Tensor<4>, Tensor<4>), PictureError> {
+) -> Result<(Tensor<4>, Tensor<4>), ReportError> {
     let step_size = ascent.config.step_size.unwrap_or(STEP_SIZE);
     let wanted = ascent.wanted();
     let first = (ascent.noise(3) * NOISE.1 + NOISE.0).clamp(0.0, 1.0);
