@@ -67,7 +67,7 @@ pub(crate) fn cluster_cards(
     Ok(occupied.into_iter().enumerate().map(card).collect())
 }
 
-/// How close images are to their clusters.
+/// Distances of images within and between clusters.
 struct Closeness {
     /// Squared distance of each image to the mean of its cluster.
     own_distances: Vec<f32>,

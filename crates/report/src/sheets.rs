@@ -4,7 +4,11 @@
 //! use deepcluster_report::sheets::{ContactSheet, RgbImage, SheetCell};
 //!
 //! # fn main() -> Result<(), deepcluster_report::charts::PlotError> {
-//! let cell = |caption: &str| SheetCell { picture: RgbImage::new(8, 8), caption: caption.to_string(), frame: None };
+//! let cell = |caption: &str| SheetCell {
+//!     picture: RgbImage::new(8, 8),
+//!     caption: caption.to_string(),
+//!     frame: None,
+//! };
 //! let sheet = ContactSheet::grid("Filters".to_string(), 64, 2, [cell("0"), cell("1"), cell("2")]);
 //! assert_eq!(sheet.rows.len(), 2);
 //! assert!(sheet.to_png()?.starts_with(b"\x89PNG"));
@@ -55,7 +59,7 @@ pub struct SheetCell {
 pub struct SheetColumns {
     /// Heading above the columns; may be empty.
     pub heading: String,
-    /// How many there are.
+    /// Number of columns.
     pub count: usize,
 }
 

@@ -46,7 +46,7 @@ impl Glance {
 pub(crate) struct LookedAt {
     /// Glance at each image, in the order of the folder; `None` where it can no longer be read.
     pub(crate) glances: Vec<Option<Glance>>,
-    /// How many can no longer be read.
+    /// Number of images that can no longer be read.
     pub(crate) num_lost: usize,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
 
-/// How well clusters agree with labels, in all and by class.
+/// Agreement of clusters with labels, overall and by class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterReport {
     /// NMI, adjusted Rand index, purity.
@@ -21,15 +21,15 @@ pub struct ClusterReport {
     pub classes: Vec<ClassInClusters>,
 }
 
-/// Where the images of a class are.
+/// The images of a class among the clusters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassInClusters {
     /// Name of the class.
     pub class: String,
     /// Images of the class.
     pub num_images: u64,
-    /// By class in the order of the rows: images of this class in clusters in which that class is the most
-    /// frequent.
+    /// A count for each class, in the order of the rows: images of this class in the clusters named by that
+    /// class.
     pub in_clusters_of: Vec<u64>,
     /// Clusters in which this class is the most frequent.
     pub num_clusters: usize,

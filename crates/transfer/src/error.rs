@@ -31,13 +31,13 @@ pub enum TransferError {
         "the images in {folder} have no labels: put those of each class in a folder of its own, or name a CSV file"
     )]
     NoLabels {
-        /// Where the images lie.
+        /// Folder of the images.
         folder: PathBuf,
     },
     /// The test images have a class that the training images lack.
     #[error("{folder} has the class '{class}', of which the training images have none")]
     UnknownClass {
-        /// Where the test images lie.
+        /// Folder of the test images.
         folder: PathBuf,
         /// Name of the class.
         class: String,
@@ -71,7 +71,7 @@ pub enum TransferError {
     NoSuchImage {
         /// Its name without extension.
         image: String,
-        /// Where it was looked for.
+        /// Folder that was searched.
         folder: PathBuf,
     },
     /// An image that is needed, or a whole set, cannot be read.

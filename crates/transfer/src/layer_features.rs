@@ -15,7 +15,7 @@ use crate::pooled_taps::pool_map;
 pub(crate) struct LayerFeatures {
     pub(crate) names: Vec<String>,
     pub(crate) layers: Vec<Array2<f32>>,
-    /// Which image each row belongs to.
+    /// Image of each row.
     pub(crate) image_indices: Vec<usize>,
 }
 

@@ -1,8 +1,8 @@
-//! How good the features of a trained network are for other tasks, by the protocols of the paper (Caron et
-//! al., ECCV 2018, section 4).
+//! Measures of the features of a trained network on other tasks, by the protocols of the paper (Caron et al.,
+//! ECCV 2018, section 4).
 //!
-//! - [`LinearProbe`]: linear classifiers on every frozen convolution (section 4.3, table 1), beside which
-//!   [`train_with_labels`] is the upper bound;
+//! - [`LinearProbe`]: linear classifiers on every frozen convolution (section 4.3, table 1);
+//!   [`train_with_labels`]: the same network trained with labels, for comparison;
 //! - [`classify_voc`], [`detect_voc`], [`segment_voc`]: PASCAL VOC (section 4.4, tables 2 to 4);
 //!   [`svm_on_layers`];
 //! - [`retrieve_landmarks`]: Oxford5k and Paris6k (section 4.5, table 5); [`recall_at`] for any labelled
@@ -18,7 +18,6 @@
 mod cluster_report;
 mod detection;
 mod error;
-mod files;
 mod fine_tuning;
 mod labelled_folder;
 mod layer_features;

@@ -12,8 +12,9 @@ pub const MAX_POOLED_VALUES: usize = 10_000;
 /// remain, and lays them out as `[batch, values]`.
 ///
 /// The side of the result is the largest with `channels * side^2` within the bound; the squares are the
-/// smallest, with the least padding, that lead to it. On AlexNet at 224 px these are the squares of the original: 6 with a
-/// padding of 3 for conv1, 4 for conv2, 3 with a padding of 1 for conv3 and conv4, 2 for conv5.
+/// smallest, with the least padding, that lead to it. On AlexNet at 224 px these are the squares of the
+/// original: 6 with a padding of 3 for conv1, 4 for conv2, 3 with a padding of 1 for conv3 and conv4, 2 for
+/// conv5.
 pub fn pool_map(maps: Tensor<4>) -> Tensor<2> {
     let [_, channels, side, _] = maps.dims();
     match pooling(channels, side) {

@@ -16,9 +16,9 @@ use crate::labelled_folder::LabelledFolder;
 use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
 use crate::task_seeds::TaskSeeds;
 
-/// Trains `untrained`, the result of [`TrainedNetwork::untrained`], on the classes of `folder`, numbered below
-/// `num_classes`, for `epochs` passes, at least 1, with the crops, step size, momentum, weight decay and
-/// dropout of its own settings: as in a run, but with labels in place of clusters. With a `state` file a
+/// Trains `untrained`, the result of [`TrainedNetwork::untrained`], on the classes of `folder`, numbered
+/// below `num_classes`, for `epochs` passes, at least 1, with the crops, step size, momentum, weight decay
+/// and dropout of its own settings: as in a run, but with labels in place of clusters. With a `state` file a
 /// training that was stopped is resumed.
 ///
 /// # Errors

@@ -1,17 +1,17 @@
-//! How many clusters: runs that differ in their number alone, each with a score on a task (Caron et al.,
-//! figure 2c).
+//! Runs that differ in their number of clusters alone, each with a score on a task (Caron et al., figure 2c).
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use burn::tensor::Device;
 use deepcluster_data::ImageFolder;
 use deepcluster_evaluation::WeightedKnnConfig;
+use deepcluster_files::write_whole;
 use deepcluster_models::{ConvNet, NamedWeights};
 use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, begin_run, resume_run};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
-use crate::files::write_whole;
 use crate::labelled_folder::{LabelledFolder, LabelledPair};
 use crate::layer_knn::knn_on_layers;
 use crate::linear_probe::{LinearProbe, LinearProbeConfig};
@@ -125,8 +125,8 @@ struct SavedPoint {
 }
 
 /// Trains a run for each number of clusters, in a folder `k-NUMBER` of `out`, and scores each on the task.
-/// Finished runs and scores of the same settings are kept, and a stopped run is resumed. `finished` gets every
-/// point as soon as it is known.
+/// Finished runs and scores of the same settings are kept, and a stopped run is resumed. `finished` gets
+/// every point as soon as it is known.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`] without numbers of clusters; errors of the training and of the task.
@@ -197,7 +197,10 @@ fn point(
         scores,
     };
     let text = serde_json::to_vec_pretty(&SavedPoint { task: identity, num_epochs, point: point.clone() });
-    write_whole(&saved, &text.map_err(|error| TransferError::io("write", &saved)(error.into()))?)?;
+    let written = text.map_err(io::Error::from);
+    written
+        .and_then(|bytes| write_whole(&saved, |writer| writer.write_all(&bytes)))
+        .map_err(TransferError::io("write", &saved))?;
     if state.exists() {
         std::fs::remove_file(&state).map_err(TransferError::io("remove", &state))?;
     }

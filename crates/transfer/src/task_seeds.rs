@@ -2,7 +2,8 @@
 
 use deepcluster_engine::{SeedUse, derive_seed};
 
-/// Seeds of everything random in a task, derived from the one seed of its settings. No two share a random word.
+/// Seeds of everything random in a task, derived from the one seed of its settings. No two share a random
+/// word.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TaskSeeds(u64);
 

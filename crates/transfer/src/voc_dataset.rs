@@ -14,7 +14,7 @@ use crate::error::TransferError;
 pub struct VocBox {
     /// Number of its class.
     pub class: usize,
-    /// Where it is, in pixels from 0.
+    /// Bounding box, in pixels from 0.
     pub bounds: BoundingBox,
     /// Whether it need not be found.
     pub is_difficult: bool,
@@ -59,7 +59,8 @@ impl VocImages {
 /// Training and test images with objects of the same classes.
 #[derive(Debug, Clone)]
 pub struct VocDataset {
-    /// Names of the classes: VOC's own in its order where there are no others, otherwise all that occur, sorted.
+    /// Names of the classes: VOC's own in its order where there are no others, otherwise all that occur,
+    /// sorted.
     pub class_names: Vec<String>,
     /// Training images.
     pub train: VocImages,

@@ -15,12 +15,12 @@ const SIZE: (u32, u32) = (720, 440);
 /// Pixels of a PNG for each unit.
 const DENSITY: u32 = 2;
 
-/// How values lie on an axis.
+/// Scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// At equal distances.
+    /// Linear.
     Linear,
-    /// By their logarithm; only for numbers above 0.
+    /// Logarithmic, for numbers above 0 alone.
     Log10,
 }
 
@@ -42,7 +42,7 @@ pub struct LineChart {
     pub x_label: String,
     /// Label of the y axis.
     pub y_label: String,
-    /// How x is laid out.
+    /// Scale of the x axis.
     pub x_scale: Scale,
     /// One or more; a legend names them where there are several.
     pub series: Vec<Series>,

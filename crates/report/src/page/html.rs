@@ -78,7 +78,7 @@ impl Page<'_> {
     }
 }
 
-/// How large clusters are, epoch by epoch.
+/// Sizes of clusters by epoch.
 fn size_chart(metrics: &[EpochMetrics]) -> LineChart {
     let quantile = |name: &str, share: f64| {
         let point = |epoch: &EpochMetrics| {

@@ -6,7 +6,7 @@ use deepcluster_models::{Backbone, ConvNet};
 
 use crate::error::ReportError;
 
-/// Which convolution of `network` is called `name`, from 0.
+/// Index, from 0, of the convolution of `network` called `name`.
 ///
 /// # Errors
 /// [`ReportError::UnknownLayer`].
@@ -18,7 +18,7 @@ pub fn layer_index(network: &ConvNet, name: &str) -> Result<usize, ReportError> 
         .ok_or_else(|| ReportError::UnknownLayer { layer: name.to_string(), known: known.join(", ") })
 }
 
-/// Which convolution is called `layer`, if it has all of `filters`.
+/// Index of the convolution called `layer`, if it has all of `filters`.
 pub(crate) fn layer_with_filters(
     network: &ConvNet,
     layer: &str,

@@ -4,8 +4,8 @@
 //! - [`kernel_sheet`]: the kernels of the first convolution (figure 3);
 //! - [`filter_pictures`]: for each filter an image that it responds to, found by gradient ascent (figure 4);
 //! - [`top_images`]: for each filter the images that it responds to most, and where (figures 4 and 5);
-//! - [`neighbors_in_runs`]: the nearest images of an image, by the untrained and by the trained network (figure
-//!   1 of many papers on features).
+//! - [`neighbors_in_runs`]: the nearest images of an image, by the untrained and by the trained network
+//!   (figure 1 of many papers on features).
 //!
 //! Each returns plain results, and a [`ContactSheet`](crate::sheets::ContactSheet) to save or show.
 

@@ -32,9 +32,9 @@ pub struct FoundImage {
 pub struct ComparedNeighbors {
     /// Index of the query.
     pub query_index: usize,
-    /// By the network that the run began with, if requested.
+    /// Neighbours by the network that the run began with, if requested.
     pub untrained: Option<Vec<FoundImage>>,
-    /// By the trained network.
+    /// Neighbours by the trained network.
     pub trained: Vec<FoundImage>,
 }
 
@@ -91,7 +91,7 @@ pub fn neighbors_in_runs(
     Ok(FoundNeighbors { queries: compared.collect(), failures: asked.failures })
 }
 
-/// Which image each row of the features is of.
+/// Image of each row of the features.
 struct Names<'a> {
     queries: &'a ImageFolder,
     images: &'a ImageFolder,

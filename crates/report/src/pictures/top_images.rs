@@ -18,7 +18,7 @@ use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
 const CELL_SIZE: u32 = 112;
-/// How much of its brightness the part of an image keeps that a filter does not respond to.
+/// Share of the brightness that parts of an image keep where the filter does not respond.
 const DIMMED: f32 = 0.35;
 
 /// The value that images are ranked by.
@@ -54,8 +54,8 @@ pub struct TopImage {
     pub image_index: usize,
     /// Mean or maximum of the filter's map.
     pub score: f32,
-    /// Receptive field of the cell with the greatest response: left, top, right and bottom pixel of the square
-    /// that the network sees, both ends included.
+    /// Receptive field of the cell with the greatest response: left, top, right and bottom pixel of the
+    /// square that the network sees, both ends included.
     pub region: [usize; 4],
     /// The filter's map, `map_side x map_side`, after the ReLU.
     #[serde(skip)]

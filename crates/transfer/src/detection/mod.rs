@@ -25,7 +25,7 @@ use crate::voc_dataset::VocDataset;
 pub use boxes::non_maximum_suppression;
 pub use find_proposals::{ProposalQuality, find_proposals};
 
-/// How a detector is trained and tested. The defaults are those of Fast R-CNN on VOC 2007.
+/// Settings of a detector's training and test. The defaults are those of Fast R-CNN on VOC 2007.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DetectionConfig {
     /// Layers to train.
@@ -142,13 +142,13 @@ impl DetectionConfig {
 /// Scores of the detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DetectionResult {
-    /// By the rules of VOC at an overlap of 0.5, over the test images that can be read.
+    /// Average precision by the rules of VOC at an overlap of 0.5, on the test images that can be read.
     pub average_precision: MeanAveragePrecision,
-    /// How many images they are.
+    /// Number of test images that can be read.
     pub num_images: usize,
     /// Detections that were judged.
     pub num_detections: usize,
-    /// How good the proposals of the test images are.
+    /// Quality of the proposals of the test images.
     pub proposals: ProposalQuality,
     /// The loss curve: cross-entropy of the classes and smooth distance of the boxes, added.
     pub losses: Vec<LossPoint>,
@@ -183,7 +183,7 @@ pub fn detect_voc(
         average_precision: tested.average_precision,
         num_images: tested.num_images,
         num_detections: tested.num_detections,
-        proposals: ProposalQuality::of(&data.test, proposals, config.max_proposals),
+        proposals: ProposalQuality::measure(&data.test, proposals, config.max_proposals),
         losses,
     })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_seeds::TaskSeeds;
 
-/// Which layers learn a task (Caron et al., section 4.4).
+/// Layers that learn a task (Caron et al., section 4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FineTunedLayers {
     /// The fully connected ones, drawn anew; the convolutions stay as they are.

@@ -34,7 +34,7 @@ pub struct LossPoint {
 
 /// A state file, and the identity of the task that it must belong to.
 pub(crate) struct TaskRecord<'a> {
-    /// Where the state is kept, if it is.
+    /// File of the state, if one is kept.
     pub(crate) state: Option<&'a Path>,
     /// All settings but the number of steps, which may grow; the first weights; the names of the data.
     pub(crate) identity: TaskIdentity,
@@ -62,9 +62,9 @@ impl TaskProgress {
     }
 }
 
-/// Trains `module` for the steps of `config`; `step_loss` returns the loss of a step, or `None` where the step
-/// has no data. With a `state` file in its record a stopped task is resumed, and ends with the same weights
-/// as if it had not been stopped.
+/// Trains `module` for the steps of `config`; `step_loss` returns the loss of a step, or `None` where the
+/// step has no data. With a `state` file in its record a stopped task is resumed, and ends with the same
+/// weights as if it had not been stopped.
 ///
 /// `step_loss` is called for one step after the other, beginning with the first that is not done; its random
 /// numbers must depend on the step alone.

@@ -68,8 +68,8 @@ struct ProbedLayer {
 }
 
 impl<'a, B: Backbone> LinearProbe<'a, B> {
-    /// Prepares probes of `network`, which lies on `device` without autodiff. `reading` is that of its run and
-    /// determines the size of the crops.
+    /// Prepares probes of `network`, which lies on `device` without autodiff. `reading` is that of its run
+    /// and determines the size of the crops.
     ///
     /// # Errors
     /// [`TransferError::InvalidConfig`], [`TransferError::UnknownLayer`], [`TransferError::Data`].

@@ -10,7 +10,8 @@ use crate::proposals::image_boxes::Proposals;
 /// `x_min`, `y_min`, `x_max`, `y_max`, in pixels from 0.
 ///
 /// # Errors
-/// [`ProposalError::UnknownFormat`], [`ProposalError::Matlab`], [`ProposalError::Io`], [`ProposalError::Malformed`].
+/// [`ProposalError::UnknownFormat`], [`ProposalError::Matlab`], [`ProposalError::Io`],
+/// [`ProposalError::Malformed`].
 pub fn read_proposals(path: &Path) -> Result<Proposals, ProposalError> {
     match path.extension().map(|extension| extension.to_ascii_lowercase()) {
         Some(extension) if extension == "mat" => Err(ProposalError::Matlab { path: path.to_path_buf() }),

@@ -34,7 +34,7 @@ pub(super) struct RetrievalImage {
 }
 
 impl RetrievalImage {
-    pub(super) fn all_of(images: &ImageFolder) -> Vec<Self> {
+    pub(super) fn all(images: &ImageFolder) -> Vec<Self> {
         (0..images.len()).map(|index| Self { path: images.path(index), crop: None }).collect()
     }
 

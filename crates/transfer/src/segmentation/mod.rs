@@ -28,7 +28,7 @@ use segmenter::Segmenter;
 
 pub use dataset::SegmentationDataset;
 
-/// How a network is fine-tuned to segmentation. Step sizes are those of the AlexNet of the fully
+/// Settings of fine-tuning to segmentation. Step sizes are those of the AlexNet of the fully
 /// convolutional networks: batches of 20, 0.001, momentum 0.9, weight decay 5e-4.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentationConfig {

@@ -68,7 +68,7 @@ impl MeanAveragePrecision {
         }
     }
 
-    /// Of scores `[images][classes]` against labels of the same shape.
+    /// Average precisions of scores `[images][classes]` against labels of the same shape.
     pub(crate) fn from_scores(
         class_names: &[String],
         scores: &[Vec<f32>],

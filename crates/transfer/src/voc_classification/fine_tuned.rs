@@ -22,7 +22,7 @@ use crate::voc_dataset::VocDataset;
 /// Crops that the scores of a test image are summed over.
 const NUM_CROPS: u8 = 10;
 
-/// How a network is fine-tuned to VOC classification. The defaults are those of the original's
+/// Settings of fine-tuning to VOC classification. The defaults are those of the original's
 /// `eval_voc_classif.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VocClassificationConfig {
@@ -66,9 +66,9 @@ impl Default for VocClassificationConfig {
 /// Scores of the fine-tuned network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VocClassificationResult {
-    /// Of the test images that can be read.
+    /// Average precision on the test images that can be read.
     pub average_precision: MeanAveragePrecision,
-    /// How many they are.
+    /// Number of test images that can be read.
     pub num_images: usize,
     /// The loss curve: cross-entropies of all classes, in nats, summed.
     pub losses: Vec<LossPoint>,

@@ -15,7 +15,7 @@ use crate::layer_features::{LayerFeatures, layer_features};
 use crate::task_seeds::TaskSeeds;
 use crate::voc_dataset::{VocDataset, VocImages};
 
-/// How the machines are trained: the protocol of VISSL and OpenSelfSup (Goyal et al., ICCV 2019), features of
+/// Settings of linear machines: the protocol of VISSL and OpenSelfSup (Goyal et al., ICCV 2019), features of
 /// length 1, the cost chosen for each class by average precision in cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SvmConfig {
@@ -67,7 +67,7 @@ pub struct LayerSvm {
     pub layer: String,
     /// Values of the pooled layer.
     pub num_values: usize,
-    /// Of the test images that can be read.
+    /// Average precision on the test images that can be read.
     pub average_precision: MeanAveragePrecision,
     /// The cost chosen for each class.
     pub costs: Vec<f64>,
@@ -94,11 +94,11 @@ pub fn svm_on_layers<B: Backbone>(
         layer_features(network, reading, device, &set.images, &all, &config.layers, observer)
     };
     let (train, test) = (read(&data.train)?, read(&data.test)?);
-    let labels_of = |set: &VocImages, features: &LayerFeatures| {
+    let read_labels = |set: &VocImages, features: &LayerFeatures| {
         let all = set.labels(num_classes);
         features.image_indices.iter().map(|&image| all[image].clone()).collect::<Vec<_>>()
     };
-    let (train_labels, test_labels) = (labels_of(&data.train, &train), labels_of(&data.test, &test));
+    let (train_labels, test_labels) = (read_labels(&data.train, &train), read_labels(&data.test, &test));
     let mut layers = Vec::with_capacity(train.layers.len());
     for (index, name) in train.names.iter().enumerate() {
         let (train, test) =

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::error::ReportError;
 use crate::pictures::filter_choice::layer_with_filters;
 
-/// How a picture is found.
+/// Method of gradient ascent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AscentMethod {
@@ -36,7 +36,7 @@ pub enum AscentMethod {
 /// Settings of [`filter_pictures`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FilterPictureConfig {
-    /// How pictures are found.
+    /// Method of gradient ascent.
     pub method: AscentMethod,
     /// Side of a picture in pixels, at least 8; `None` is 128, or 224 by the original method, and for
     /// networks of smaller images twice their side. Large ones show a pattern of the filter more often, not

@@ -21,7 +21,7 @@ const ZOOM: (f64, f64) = (0.88, 1.12);
 const SLOPE: f64 = 0.05;
 /// Decay of Adam's means of the gradient and of its square.
 const BETAS: (f64, f64) = (0.9, 0.999);
-/// How colours of photographs go together: what a step in brightness, from blue to orange and from green to
+/// Correlation of colours in photographs: what a step in brightness, from blue to orange and from green to
 /// purple adds to red, green and blue.
 const COLOURS: [[f32; 3]; 3] = [[0.56, 0.56, 0.56], [0.19, 0.0, -0.19], [0.04, -0.1, 0.06]];
 

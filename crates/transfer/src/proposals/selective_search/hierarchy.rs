@@ -16,7 +16,7 @@ pub(super) enum Similarity {
 
 impl Similarity {
     /// A sum of parts from 0 to 1 each (equations 2 to 5).
-    fn of(self, a: &Region, b: &Region, num_pixels: f32) -> f32 {
+    fn new(self, a: &Region, b: &Region, num_pixels: f32) -> f32 {
         let common = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a.min(*b)).sum::<f32>();
         let [left, top, right, bottom] = a.joint_bounds(b);
         let around = ((right - left + 1) * (bottom - top + 1)) as f32;
@@ -99,7 +99,7 @@ pub(super) fn merge_all(
     regions.into_iter().map(|region| region.bounds).collect()
 }
 
-/// Which regions touch which.
+/// Pairs of regions that touch.
 fn neighbors_of(labels: &[u32], width: usize, height: usize, num_regions: usize) -> Vec<BTreeSet<usize>> {
     let mut neighbors = vec![BTreeSet::new(); num_regions];
     let mut touch = |a: u32, b: u32| {

@@ -28,7 +28,8 @@ pub enum ColorSpace {
     Lab,
 }
 
-/// How boxes are found. The defaults are the "fast" strategies of the paper: eight hierarchies of regions.
+/// Settings of selective search. The defaults are the "fast" strategies of the paper: eight hierarchies of
+/// regions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelectiveSearchConfig {
     /// Colour spaces, one or more.
@@ -102,9 +103,9 @@ pub fn selective_search(
     let mut generator = ChaCha8Rng::seed_from_u64(derive_seed(config.seed, SeedUse::Proposals, 0, 0));
     let mut ranked: Vec<(f32, [usize; 4])> = Vec::new();
     for &space in &config.color_spaces {
-        let planes = Planes::of(pixels, width, height, space);
+        let planes = Planes::new(pixels, width, height, space);
         let edges = EdgeList::sorted(&planes.blurred(config.sigma));
-        let textures = TextureBins::of(&planes);
+        let textures = TextureBins::new(&planes);
         for &scale in &config.scales {
             // As in the paper, no first region is smaller than the scale.
             let (labels, num_regions) = edges.segment(scale, scale as usize);

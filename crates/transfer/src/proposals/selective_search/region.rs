@@ -54,7 +54,7 @@ pub(super) struct TextureBins {
 }
 
 impl TextureBins {
-    pub(super) fn of(planes: &Planes) -> Self {
+    pub(super) fn new(planes: &Planes) -> Self {
         let smooth = gaussian(1.0);
         // The derivative of a Gaussian of standard deviation 1.
         let reach = (smooth.len() / 2) as f32;
@@ -128,7 +128,7 @@ mod tests {
         let values: Vec<f32> = (0..48).map(|pixel| if pixel % 12 < 6 { 0.0 } else { 200.0 }).collect();
         let planes = Planes { width: 12, height: 4, values: [values, vec![0.0; 48], vec![0.0; 48]] };
         let labels: Vec<u32> = (0..48).map(|pixel| u32::from(pixel % 12 >= 6)).collect();
-        let regions = describe_regions(&planes, &TextureBins::of(&planes), &labels, 2);
+        let regions = describe_regions(&planes, &TextureBins::new(&planes), &labels, 2);
         assert_eq!(
             (regions[0].size, regions[0].bounds, regions[1].bounds),
             (24.0, [0, 0, 5, 3], [6, 0, 11, 3])
