@@ -242,6 +242,20 @@ mod tests {
         let state = root.path().join("state.safetensors");
         run(20, Some(&state), FineTunedLayers::All);
         assert_eq!(run(150, Some(&state), FineTunedLayers::All), result);
+        // The test may change, the training may not.
+        let mut config = DetectionConfig {
+            short_side: 64,
+            regions_per_image: 32,
+            max_detections: 1,
+            ..Default::default()
+        };
+        (config.sgd.num_steps, config.sgd.learning_rate) = (150, 0.01);
+        let again =
+            |config: &DetectionConfig| detect_voc(&trained, &data, &proposals, config, Some(&state), &mut ());
+        assert!(again(&config).unwrap().num_detections <= 24);
+        config.regions_per_image = 16;
+        let error = again(&config).unwrap_err().to_string();
+        assert!(error.contains("regions_per_image is 32, not 16"), "{error}");
         let frozen = run(100, None, FineTunedLayers::FullyConnected);
         assert!(frozen.average_precision.area > 0.3, "{:?}", frozen.average_precision);
     }

@@ -289,6 +289,10 @@ mod tests {
         run(9, Some(&state), FineTunedLayers::All);
         let resumed = run(30, Some(&state), FineTunedLayers::All);
         assert_eq!(resumed, run(30, None, FineTunedLayers::All));
+        let mut other = SegmentationConfig { long_side: 320, ..Default::default() };
+        (other.sgd.batch_size, other.sgd.learning_rate) = (4, 0.02);
+        let error = segment_voc(&trained, &data, &other, Some(&state), &mut ()).unwrap_err().to_string();
+        assert!(error.contains("another task (its long_side is 500, not 320)"), "{error}");
         let frozen = run(200, None, FineTunedLayers::FullyConnected);
         assert!(frozen.mean_overlap > 1.2 * frozen.majority_overlap, "{frozen:?}");
     }
