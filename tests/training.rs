@@ -23,10 +23,10 @@ fn draw_images(folder: &Path, num_images: usize) -> ImageFolder {
 
 fn tiny_config() -> TrainConfig {
     let mut config = TrainConfig { seed: 5, ..TrainConfig::default() };
-    config.data.image_size = 32;
-    config.model.width = 0.125;
-    config.clustering.num_clusters = Some(12);
-    config.clustering.pca_dim = 16;
+    config.images.size = 32;
+    config.network.width = 0.125;
+    config.objective.clustering_mut().num_clusters = Some(12);
+    config.objective.whitening_mut().num_components = 16;
     config.training.epochs = 2;
     config.training.batch_size = 24;
     config.training.knn_neighbors = 5;
@@ -83,12 +83,12 @@ fn the_network_learns_its_pseudo_labels() {
     let folder = tempfile::tempdir().unwrap();
     let images = draw_images(folder.path(), 240);
     let mut config = tiny_config();
-    config.model.width = 0.25;
-    config.model.dropout = 0.0;
-    config.data.crop_scale_min = 0.6;
+    config.network.width = 0.25;
+    config.network.dropout = 0.0;
+    config.images.crop_scale_min = 0.6;
     config.training.epochs = 4;
     config.training.batch_size = 12;
-    config.training.epochs_per_clustering = 6.0;
+    config.set("objective.epochs_per_clustering=6.0").unwrap();
     let out = folder.path().join("run");
     Trainer::new(config, images, &out, &cpu()).unwrap().run(&mut ()).unwrap();
     let epochs: Vec<EpochMetrics> = RunDirectory::open(&out).unwrap().metrics().unwrap();

@@ -1,14 +1,12 @@
 //! `deepcluster filters`
 
 use deepcluster::models::{Backbone, ConvNet};
-use deepcluster::pictures::{
-    AscentMethod, FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
-};
+use deepcluster::pictures::{FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index};
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 
 use super::sheets::SheetFolder;
-use crate::arguments::{Ascent, Filters, LayerFilters, Output, PictureMethod};
+use crate::arguments::{Ascent, Filters, LayerFilters, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::{print_json, print_out};
@@ -69,10 +67,7 @@ impl LayerFilters {
 impl Ascent {
     pub(super) fn config(&self) -> FilterPictureConfig {
         FilterPictureConfig {
-            method: match self.method {
-                PictureMethod::Modern => AscentMethod::Modern,
-                PictureMethod::Original => AscentMethod::Original,
-            },
+            method: self.method,
             size: self.size,
             steps: self.steps,
             step_size: self.step_size,
