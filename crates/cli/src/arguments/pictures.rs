@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use deepcluster::pictures::{AscentMethod, FilterChoice, TopScore};
+use deepcluster::report::pictures::{AscentMethod, FilterChoice, TopScore};
 
 use super::named::named;
 use super::{DeviceChoice, Replacing};

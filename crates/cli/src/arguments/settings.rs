@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use deepcluster::Error;
-use deepcluster::trainer::{Overrides, SettingHelp, TrainConfig, all_settings};
+use deepcluster::trainer::{Overrides, SettingHelp, TrainConfig, TrainerError, all_settings};
 
 const CLUSTERS: &str = "clusters";
 
@@ -40,14 +39,14 @@ pub(crate) struct SettingOptions<const WITH_CLUSTERS: bool> {
 
 impl<const WITH_CLUSTERS: bool> SettingOptions<WITH_CLUSTERS> {
     /// The settings of a new run.
-    pub(crate) fn config(&self) -> Result<TrainConfig, Error> {
+    pub(crate) fn config(&self) -> Result<TrainConfig, TrainerError> {
         let mut config = TrainConfig::default();
         self.change(&mut config)?;
         Ok(config)
     }
 
     /// Applies the file, the options and --set to the settings of a run.
-    pub(crate) fn change(&self, config: &mut TrainConfig) -> Result<(), Error> {
+    pub(crate) fn change(&self, config: &mut TrainConfig) -> Result<(), TrainerError> {
         let mut overrides = Overrides::default();
         if let Some(path) = &self.config {
             overrides.load(path)?;

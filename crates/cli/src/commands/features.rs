@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
 use deepcluster::models::LayerId;
+use deepcluster::trainer::TrainerError;
 use deepcluster::trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use serde_json::json;
 
@@ -31,9 +31,9 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     let mut progress = Progress::new(output, stop_flag()?);
     let scan = || {
         let config = ScanConfig { labels: LabelSource::None };
-        let images = ImageFolder::scan(&command.images, &config).map_err(Error::from)?;
+        let images = ImageFolder::scan(&command.images, &config)?;
         progress.say_found(&images);
-        Ok::<_, Error>(Arc::new(images))
+        Ok::<_, TrainerError>(Arc::new(images))
     };
     let (images, written) = if command.layer == LayerName::Whitened {
         let model = TrainedModel::load(&run, &device)?;

@@ -1,7 +1,9 @@
 //! `deepcluster filters`
 
 use deepcluster::models::{Backbone, ConvNet};
-use deepcluster::pictures::{FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index};
+use deepcluster::report::pictures::{
+    FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
+};
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use deepcluster::data::ImageFolder;
-use deepcluster::pictures::{FilterTop, TopImageConfig, filter_pictures, top_image_sheet, top_images};
+use deepcluster::report::pictures::{
+    FilterTop, TopImageConfig, filter_pictures, top_image_sheet, top_images,
+};
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 

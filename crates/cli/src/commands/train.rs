@@ -1,7 +1,6 @@
 //! `deepcluster train`
 
 use anyhow::Context;
-use deepcluster::Error;
 use deepcluster::data::ImageFolder;
 use deepcluster::trainer::{RunDirectory, TrainingRun, begin_run, resume_run};
 use serde_json::json;
@@ -27,7 +26,7 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
         let config = command.settings.config()?;
         config.validate()?;
         let folder = command.images.context("a folder of images is needed")?;
-        let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+        let images = ImageFolder::scan(&folder, &config.scan_config())?;
         progress.say_found(&images);
         begin_run(config, images, &command.out, &devices)?
     };

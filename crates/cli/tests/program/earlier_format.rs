@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use predicates::prelude::*;
+use deepcluster_testing::assert_cmd::assert::Assert;
+use deepcluster_testing::predicates::prelude::*;
 use tempfile::TempDir;
 
 use crate::common::{deepcluster, draw_images};
@@ -41,7 +42,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn resume(images: &Path, run: &Path, options: &[&str]) -> assert_cmd::assert::Assert {
+fn resume(images: &Path, run: &Path, options: &[&str]) -> Assert {
     let mut command = deepcluster();
     command.arg("train").arg(images).args(["--resume", "--device", "cpu", "--out"]).arg(run).args(options);
     command.assert()

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use deepcluster::trainer::RunDirectory;
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 
 use crate::common::{deepcluster, draw_images, finished_run};
 
