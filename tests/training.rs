@@ -129,12 +129,12 @@ fn caches_change_no_file() {
             .map(|file| fs::read(out.join(file)).unwrap())
     };
     let cache = folder.path().join("cache");
-    let disk_cache = format!("data.disk_cache={}", cache.display());
+    let disk_cache = format!("images.disk_cache={}", cache.display());
     let plain = run("plain", &[]);
-    assert!(plain == run("no-cache", &["data.cache_mib=0"]));
+    assert!(plain == run("no-cache", &["images.cache_mib=0"]));
     // The second run finds the images of the first.
     for name in ["disk", "disk-again"] {
-        assert!(plain == run(name, &["data.cache_mib=0", &disk_cache]), "{name}");
+        assert!(plain == run(name, &["images.cache_mib=0", &disk_cache]), "{name}");
         // The images, and the sum of their bytes.
         assert_eq!(fs::read_dir(&cache).unwrap().count(), 97);
     }
@@ -201,7 +201,7 @@ fn labels_change_nothing_but_the_report() {
     draw_images(folder.path(), 96);
     let run = |labels: &str| {
         let mut config = tiny_config();
-        config.set(&format!("data.labels={labels}")).unwrap();
+        config.set(&format!("images.labels={labels}")).unwrap();
         let out = folder.path().join(labels);
         deepcluster::train(folder.path().join("images"), &out, config, &mut ()).unwrap();
         (fs::read(out.join("assignments.csv")).unwrap(), RunDirectory::open(&out).unwrap().metrics().unwrap())

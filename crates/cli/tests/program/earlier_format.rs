@@ -13,9 +13,22 @@ use crate::recorded_runs::processor;
 const COMPARED: [&str; 4] = ["model.safetensors", "assignments.csv", "metrics.jsonl", "config.toml"];
 
 /// The settings of the runs in the present form.
-const SETTINGS: &str = "seed = 5\n[images]\nsize = 32\n[network]\nwidth = 0.02\n[objective]\nlearning_rate = 0.03\n\
-                        clustering.num_clusters = 6\nwhitening.num_components = 8\n[training]\nepochs = 4\n\
-                        batch_size = 8\nknn_neighbors = 3\ncheckpoint_steps = 2\ntensorboard = false\n";
+const SETTINGS: &str = "seed = 5
+[images]
+size = 32
+[network]
+width = 0.02
+[objective]
+learning_rate = 0.03
+clustering.num_clusters = 6
+whitening.num_components = 8
+[training]
+epochs = 4
+batch_size = 8
+knn_neighbors = 3
+checkpoint_steps = 2
+tensorboard = false
+";
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1")

@@ -114,8 +114,8 @@ impl ObjectiveConfig {
         }
     }
 
-    /// The SGD of DeepCluster, for other objectives that of its defaults: with it the same network can be trained
-    /// with labels.
+    /// The SGD of DeepCluster, for other objectives that of its defaults: with it the same network can be
+    /// trained with labels.
     pub fn sgd(&self) -> Sgd {
         let defaults = DeepClusterConfig::default();
         let config = if let Self::DeepCluster(config) = self { config } else { &defaults };

@@ -23,7 +23,8 @@ pub enum ClusteringChoice {
     #[default]
     #[serde(rename = "kmeans")]
     KMeans,
-    /// Power Iteration Clustering in the variant of the original code, which finds the number of clusters itself.
+    /// Power Iteration Clustering in the variant of the original code, which finds the number of clusters
+    /// itself.
     Pic,
     /// Power Iteration Clustering as published by Lin and Cohen, with a given number of clusters.
     LinCohenPic,
@@ -128,8 +129,8 @@ section! {
         initialization,
         /// Length of the Markov chains of afk-mc2
         chain_length => integers(1, 1_000_000),
-        /// Course of a run; mini-batch for very many images, two-level for very many clusters, both faster with a
-        /// somewhat higher inertia
+        /// Course of a run; mini-batch for very many images, two-level for very many clusters, both faster
+        /// with a somewhat higher inertia
         variant,
         /// Images of a mini-batch; all, if there are fewer
         batch_size as "mini_batch_size" => integers(1, LARGEST),

@@ -17,8 +17,9 @@ use crate::settings::schema::settings;
 pub(crate) const MAX_EPOCHS: u64 = 99_999;
 
 settings! {
-    /// Everything that decides the result of a run. The defaults are the recipe of the paper (Caron et al., section
-    /// 4.1) and of the original code; what depends on the data is chosen from it and written into the run.
+    /// Everything that decides the result of a run. The defaults are the recipe of the paper (Caron et al.,
+    /// section 4.1) and of the original code; what depends on the data is chosen from it and written into the
+    /// run.
     ///
     /// ```
     /// use deepcluster_trainer::TrainConfig;
@@ -109,7 +110,8 @@ settings! {
         feature_type: FeatureType = FeatureType::F32,
         /// Steps between checkpoints within an epoch; 0: only at its end
         checkpoint_steps: usize = 0 => integers(0, LARGEST).changeable(),
-        /// Neighbours that vote in the accuracy of the first and last network, where there are labels; 0: none
+        /// Neighbours that vote in the accuracy of the first and last network, where there are labels; 0:
+        /// none
         knn_neighbors: usize = 20 => integers(0, LARGEST),
         /// Whether the numbers of every epoch are also written as an event file of TensorBoard
         tensorboard: bool = true => any().changeable(),

@@ -159,7 +159,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_string())
 }
 
-/// Whether opening would wait for a writer who may never come. What a shell hands over as an open pipe has one.
+/// Whether opening would wait for a writer who may never come. What a shell hands over as an open pipe has
+/// one.
 fn is_named_pipe(path: &Path, metadata: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {

@@ -1,7 +1,8 @@
-//! Settings of runs of format 1, in which the tables were `data`, `model`, `clustering`, `training` and `nat`.
+//! Settings of runs of format 1, in which the tables were `data`, `model`, `clustering`, `training` and
+//! `nat`.
 //!
-//! They are read as the present ones. The header of a model is still written in them where they can express its
-//! settings, so that the same training leaves the same bytes as before.
+//! They are read as the present ones. The header of a model is still written in them where they can express
+//! its settings, so that the same training leaves the same bytes as before.
 
 use toml::{Table, Value};
 
@@ -182,7 +183,8 @@ fn translated(values: Vec<(String, Value)>) -> Result<Vec<(String, Value)>, Trai
     };
     let choices = [chosen("objective.kind", "deepcluster"), chosen("clustering.algorithm", "kmeans")];
     let mut translated = Vec::new();
-    for (key, value) in values {
+    let is_empty = |value: &Value| value.as_table().is_some_and(Table::is_empty);
+    for (key, value) in values.into_iter().filter(|(_, value)| !is_empty(value)) {
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
         let setting = setting.ok_or_else(|| unknown_key(&key, SETTINGS.iter().map(|setting| setting.key)))?;
         if setting.counts_for(&choices) {

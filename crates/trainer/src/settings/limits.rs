@@ -32,8 +32,8 @@ pub(crate) fn any() -> Limits {
     Limits { range: Range::Any, default: None, changeable: false }
 }
 
-/// Whole numbers from `low` to `high`. Every one has an upper end: TOML holds none above 2^63, and what is laid
-/// out in memory before it is used must fit there.
+/// Whole numbers from `low` to `high`. Every one has an upper end: TOML holds none above 2^63, and what is
+/// laid out in memory before it is used must fit there.
 pub(crate) fn integers(low: u64, high: u64) -> Limits {
     Limits { range: Range::Integers(low, high), ..any() }
 }

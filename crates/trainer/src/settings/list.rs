@@ -20,12 +20,13 @@ pub struct SettingHelp {
     pub owners: Vec<&'static str>,
     /// The names of an enumeration.
     names: &'static [&'static str],
-    /// The combinations of choices that have it, each a list of settings and names as in `objective.kind`, `nat`.
+    /// The combinations of choices that have it, each a list of settings and names as in `objective.kind`,
+    /// `nat`.
     pub(crate) only: Vec<Vec<(String, &'static str)>>,
 }
 
-/// All settings, in the order in which files have them. One that depends on a choice and differs between choices,
-/// as in its default, is there for each.
+/// All settings, in the order in which files have them. One that depends on a choice and differs between
+/// choices, as in its default, is there for each.
 pub fn all_settings() -> Vec<SettingHelp> {
     let mut found: Vec<SettingHelp> = Vec::new();
     let mut open = vec![Vec::new()];
@@ -37,8 +38,13 @@ pub fn all_settings() -> Vec<SettingHelp> {
         let mut settings = Vec::new();
         Walk::over(&mut config, &mut |setting| {
             let entry = setting.entry;
-            let default = setting.value.to_toml().map(|value| plain(&value)).unwrap_or_default();
             let names = setting.value.names();
+            let is_chosen = chosen.iter().any(|(selector, _)| *selector == setting.key);
+            let default = match setting.value.to_toml() {
+                // Here it is that of the walk.
+                Some(_) if is_chosen => default_choice(&setting.key, names),
+                value => value.as_ref().map(plain).unwrap_or_default(),
+            };
             settings.push(SettingHelp {
                 key: setting.key,
                 help: entry.help,
@@ -67,7 +73,8 @@ pub fn all_settings() -> Vec<SettingHelp> {
     found
 }
 
-/// Adds a setting, after the last with which it shares its table, or to the one that it is but for its choices.
+/// Adds a setting, after the last with which it shares its table, or to the one that it is but for its
+/// choices.
 fn add(found: &mut Vec<SettingHelp>, setting: SettingHelp) {
     let same =
         |known: &&mut SettingHelp| SettingHelp { only: setting.only.clone(), ..(**known).clone() } == setting;
@@ -78,6 +85,12 @@ fn add(found: &mut Vec<SettingHelp>, setting: SettingHelp) {
     let table = |key: &str| key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_string());
     let last = found.iter().rposition(|known| table(&known.key) == table(&setting.key));
     found.insert(last.map_or(found.len(), |last| last + 1), setting);
+}
+
+/// The default of a setting that chooses: that of all settings, or its first name where they do not have it.
+fn default_choice(selector: &str, names: &[&str]) -> String {
+    let row = TrainConfig::default().rows().into_iter().find(|row| row.key == selector);
+    row.map_or_else(|| names.first().copied().unwrap_or_default().to_string(), |row| row.text())
 }
 
 /// The names without which there is no such setting; `all` holds those that choose.
@@ -114,6 +127,8 @@ mod tests {
     fn settings_are_listed_once_for_each_meaning_with_their_owners() {
         let all = all_settings();
         let of = |key: &str| all.iter().filter(|setting| setting.key == key).collect::<Vec<_>>();
+        let [kind] = of("objective.kind")[..] else { panic!() };
+        assert!(kind.owners.is_empty() && kind.default == "deepcluster");
         let [epochs] = of("training.epochs")[..] else { panic!() };
         assert!(epochs.owners.is_empty() && epochs.changeable && epochs.default == "200");
         let rates = of("objective.learning_rate");

@@ -13,8 +13,8 @@ use crate::settings::list::{SettingHelp, all_settings, plain};
 use crate::settings::schema::Walk;
 use crate::settings::value;
 
-/// Settings of which later ones win over earlier ones, applied together: a file may have settings of an objective
-/// that only an option chooses.
+/// Settings of which later ones win over earlier ones, applied together: a file may have settings of an
+/// objective that only an option chooses.
 ///
 /// ```
 /// use deepcluster_trainer::{Overrides, TrainConfig};
@@ -94,12 +94,13 @@ impl Overrides {
         Ok(())
     }
 
-    /// Changes `config`, which stays as it was after an error. Settings that belong to an objective or an algorithm
-    /// that is no longer chosen go.
+    /// Changes `config`, which stays as it was after an error. Settings that belong to an objective or an
+    /// algorithm that is no longer chosen go.
     ///
     /// # Errors
-    /// [`TrainerError::UnknownKey`] with the nearest valid key, [`TrainerError::UnreadableConfig`] for a value of the
-    /// wrong type, [`TrainerError::InvalidConfig`] for a setting of another objective or algorithm than the chosen.
+    /// [`TrainerError::UnknownKey`] with the nearest valid key, [`TrainerError::UnreadableConfig`] for a
+    /// value of the wrong type, [`TrainerError::InvalidConfig`] for a setting of another objective or
+    /// algorithm than the chosen.
     pub fn apply(&self, config: &mut TrainConfig) -> Result<(), TrainerError> {
         let mut changed = config.clone();
         let mut left: BTreeMap<&str, &Given> =

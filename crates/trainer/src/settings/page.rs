@@ -38,7 +38,7 @@ fn changeable(all: &[SettingHelp]) -> String {
 }
 
 fn old_names() -> String {
-    let mut text = "| in 0.1 | now |\n| --- | --- |\n".to_string();
+    let mut text = "| before | now |\n| --- | --- |\n".to_string();
     renamed().for_each(|(old, new)| text.push_str(&format!("| `{old}` | `{new}` |\n")));
     text
 }

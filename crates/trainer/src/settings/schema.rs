@@ -1,9 +1,9 @@
-//! The schema of the settings: each is written once, with its type, default, range, help, and whether a resumed
-//! run may change it.
+//! The schema of the settings: each is written once, with its type, default, range, help, and whether a
+//! resumed run may change it.
 //!
-//! [`settings!`] declares a table of settings with its entries; [`section!`] gives entries to the configuration of
-//! another crate, and does not compile while a field has none. Reading, writing, checking, comparing and the page of
-//! settings are all walks over the entries.
+//! [`settings!`] declares a table of settings with its entries; [`section!`] gives entries to the
+//! configuration of another crate, and does not compile while a field has none. Reading, writing, checking,
+//! comparing and the page of settings are all walks over the entries.
 
 use crate::settings::limits::Limits;
 use crate::settings::value::Value;
@@ -27,8 +27,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) choices: &'a [(String, &'static str)],
 }
 
-/// A walk over all settings in their order. One that chooses, such as `objective.kind`, comes before those that
-/// depend on it, so that a walk may change it.
+/// A walk over all settings in their order. One that chooses, such as `objective.kind`, comes before those
+/// that depend on it, so that a walk may change it.
 pub(crate) struct Walk<'a> {
     tables: Vec<&'static str>,
     choices: Vec<(String, &'static str)>,

@@ -20,7 +20,8 @@ settings! {
         weight_decay: f64 = 1e-5 => floats(0.0..),
         /// Passes over the data between two clusterings; fractions are allowed
         epochs_per_clustering: f64 = 1.0 => floats((Excluded(0.0), Included(10_000.0))),
-        /// Images that a pass draws: every cluster equally often, as the original code does it, or every image once
+        /// Images that a pass draws: every cluster equally often, as the original code does it, or every
+        /// image once
         sampling: Sampling = Sampling::Uniform,
         /// Whitening of the features before they are clustered
         whitening: WhiteningConfig,
@@ -35,8 +36,8 @@ settings! {
 pub enum Sampling {
     /// Every cluster equally often (section 3.3, avoiding trivial parametrization).
     Uniform,
-    /// The sampler of the original code, whose indices are shifted against its data set, so that clusters are not
-    /// drawn equally often.
+    /// The sampler of the original code, whose indices are shifted against its data set, so that clusters are
+    /// not drawn equally often.
     Misaligned,
     /// Every image once, whatever its cluster.
     Shuffle,
