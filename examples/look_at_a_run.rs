@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.objective.clustering_mut().num_clusters = Some(40);
     config.training.epochs = 3;
     config.training.batch_size = 32;
-    let images = ImageFolder::open(&images)?;
+    let images = Images::open(&images)?;
     let model = Trainer::new(config, images.clone(), &run, &device)?.run(&mut ())?;
 
     let out = Path::new("deepcluster-pictures");

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.objective.clustering_mut().num_clusters = Some(60);
     config.training.epochs = 3;
     config.training.batch_size = 32;
-    Trainer::new(config.clone(), ImageFolder::open(path("train"))?, path("run"), &device)?.run(&mut ())?;
+    Trainer::new(config.clone(), Images::open(path("train"))?, path("run"), &device)?.run(&mut ())?;
 
     let data = LabelledPair::scan(&path("train"), &path("test"), &LabelSource::Auto)?;
     let untrained = TrainedNetwork::untrained(config, &device)?;

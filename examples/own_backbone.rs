@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let temporary = tempfile::tempdir()?;
     let drawings = SyntheticConfig { num_images: 600, image_size: 32, seed: 1 };
     write_synthetic_folder(&temporary.path().join("images"), &drawings, &mut |_| {})?;
-    let images = ImageFolder::open(temporary.path().join("images"))?;
+    let images = Images::open(temporary.path().join("images"))?;
 
     let mut config = TrainConfig::default();
     config.images.size = 32;

@@ -122,7 +122,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 4;
     config.training.batch_size = 32;
-    let images = ImageFolder::open(images)?;
+    let images = Images::open(images)?;
     let model = Trainer::<Rotations>::begin(config, images, &out, &parse_device("auto")?)?.run(&mut ())?;
     for epoch in RunDirectory::open(&out)?.metrics()? {
         println!("epoch {}: loss {:?}", epoch.epoch, epoch.loss);

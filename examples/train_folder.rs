@@ -47,10 +47,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.training.batch_size = 64;
     let model = deepcluster::train(&folder, &out, config, &mut Print)?;
 
-    let images = Arc::new(ImageFolder::open(&folder)?);
+    let images = Arc::new(Images::open(&folder)?);
     let assigned = model.assign(&images, &mut ())?;
     for (&image, cluster) in assigned.image_indices.iter().zip(&assigned.clusters).take(12) {
-        println!("{} is in cluster {cluster}", images.relative_path(image).display());
+        println!("{} is in cluster {cluster}", images.name(image));
     }
     Ok(())
 }

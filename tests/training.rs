@@ -1,6 +1,8 @@
 //! The loop through the library: learning, stopping at any step, resuming, and using what was trained.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "training/own_source.rs"]
+mod own_source;
 #[path = "training/run_directory.rs"]
 mod run_directory;
 
@@ -15,10 +17,10 @@ use deepcluster::prelude::*;
 use deepcluster::trainer::EngineError;
 use deepcluster::trainer::TrainerError;
 
-fn draw_images(folder: &Path, num_images: usize) -> ImageFolder {
+fn draw_images(folder: &Path, num_images: usize) -> Images {
     let drawings = SyntheticConfig { num_images, image_size: 32, seed: 3 };
     write_synthetic_folder(&folder.join("images"), &drawings, &mut |_| {}).unwrap();
-    ImageFolder::open(folder.join("images")).unwrap()
+    Images::open(folder.join("images")).unwrap()
 }
 
 fn tiny_config() -> TrainConfig {
@@ -179,7 +181,7 @@ fn devices_beside_the_first_change_no_feature() {
     let folder = tempfile::tempdir().unwrap();
     draw_images(folder.path(), 95);
     fs::write(folder.path().join("images").join("broken.png"), b"no picture").unwrap();
-    let images = ImageFolder::open(folder.path().join("images")).unwrap();
+    let images = Images::open(folder.path().join("images")).unwrap();
     let mut config = tiny_config();
     config.training.feature_batch_size = 10;
     let first_clusters = |others: usize| {

@@ -37,7 +37,7 @@ pub use objectives::config::{ObjectiveConfig, ObjectiveKind};
 pub use objectives::deepcluster::{Classifier, DeepCluster, DeepClusterConfig, Sampling, training_step};
 pub use objectives::nat::{Nat, NatConfig, NatModel};
 pub use observer::TrainObserver;
-pub use run::any::{TrainingRun, begin_run, resume_run};
+pub use run::any::{TrainingRun, begin_run, resume_run, resume_run_images};
 pub use run::directory::{Origin, RunDirectory};
 pub use run::tables::{write_assignments, write_assignments_to};
 pub use settings::clustering::{ClusteringChoice, ClusteringSettings};

@@ -17,9 +17,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use deepcluster_data::write_synthetic_folder;
-use deepcluster_data::{
-    ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
-};
+use deepcluster_data::{Images, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform};
 use deepcluster_engine::Ranks;
 use deepcluster_kernels::device_limits;
 use deepcluster_models::{
@@ -44,11 +42,11 @@ fn tolerance(device: &Device, of_f32: f32, of_tf32: f32) -> f32 {
     if device_limits(device).is_some_and(|limits| limits.has_tf32) { of_tf32 } else { of_f32 }
 }
 
-fn folder(num_images: usize) -> (tempfile::TempDir, ImageFolder) {
+fn folder(num_images: usize) -> (tempfile::TempDir, Images) {
     let root = tempfile::tempdir().unwrap();
     let drawings = SyntheticConfig { num_images, image_size: 32, seed: 1 };
     write_synthetic_folder(root.path(), &drawings, &mut |_| {}).unwrap();
-    let images = ImageFolder::open(root.path()).unwrap();
+    let images = Images::open(root.path()).unwrap();
     (root, images)
 }
 

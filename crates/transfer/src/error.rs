@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
-use deepcluster_data::DataError;
+use deepcluster_data::{DataError, Location};
 use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
@@ -33,13 +33,13 @@ pub enum TransferError {
     )]
     NoLabels {
         /// Where the images lie.
-        folder: PathBuf,
+        folder: Location,
     },
     /// The test images have a class that the training images lack.
     #[error("{folder} has the class '{class}', of which the training images have none")]
     UnknownClass {
         /// Where the test images lie.
-        folder: PathBuf,
+        folder: Location,
         /// Name of the class.
         class: String,
     },
@@ -73,7 +73,7 @@ pub enum TransferError {
         /// Its name without extension.
         image: String,
         /// Where it was looked for.
-        folder: PathBuf,
+        folder: Location,
     },
     /// An image that is needed, or a whole set, cannot be read.
     #[error("the image '{image}', without which nothing can be measured, cannot be read")]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_evaluation::WeightedKnnConfig;
 use deepcluster_files::Replaceable;
 use deepcluster_models::{ConvNet, NamedWeights};
@@ -135,7 +135,7 @@ struct SavedPoint {
 /// # Errors
 /// [`TransferError::InvalidConfig`] for no numbers, and what trainer and task report.
 pub fn sweep_clusters(
-    images: &ImageFolder,
+    images: &Images,
     sweep: &Sweep,
     out: &Path,
     device: &Device,
@@ -157,7 +157,7 @@ pub fn sweep_clusters(
 }
 
 fn point(
-    images: &ImageFolder,
+    images: &Images,
     config: TrainConfig,
     task: &SweepTask,
     folder: &Path,
@@ -287,7 +287,7 @@ mod tests {
         base.network.width = 0.125;
         base.training.epochs = 1;
         base.training.batch_size = 16;
-        let folder = ImageFolder::open(&images).unwrap();
+        let folder = Images::open(&images).unwrap();
         let out = root.path().join("out");
         let mut num_finished = 0;
         let mut run = |clusters: &[usize]| {

@@ -1,7 +1,7 @@
 //! `deepcluster demo`
 
 use anyhow::{Context, bail};
-use deepcluster::data::{ImageFolder, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
+use deepcluster::data::{Images, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
 use deepcluster::trainer::{
     DeepClusterConfig, EpochMetrics, ObjectiveConfig, RunDirectory, TrainConfig, begin_run,
 };
@@ -37,7 +37,7 @@ pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
     write_synthetic_folder(&folder, &drawings, &mut |_| {})?;
 
     let config = demo_config(command.seed);
-    let images = ImageFolder::scan(&folder, &config.scan_config())?;
+    let images = Images::scan(&folder, &config.scan_config())?;
     train(begin_run(config, images, &run, &[device])?, &mut progress, output)?;
     print_gain(&RunDirectory::open(&run)?.metrics()?, output)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
+use deepcluster::data::{Images, LabelSource, ScanConfig};
 use deepcluster::models::LayerId;
 use deepcluster::trainer::TrainerError;
 use deepcluster::trainer::{RunDirectory, TrainedModel, TrainedNetwork};
@@ -31,7 +31,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     let mut progress = Progress::new(output, stop_flag()?);
     let scan = || {
         let config = ScanConfig { labels: LabelSource::None };
-        let images = ImageFolder::scan(&command.images, &config)?;
+        let images = Images::scan(&command.images, &config)?;
         progress.say_found(&images);
         Ok::<_, TrainerError>(Arc::new(images))
     };
@@ -64,7 +64,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
         progress.say(&format!("skipped {}: {}", skipped.path.display(), skipped.reason));
     }
     for (image_index, reason) in &written.failures {
-        progress.say(&format!("skipped {}: {reason}", images.path(*image_index).display()));
+        progress.say(&format!("skipped {}: {reason}", images.place(*image_index)));
     }
     if output.json {
         print_json(&json!({

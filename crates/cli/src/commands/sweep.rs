@@ -1,7 +1,7 @@
 //! `deepcluster sweep`
 
 use anyhow::Context;
-use deepcluster::data::{ImageFolder, LabelSource};
+use deepcluster::data::{Images, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
 use deepcluster::trainer::TrainConfig;
 use deepcluster::transfer::{
@@ -26,7 +26,7 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     let base = command.settings.config()?;
     base.validate()?;
     let task = task(&command, &base)?;
-    let images = ImageFolder::scan(&command.images, &base.scan_config())?;
+    let images = Images::scan(&command.images, &base.scan_config())?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(output, stop.clone());
     let say = Progress::new(output, stop);

@@ -1,7 +1,7 @@
 //! `deepcluster train`
 
 use anyhow::Context;
-use deepcluster::data::ImageFolder;
+use deepcluster::data::{Images, Location};
 use deepcluster::trainer::{RunDirectory, TrainingRun, begin_run, resume_run};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
     let mut progress = Progress::new(output, stop_flag()?);
     let run = if command.resume {
         if let Some(folder) = &command.images {
-            RunDirectory::open_to_train(&command.out)?.set_images_root(folder)?;
+            RunDirectory::open_to_train(&command.out)?.set_location(&Location::from(folder))?;
         }
         let run = resume_run(&command.out, &devices, |config| command.settings.change(config))?;
         if !run.is_finished() {
@@ -26,7 +26,7 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
         let config = command.settings.config()?;
         config.validate()?;
         let folder = command.images.context("a folder of images is needed")?;
-        let images = ImageFolder::scan(&folder, &config.scan_config())?;
+        let images = Images::scan(&folder, &config.scan_config())?;
         progress.say_found(&images);
         begin_run(config, images, &command.out, &devices)?
     };
@@ -51,7 +51,7 @@ pub(crate) fn train(
         progress.say(&format!(
             "{} images under {}, {num_clusters} clusters asked for, {num_epochs} epochs",
             images.len(),
-            images.root().display(),
+            images.location(),
         ));
     }
     run.run(progress)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_models::ConvNet;
 
 use crate::error::TrainerError;
@@ -23,7 +23,7 @@ pub trait TrainingRun {
     fn config(&self) -> &TrainConfig;
 
     /// The images of the run.
-    fn images(&self) -> &ImageFolder;
+    fn images(&self) -> &Images;
 
     /// The folder of the run.
     fn run_directory(&self) -> &RunDirectory;
@@ -45,13 +45,13 @@ pub trait TrainingRun {
 /// several.
 ///
 /// ```no_run
-/// use deepcluster_data::ImageFolder;
+/// use deepcluster_data::Images;
 /// use deepcluster_trainer::{ObjectiveConfig, ObjectiveKind, TrainConfig, begin_run, parse_devices};
 ///
 /// # fn main() -> Result<(), deepcluster_trainer::TrainerError> {
 /// let mut config = TrainConfig::default();
 /// config.objective = ObjectiveConfig::new(ObjectiveKind::Nat);
-/// let run = begin_run(config, ImageFolder::open("photos")?, "run", &parse_devices("cpu")?)?;
+/// let run = begin_run(config, Images::open("photos")?, "run", &parse_devices("cpu")?)?;
 /// run.run(&mut ())?;
 /// # Ok(())
 /// # }
@@ -61,7 +61,7 @@ pub trait TrainingRun {
 /// As [`Trainer::new`].
 pub fn begin_run(
     config: TrainConfig,
-    images: ImageFolder,
+    images: Images,
     out: impl AsRef<Path>,
     devices: &[Device],
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
@@ -79,13 +79,27 @@ pub fn resume_run(
     devices: &[Device],
     change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
+    resume_run_images(out, None, devices, change)
+}
+
+/// As [`resume_run`]; `images`, where they are passed, must have all images of the run. Runs need this whose images are
+/// of a source that only the caller can open.
+///
+/// # Errors
+/// As [`Trainer::take_up_images`].
+pub fn resume_run_images(
+    out: impl AsRef<Path>,
+    images: Option<Images>,
+    devices: &[Device],
+    change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
+) -> Result<Box<dyn TrainingRun>, TrainerError> {
     let kind = RunDirectory::open(out.as_ref())?.config()?.objective.kind();
-    open_kind(kind, Start::Resumed(Box::new(change)), out.as_ref(), devices)
+    open_kind(kind, Start::Resumed(Box::new(images), Box::new(change)), out.as_ref(), devices)
 }
 
 enum Start<'a> {
-    New(Box<(TrainConfig, ImageFolder)>),
-    Resumed(Box<Change<'a>>),
+    New(Box<(TrainConfig, Images)>),
+    Resumed(Box<Option<Images>>, Box<Change<'a>>),
 }
 
 /// A change of the settings of a run that is resumed.
@@ -112,7 +126,7 @@ fn open<O: RunObjective<Backbone = ConvNet> + 'static>(
     let (device, others) = devices.split_first().ok_or_else(TrainerError::no_device)?;
     let trainer = match start {
         Start::New(begun) => Trainer::<O>::begin(begun.0, begun.1, out, device)?,
-        Start::Resumed(change) => Trainer::<O>::take_up(out, device, change)?,
+        Start::Resumed(images, change) => Trainer::<O>::take_up_images(out, *images, device, change)?,
     };
     Ok(Box::new(trainer.train_beside(others.to_vec())))
 }
@@ -122,7 +136,7 @@ impl<O: RunObjective<Backbone = ConvNet>> TrainingRun for Trainer<O> {
         self.config()
     }
 
-    fn images(&self) -> &ImageFolder {
+    fn images(&self) -> &Images {
         self.images()
     }
 

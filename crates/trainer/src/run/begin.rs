@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::{SeedUse, derive_seed};
 use deepcluster_models::{ConvNet, ModelError};
 
@@ -25,7 +25,7 @@ impl Trainer<DeepCluster<ConvNet>> {
     /// An invalid `config`, fewer images than clusters, or an `out` that is in use or cannot be written.
     pub fn new(
         config: TrainConfig,
-        images: ImageFolder,
+        images: Images,
         out: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Self, TrainerError> {
@@ -40,7 +40,7 @@ impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
     /// As [`Trainer::new`].
     pub fn begin(
         config: TrainConfig,
-        images: ImageFolder,
+        images: Images,
         out: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Self, TrainerError> {
@@ -57,7 +57,7 @@ impl<O: RunObjective> Trainer<O> {
     /// As [`Trainer::new`].
     pub fn with_backbone(
         config: TrainConfig,
-        images: ImageFolder,
+        images: Images,
         out: impl AsRef<Path>,
         device: &Device,
         init: impl FnOnce(u64, &Device) -> Result<O::Backbone, ModelError>,
@@ -67,7 +67,7 @@ impl<O: RunObjective> Trainer<O> {
 
     fn begin_with(
         config: TrainConfig,
-        images: ImageFolder,
+        images: Images,
         out: impl AsRef<Path>,
         device: &Device,
         init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,
@@ -76,17 +76,17 @@ impl<O: RunObjective> Trainer<O> {
         refuse_other_objective::<O>(&config)?;
         let num_clusters = config.num_clusters(images.len());
         if images.len() < num_clusters.max(2) {
-            let (folder, num_images) = (images.root().to_path_buf(), images.len());
+            let (folder, num_images) = (images.location(), images.len());
             return Err(TrainerError::TooFewImages { folder, num_images, num_clusters });
         }
         config.check_num_samples(images.len())?;
-        let run = RunDirectory::create(out.as_ref(), images.root(), &config)?;
+        let run = RunDirectory::create(out.as_ref(), &images.location(), &config)?;
         Self::assemble(config, images, run, device, init)
     }
 
     pub(crate) fn assemble(
         config: TrainConfig,
-        images: ImageFolder,
+        images: Images,
         run: RunDirectory,
         device: &Device,
         init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Location;
 use deepcluster_interchange::pytorch::PytorchCheckpoint;
 
 use crate::error::TrainerError;
@@ -16,7 +16,7 @@ use crate::settings::config::TrainConfig;
 impl RunDirectory {
     /// Begins a run in the folder `out` with a checkpoint of the original code (`.pth.tar`, either serialisation):
     /// its network, the momentum of its SGD, its head and the number of its epochs. From then on it is a run like
-    /// any other; with `images_root`, the folder to cluster and train on, it can be resumed at once.
+    /// any other; with `location`, the place of those to cluster and train on, it can be resumed at once.
     ///
     /// The settings are the defaults with what the checkpoint tells: network, input, number of clusters, and the
     /// learning rate, momentum and weight decay of its SGD. `change` may alter them, but not the network.
@@ -27,7 +27,7 @@ impl RunDirectory {
     pub fn import_checkpoint(
         checkpoint: &Path,
         out: &Path,
-        images_root: Option<&Path>,
+        location: Option<&Location>,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
     ) -> Result<Self, TrainerError> {
         let file = PytorchCheckpoint::open(checkpoint)?;
@@ -36,11 +36,11 @@ impl RunDirectory {
         config.validate()?;
         refuse_other_network(&file, &config)?;
         refuse_fewer_epochs(config.training.epochs, file.epoch())?;
-        if let Some(folder) = images_root {
-            let images = ImageFolder::scan(folder, &config.scan_config())?;
+        if let Some(location) = location {
+            let images = location.open(&config.scan_config())?;
             let num_clusters = config.num_clusters(images.len());
             if images.len() < num_clusters.max(2) {
-                let (folder, num_images) = (images.root().to_path_buf(), images.len());
+                let (folder, num_images) = (images.location(), images.len());
                 return Err(TrainerError::TooFewImages { folder, num_images, num_clusters });
             }
         }
@@ -59,7 +59,7 @@ impl RunDirectory {
             },
         };
         let origin = Origin { file: checkpoint.to_path_buf(), epoch: file.epoch() };
-        Self::create_with(out, images_root, Some((origin, &state)), &config)
+        Self::create_with(out, location, Some((origin, &state)), &config)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::Place;
 use deepcluster_models::{ConvNet, ModelError, NamedWeights, import_weights};
 
@@ -27,7 +27,7 @@ impl Trainer<DeepCluster<ConvNet>> {
     /// # Errors
     /// [`TrainerError::ConfigChanged`] for another setting, [`TrainerError::InvalidConfig`] for fewer epochs
     /// than have begun, [`TrainerError::NoUsableCheckpoint`], [`TrainerError::ImagesGone`],
-    /// [`TrainerError::NotARun`] and [`TrainerError::RunLocked`].
+    /// [`TrainerError::ImagesUnknown`], [`TrainerError::NotARun`] and [`TrainerError::RunLocked`].
     pub fn resume(
         out: impl AsRef<Path>,
         device: &Device,
@@ -47,26 +47,42 @@ impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
     ) -> Result<Self, TrainerError> {
-        Self::resume_with(out, device, change, named_network)
+        Self::take_up_images(out, None, device, change)
+    }
+
+    /// As [`Trainer::take_up`]; `images`, where they are passed, must have all images of the run. Runs need this whose
+    /// images are of a source that only the caller can open.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`], and [`TrainerError::OtherImages`].
+    pub fn take_up_images(
+        out: impl AsRef<Path>,
+        images: Option<Images>,
+        device: &Device,
+        change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
+    ) -> Result<Self, TrainerError> {
+        Self::resume_with(out, images, device, change, named_network)
     }
 }
 
 impl<O: RunObjective> Trainer<O> {
-    /// As [`Trainer::resume`] for any network.
+    /// As [`Trainer::take_up_images`] for any network.
     ///
     /// # Errors
     /// As [`Trainer::resume`].
     pub fn resume_with_backbone(
         out: impl AsRef<Path>,
+        images: Option<Images>,
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
         init: impl FnOnce(u64, &Device) -> Result<O::Backbone, ModelError>,
     ) -> Result<Self, TrainerError> {
-        Self::resume_with(out, device, change, |_, seed, device| Ok(init(seed, device)?))
+        Self::resume_with(out, images, device, change, |_, seed, device| Ok(init(seed, device)?))
     }
 
     fn resume_with(
         out: impl AsRef<Path>,
+        images: Option<Images>,
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
         init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,
@@ -83,10 +99,11 @@ impl<O: RunObjective> Trainer<O> {
         }
         config.validate()?;
         refuse_other_objective::<O>(&config)?;
-        let images = if run.has_images() {
-            run.images()?
-        } else {
-            ImageFolder::scan(run.images_root()?, &config.scan_config())?
+        let images = match images {
+            Some(images) if run.has_images() => run.choose_images(&images)?,
+            Some(images) => images,
+            None if run.has_images() => run.images()?,
+            None => open_images(&run, &config)?,
         };
         let mut trainer = Self::assemble(config, images, run, device, init)?;
         let has_checkpoint = trainer.restore_newest(saved.training.epochs)?;
@@ -119,9 +136,12 @@ impl<O: RunObjective> Trainer<O> {
             let (path, reason) = (self.run.file(CHECKPOINTS), "there is none".to_string());
             return Err(TrainerError::NoUsableCheckpoint { path, reason });
         }
-        if !self.images.folder.root().is_dir() {
-            let (path, images) = (self.run.path().to_path_buf(), self.images.folder.root().to_path_buf());
-            return Err(TrainerError::ImagesGone { path, images });
+        if !self.images.folder.is_there() {
+            let (path, images) = (self.run.path().to_path_buf(), self.images.folder.location());
+            return Err(match images.is_known() {
+                true => TrainerError::ImagesGone { path, images },
+                false => TrainerError::ImagesUnknown { path, images },
+            });
         }
         if has_results {
             self.run.retire_results()?;
@@ -181,6 +201,15 @@ impl<O: RunObjective> Trainer<O> {
         self.progress = progress;
         Ok(())
     }
+}
+
+/// The images of a run whose first pass has not ended.
+fn open_images(run: &RunDirectory, config: &TrainConfig) -> Result<Images, TrainerError> {
+    let images = run.location()?;
+    if !images.is_known() {
+        return Err(TrainerError::ImagesUnknown { path: run.path().to_path_buf(), images });
+    }
+    Ok(images.open(&config.scan_config())?)
 }
 
 /// Checks that velocities are flat, and where the weights are known that they are those of weights.

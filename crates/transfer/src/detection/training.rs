@@ -49,8 +49,8 @@ pub(super) fn train(
         let (mut pooled, mut sampled) = (Vec::new(), Vec::new());
         for index in images {
             let mirror = generator.random::<bool>();
-            let path = data.train.images.path(index);
-            let image = match DetectorImage::read(&path, config, mirror, normalization, device) {
+            let images = &data.train.images;
+            let image = match DetectorImage::read(images, index, config, mirror, normalization, device) {
                 Ok(image) => image,
                 Err(error) => {
                     log::warn!("left out: {error}");
