@@ -82,7 +82,7 @@ impl RunContents {
         }
         // Whitened features have no such direction left: their first columns are those of the features
         // before.
-        if self.config.clustering.whiten {
+        if self.config.objective.whitening().whiten {
             return Ok(Some(features.slice(ndarray::s![.., ..2]).to_owned()));
         }
         let config = WhiteningConfig { num_components: 2, whiten: false, normalize: false };

@@ -142,7 +142,7 @@ mod tests {
         std::fs::write(folder.path().join("007.png"), "gone").unwrap();
         let images = Images::open(folder.path()).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let order: Vec<usize> = (0..300).rev().collect();
         let mut sheets: Vec<RgbImage> = Vec::new();
         let looked =
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!((sheets.len(), looked.num_lost), (2, 1));
         assert!(looked.glances[7].is_none() && looked.glances[8].as_ref().unwrap().contrast > 0.0);
         // The network sees 32 of 36 pixels of the shorter side, of 24 are 21 left.
-        let cell_size = 24 * 32 / settings.resize();
+        let cell_size = 24 * 32 / settings.images.resize();
         assert!(sheets.iter().all(|sheet| sheet.width() == SHEET_SIDE as u32 * cell_size));
         let pixel = |position: usize| {
             let sheet = &sheets[position / PER_SHEET];

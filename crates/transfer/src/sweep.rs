@@ -144,7 +144,7 @@ pub fn sweep_clusters(
     for &num_clusters in clusters {
         let folder = out.join(format!("k-{num_clusters}"));
         let mut config = base.clone();
-        config.clustering.num_clusters = Some(num_clusters);
+        config.objective.clustering_mut().num_clusters = Some(num_clusters);
         let point = point(images, config, task, &folder, device, observer)?;
         finished(&point);
         points.push(point);
@@ -223,8 +223,8 @@ mod tests {
         let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
         let task = SweepTask::Knn(data, config);
         let mut base = TrainConfig::default();
-        base.data.image_size = 32;
-        base.model.width = 0.125;
+        base.images.size = 32;
+        base.network.width = 0.125;
         base.training.epochs = 1;
         base.training.batch_size = 16;
         let folder = Images::open(&images).unwrap();

@@ -75,7 +75,7 @@ pub fn neighbors_in_runs(
     let untrained = if compare_untrained {
         let network = TrainedNetwork::untrained(model.config().clone(), model.trained_network().device())?;
         let in_run = network.features(&images, observer)?;
-        let whitening = model.config().whitening_config().fit(&in_run.features)?;
+        let whitening = model.config().objective.whitening().fit(&in_run.features)?;
         let whiten = |features: &Array2<f32>| whitening.transform(&features);
         let query_rows = whiten(&network.features(queries, observer)?.features)?;
         let run_rows = whiten(&in_run.features)?;
@@ -205,10 +205,10 @@ mod tests {
         let drawings = SyntheticConfig { num_images: 40, image_size: 32, seed: 3 };
         write_synthetic_folder(&data, &drawings, &mut |_| {}).unwrap();
         let mut config = TrainConfig::default();
-        config.data.image_size = 32;
-        config.model.width = 0.25;
-        config.clustering.num_clusters = Some(4);
-        config.clustering.pca_dim = 8;
+        config.images.size = 32;
+        config.network.width = 0.25;
+        config.objective.clustering_mut().num_clusters = Some(4);
+        config.objective.whitening_mut().num_components = 8;
         config.training.epochs = 1;
         config.training.batch_size = 20;
         let device = deepcluster_trainer::parse_device("cpu").unwrap();

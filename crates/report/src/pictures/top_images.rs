@@ -245,7 +245,7 @@ mod tests {
             image.save(folder.path().join(format!("{index}.png"))).unwrap();
         }
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         settings.training.feature_batch_size = 4;
         let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = config.init(3, &Device::flex()).unwrap();
