@@ -69,8 +69,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let images = Images::open(temporary.path().join("images"))?;
 
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.clustering.num_clusters = Some(30);
+    config.images.size = 32;
+    config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 2;
     config.training.batch_size = 64;
     let init = |seed, device: &Device| Ok(Tiny::new(seed, device));

@@ -60,10 +60,10 @@ impl ImageSource for Shapes {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.25;
-    config.clustering.num_clusters = Some(8);
-    config.clustering.pca_dim = 16;
+    config.images.size = 32;
+    config.network.width = 0.25;
+    config.objective.clustering_mut().num_clusters = Some(8);
+    config.objective.whitening_mut().num_components = 16;
     config.training.epochs = 2;
     config.training.batch_size = 32;
 

@@ -40,9 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = arguments.next().unwrap_or_else(|| temporary.path().join("run"));
 
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.5;
-    config.clustering.num_clusters = Some(30);
+    config.images.size = 32;
+    config.network.width = 0.5;
+    config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 2;
     config.training.batch_size = 64;
     let model = deepcluster::train(&folder, &out, config, &mut Print)?;

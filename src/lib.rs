@@ -10,8 +10,8 @@
 //!
 //! fn main() -> Result<(), deepcluster::Error> {
 //!     let mut config = TrainConfig::default();
-//!     config.data.image_size = 64;
-//!     config.clustering.num_clusters = Some(50);
+//!     config.images.size = 64;
+//!     config.objective.clustering_mut().num_clusters = Some(50);
 //!     config.training.epochs = 10;
 //!     let model = deepcluster::train("photos", "run", config, &mut ())?;
 //!     let images = std::sync::Arc::new(Images::open("new-photos")?);

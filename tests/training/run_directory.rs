@@ -22,10 +22,10 @@ struct Finished {
 
 fn config(epochs: usize) -> TrainConfig {
     let mut config = TrainConfig { seed: 5, ..TrainConfig::default() };
-    config.data.image_size = 32;
-    config.model.width = 0.125;
-    config.clustering.num_clusters = Some(6);
-    config.clustering.pca_dim = 8;
+    config.images.size = 32;
+    config.network.width = 0.125;
+    config.objective.clustering_mut().num_clusters = Some(6);
+    config.objective.whitening_mut().num_components = 8;
     config.training.epochs = epochs;
     config.training.batch_size = 24;
     config.training.checkpoint_steps = 1;

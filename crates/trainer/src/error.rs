@@ -88,7 +88,7 @@ pub enum TrainerError {
     },
     /// A run directory written by another version of this crate.
     #[error(
-        "{path} was written in format {found}; this version reads format {supported}: use the version that wrote it, or train again"
+        "{path} was written in format {found}; this version reads formats up to {supported}: use the version that wrote it, or train again"
     )]
     OtherVersion {
         /// The folder.
@@ -278,7 +278,7 @@ fn too_few_images(folder: &Location, num_images: usize, num_clusters: usize) -> 
         );
     }
     format!(
-        "{found} cannot fill {num_clusters} clusters: lower clustering.num_clusters to at most {num_images} \
+        "{found} cannot fill {num_clusters} clusters: lower objective.clustering.num_clusters to at most {num_images} \
          or add images"
     )
 }

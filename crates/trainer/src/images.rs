@@ -21,7 +21,7 @@ pub(crate) struct RunImages {
 impl RunImages {
     pub(crate) fn new(folder: Images, config: &TrainConfig) -> Result<Self, TrainerError> {
         let folder = Arc::new(folder);
-        let loader = Loader::new(folder.clone(), config.training_loader_config())?;
+        let loader = Loader::new(folder.clone(), config.images.training_loader())?;
         Ok(Self { folder, loader })
     }
 

@@ -202,7 +202,9 @@ impl<O: RunObjective> Trainer<O> {
         let features = self.features(observer)?;
         let (place, num_epochs) = (self.place(), self.config.training.epochs);
         let mut last = Epoch { place, num_epochs, device: &self.devices[0], observer };
-        let made = cluster_images(features, &self.config, &mut last).map_err(|error| self.explain(error))?;
+        let objective = &self.config.objective;
+        let made = cluster_images(features, objective.whitening(), objective.clustering(), &mut last)
+            .map_err(|error| self.explain(error))?;
         let ImageClusters { mut clusters, whitening, whitened } = made;
         clusters.previous = self.objective.assignments().cloned();
         self.record(Some(&clusters), observer)?;

@@ -40,7 +40,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
             print_out("images   none; name a folder to continue: deepcluster train FOLDER --out RUN --resume")
         }
     }
-    print_out(&format!("task     {}", config.objective.kind.name()));
+    print_out(&format!("task     {}", config.objective.kind().name()));
     if let Some(origin) = &origin {
         print_out(&format!("imported from {} after {} epochs", origin.file.display(), origin.epoch));
     }
@@ -68,7 +68,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         ));
     }
     let network = config.network()?;
-    let input = if config.model.sobel { "Sobel" } else { "RGB" };
+    let input = if config.network.sobel { "Sobel" } else { "RGB" };
     print_out(&format!(
         "network  {} at {} px, {input}, seed {}",
         network.architecture, network.image_size, config.seed

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use deepcluster::data::Images;
 use deepcluster::report::pictures::{
-    FilterTop, TopImageConfig, TopScore, filter_pictures, top_image_sheet, top_images,
+    FilterTop, TopImageConfig, filter_pictures, top_image_sheet, top_images,
 };
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 
 use super::sheets::SheetFolder;
-use crate::arguments::{Output, Score, TopImages};
+use crate::arguments::{Output, TopImages};
 use crate::interrupt::stop_flag;
 use crate::progress::{Progress, csv_line};
 use crate::stdout::{print_json, print_out};
@@ -24,11 +24,7 @@ pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
     let chosen = command.choice.resolve(trained.network())?;
     let ascent = command.ascent.config();
     ascent.validate()?;
-    let score = match command.score {
-        Score::Mean => TopScore::Mean,
-        Score::Max => TopScore::Max,
-    };
-    let config = TopImageConfig { count: command.count, score };
+    let config = TopImageConfig { count: command.count, score: command.score };
     let images = Arc::new(Images::open(&command.images)?);
     let names: Vec<String> =
         chosen.iter().flat_map(|(layer, filters)| sheet_names(layer, filters.len())).collect();

@@ -1,14 +1,11 @@
 //! `deepcluster train`
 
-use std::path::Path;
-
 use anyhow::Context;
 use deepcluster::data::{Images, Location};
-use deepcluster::trainer::TrainerError;
-use deepcluster::trainer::{RunDirectory, TrainConfig, TrainingRun, begin_run, resume_run};
+use deepcluster::trainer::{RunDirectory, TrainingRun, begin_run, resume_run};
 use serde_json::json;
 
-use crate::arguments::{CommonSettings, Output, Settings, Train};
+use crate::arguments::{Output, Train};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::print_json;
@@ -68,49 +65,4 @@ pub(crate) fn train(
         out.join("model.safetensors").display()
     ));
     Ok(())
-}
-
-impl Settings {
-    /// The settings of a new run.
-    pub(crate) fn config(&self) -> Result<TrainConfig, TrainerError> {
-        let mut config = TrainConfig::default();
-        self.change(&mut config)?;
-        Ok(config)
-    }
-
-    /// Applies the file, the options and --set, in this order.
-    pub(crate) fn change(&self, config: &mut TrainConfig) -> Result<(), TrainerError> {
-        self.common.change(config, self.clusters)
-    }
-}
-
-impl CommonSettings {
-    /// Applies the file, the options, among them a number of clusters, and --set, in this order.
-    pub(crate) fn change(
-        &self,
-        config: &mut TrainConfig,
-        clusters: Option<usize>,
-    ) -> Result<(), TrainerError> {
-        if let Some(path) = &self.config {
-            *config = TrainConfig::load(Path::new(path))?;
-        }
-        let options = [
-            ("objective.kind", self.objective.clone()),
-            ("model.architecture", self.arch.clone()),
-            ("data.image_size", self.image_size.map(|value| value.to_string())),
-            ("clustering.num_clusters", clusters.map(|value| value.to_string())),
-            ("clustering.algorithm", self.clustering.clone()),
-            ("training.epochs", self.epochs.map(|value| value.to_string())),
-            ("training.batch_size", self.batch_size.map(|value| value.to_string())),
-            ("training.learning_rate", self.learning_rate.map(|value| format!("{value:?}"))),
-            ("seed", self.seed.map(|value| value.to_string())),
-            ("data.labels", self.labels.clone()),
-        ];
-        for (key, value) in options {
-            if let Some(value) = value {
-                config.set(&format!("{key}={value}"))?;
-            }
-        }
-        self.set.iter().try_for_each(|assignment| config.set(assignment))
-    }
 }

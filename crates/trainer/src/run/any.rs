@@ -8,11 +8,12 @@ use deepcluster_models::ConvNet;
 
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
+use crate::objectives::config::ObjectiveKind;
 use crate::objectives::deepcluster::DeepCluster;
 use crate::objectives::nat::Nat;
 use crate::observer::TrainObserver;
 use crate::run::directory::RunDirectory;
-use crate::settings::config::{ObjectiveKind, TrainConfig};
+use crate::settings::config::TrainConfig;
 use crate::trained::model::TrainedModel;
 use crate::trainer::Trainer;
 
@@ -45,11 +46,11 @@ pub trait TrainingRun {
 ///
 /// ```no_run
 /// use deepcluster_data::Images;
-/// use deepcluster_trainer::{ObjectiveKind, TrainConfig, begin_run, parse_devices};
+/// use deepcluster_trainer::{ObjectiveConfig, ObjectiveKind, TrainConfig, begin_run, parse_devices};
 ///
 /// # fn main() -> Result<(), deepcluster_trainer::TrainerError> {
 /// let mut config = TrainConfig::default();
-/// config.objective.kind = ObjectiveKind::Nat;
+/// config.objective = ObjectiveConfig::new(ObjectiveKind::Nat);
 /// let run = begin_run(config, Images::open("photos")?, "run", &parse_devices("cpu")?)?;
 /// run.run(&mut ())?;
 /// # Ok(())
@@ -64,7 +65,7 @@ pub fn begin_run(
     out: impl AsRef<Path>,
     devices: &[Device],
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
-    let kind = config.objective.kind;
+    let kind = config.objective.kind();
     open_kind(kind, Start::New(Box::new((config, images))), out.as_ref(), devices)
 }
 
@@ -92,7 +93,7 @@ pub fn resume_run_images(
     devices: &[Device],
     change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
-    let kind = RunDirectory::open(out.as_ref())?.config()?.objective.kind;
+    let kind = RunDirectory::open(out.as_ref())?.config()?.objective.kind();
     open_kind(kind, Start::Resumed(Box::new(images), Box::new(change)), out.as_ref(), devices)
 }
 

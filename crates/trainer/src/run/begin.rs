@@ -5,16 +5,17 @@ use std::path::Path;
 use burn::tensor::Device;
 use deepcluster_data::Images;
 use deepcluster_engine::{SeedUse, derive_seed};
-use deepcluster_models::{ConvNet, ModelError, Precision};
+use deepcluster_models::{ConvNet, ModelError};
 
 use crate::error::TrainerError;
 use crate::images::RunImages;
 use crate::objectives::RunObjective;
+use crate::objectives::config::ObjectiveKind;
 use crate::objectives::deepcluster::DeepCluster;
 use crate::run::checkpoint::Progress;
 use crate::run::directory::RunDirectory;
 use crate::run::log::EpochLog;
-use crate::settings::config::{ObjectiveKind, TrainConfig};
+use crate::settings::config::TrainConfig;
 use crate::trainer::Trainer;
 
 impl Trainer<DeepCluster<ConvNet>> {
@@ -43,11 +44,9 @@ impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
         out: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Self, TrainerError> {
-        let network = config.network()?;
-        let precision = supported_precision(&config, device)?;
-        Self::with_backbone(config, images, out, device, |seed, device| {
-            Ok(network.init(seed, device)?.with_precision(precision))
-        })
+        // Before anything is written.
+        check_precision(&config, device)?;
+        Self::begin_with(config, images, out, device, named_network)
     }
 }
 
@@ -62,6 +61,16 @@ impl<O: RunObjective> Trainer<O> {
         out: impl AsRef<Path>,
         device: &Device,
         init: impl FnOnce(u64, &Device) -> Result<O::Backbone, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        Self::begin_with(config, images, out, device, |_, seed, device| Ok(init(seed, device)?))
+    }
+
+    fn begin_with(
+        config: TrainConfig,
+        images: Images,
+        out: impl AsRef<Path>,
+        device: &Device,
+        init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,
     ) -> Result<Self, TrainerError> {
         config.validate()?;
         refuse_other_objective::<O>(&config)?;
@@ -80,10 +89,11 @@ impl<O: RunObjective> Trainer<O> {
         images: Images,
         run: RunDirectory,
         device: &Device,
-        init: impl FnOnce(u64, &Device) -> Result<O::Backbone, ModelError>,
+        init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,
     ) -> Result<Self, TrainerError> {
         let device = device.clone().without_autodiff();
-        let network = init(derive_seed(config.seed, SeedUse::Weights, 0, 0), &device.clone().autodiff())?;
+        let seed = derive_seed(config.seed, SeedUse::Weights, 0, 0);
+        let network = init(&config, seed, &device.clone().autodiff())?;
         let (objective, learner) = O::create(&config, network)?;
         let (images, log) = (RunImages::new(images, &config)?, EpochLog::new(&config));
         let (devices, progress, results) = (vec![device], Progress::default(), None);
@@ -93,25 +103,38 @@ impl<O: RunObjective> Trainer<O> {
 
 /// Refuses settings that name another objective of this crate; those of others have no name there.
 pub(crate) fn refuse_other_objective<O: RunObjective>(config: &TrainConfig) -> Result<(), TrainerError> {
-    let kind = config.objective.kind;
-    if kind.name() == O::NAME || ObjectiveKind::ALL.iter().all(|kind| kind.name() != O::NAME) {
+    let is_own = ObjectiveKind::ALL.iter().any(|kind| kind.name() == O::NAME);
+    if is_own && config.objective.kind().name() != O::NAME {
+        return Err(other_objective::<O>(config));
+    }
+    Ok(())
+}
+
+/// The error for settings of another objective than `O`.
+pub(crate) fn other_objective<O: RunObjective>(config: &TrainConfig) -> TrainerError {
+    TrainerError::InvalidConfig {
+        field: "objective.kind".to_string(),
+        value: config.objective.kind().name().to_string(),
+        allowed: format!("this trainer has the objective {}", O::NAME),
+    }
+}
+
+/// The network that the settings name, in the precision they ask for.
+pub(crate) fn named_network(
+    config: &TrainConfig,
+    seed: u64,
+    device: &Device,
+) -> Result<ConvNet, TrainerError> {
+    check_precision(config, device)?;
+    Ok(config.network()?.init(seed, device)?.with_precision(config.network.precision))
+}
+
+fn check_precision(config: &TrainConfig, device: &Device) -> Result<(), TrainerError> {
+    if config.network.precision.is_supported(device) {
         return Ok(());
     }
     Err(TrainerError::InvalidConfig {
-        field: "objective.kind".to_string(),
-        value: kind.name().to_string(),
-        allowed: format!("this trainer has the objective {}", O::NAME),
-    })
-}
-
-/// The precision that is asked for, where the device has it.
-pub(crate) fn supported_precision(config: &TrainConfig, device: &Device) -> Result<Precision, TrainerError> {
-    let precision = config.training.precision;
-    if precision.is_supported(device) {
-        return Ok(precision);
-    }
-    Err(TrainerError::InvalidConfig {
-        field: "training.precision".to_string(),
+        field: "network.precision".to_string(),
         value: "bf16".to_string(),
         allowed: "this device does not compute with bfloat16: f32".to_string(),
     })

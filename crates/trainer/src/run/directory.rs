@@ -14,9 +14,13 @@ use crate::run::files::write_atomic;
 use crate::run::layout::{CHECKPOINTS, CONFIG_FILE, LOCK, RUN_FILE};
 use crate::run::unbegun::{clear_unbegun, is_unbegun};
 use crate::settings::config::TrainConfig;
+use crate::settings::file::read_text;
 
-/// Number of the layout and the file formats; it rises when an older program could not read a run any more.
-const FORMAT: u64 = 1;
+/// Number of the layout and the file formats; it rises when an older program could not read a run any more. The
+/// settings of format 1 had other names.
+const FORMAT: u64 = 2;
+/// The oldest that is read.
+const OLDEST_FORMAT: u64 = 1;
 /// A longer `run.json` is damage.
 const MAX_RUN_FILE_BYTES: u64 = 1 << 20;
 
@@ -188,12 +192,29 @@ impl RunDirectory {
         Ok(self.run_file()?.imported)
     }
 
-    /// The settings of the run.
+    /// The settings of the run, whichever format it has.
     ///
     /// # Errors
     /// As [`TrainConfig::load`].
     pub fn config(&self) -> Result<TrainConfig, TrainerError> {
-        TrainConfig::load(&self.file(CONFIG_FILE))
+        let path = self.file(CONFIG_FILE);
+        let origin = path.display().to_string();
+        match read_text(&path) {
+            Ok(text) => TrainConfig::of_run(&text, &origin),
+            Err(reason) => Err(TrainerError::UnreadableConfig { origin, reason }),
+        }
+    }
+
+    /// Whether an earlier program wrote the run, and nothing has been trained in it since.
+    pub(crate) fn is_of_earlier_format(&self) -> Result<bool, TrainerError> {
+        Ok(self.run_file()?.format < FORMAT)
+    }
+
+    /// Raises the format of a run whose settings are in the present form already: as the form of the settings shows
+    /// in their file, a run between the two writes is one of either format.
+    pub(crate) fn take_present_format(&self) -> Result<(), TrainerError> {
+        let (format, version) = (FORMAT, env!("CARGO_PKG_VERSION").to_string());
+        self.write_run_file(&RunFile { format, version, ..self.run_file()? })
     }
 
     pub(crate) fn write_config(&self, config: &TrainConfig) -> Result<(), TrainerError> {
@@ -218,7 +239,7 @@ impl RunDirectory {
         read.map_err(|error| in_file(&error))?;
         let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| in_file(&error))?;
         match value.get("format").and_then(serde_json::Value::as_u64) {
-            Some(FORMAT) => {}
+            Some(OLDEST_FORMAT..=FORMAT) => {}
             Some(found) => {
                 return Err(TrainerError::OtherVersion { path: self.path.clone(), found, supported: FORMAT });
             }

@@ -6,6 +6,8 @@ use deepcluster_data::Location;
 use deepcluster_interchange::pytorch::PytorchCheckpoint;
 
 use crate::error::TrainerError;
+use crate::objectives::config::ObjectiveConfig;
+use crate::objectives::deepcluster::config::DeepClusterConfig;
 use crate::run::checkpoint::{Checkpoint, NETWORK_GROUP, ObjectiveState, Progress};
 use crate::run::directory::{Origin, RunDirectory};
 use crate::settings::changes::refuse_fewer_epochs;
@@ -63,32 +65,33 @@ impl RunDirectory {
 
 fn settings_of(file: &PytorchCheckpoint) -> TrainConfig {
     let mut config = TrainConfig::default();
-    config.data.image_size = file.image_size();
-    config.model.architecture = Some(file.architecture());
-    config.model.sobel = file.sobel();
-    config.model.width = file.width();
-    config.clustering.num_clusters = file.num_clusters();
+    config.images.size = file.image_size();
+    config.network.kind = Some(file.architecture());
+    config.network.sobel = file.sobel();
+    config.network.width = file.width();
     config.training.epochs = file.epoch();
+    let mut objective = DeepClusterConfig::default();
+    objective.clustering.num_clusters = file.num_clusters();
     if let Some(optimizer) = file.optimizer() {
-        config.training.learning_rate = optimizer.learning_rate;
-        config.training.momentum = optimizer.momentum;
-        config.training.weight_decay = optimizer.weight_decay;
+        objective.learning_rate = optimizer.learning_rate;
+        objective.momentum = optimizer.momentum;
+        objective.weight_decay = optimizer.weight_decay;
     }
-    config
+    TrainConfig { objective: ObjectiveConfig::DeepCluster(objective), ..config }
 }
 
 /// The settings must describe the network that is in the file.
 fn refuse_other_network(file: &PytorchCheckpoint, config: &TrainConfig) -> Result<(), TrainerError> {
-    let mut expected = file.network_config(Some(config.data.image_size))?;
-    expected.dropout = config.model.dropout;
+    let mut expected = file.network_config(Some(config.images.size))?;
+    expected.dropout = config.network.dropout;
     if config.network()? == expected {
         return Ok(());
     }
-    let model = &config.model;
+    let network = &config.network;
     let checks = [
-        ("model.architecture", model.architecture.map(|a| a.to_string()), file.architecture().to_string()),
-        ("model.sobel", Some(model.sobel.to_string()), file.sobel().to_string()),
-        ("model.width", Some(model.width.to_string()), file.width().to_string()),
+        ("network.kind", network.kind.map(|a| a.to_string()), file.architecture().to_string()),
+        ("network.sobel", Some(network.sobel.to_string()), file.sobel().to_string()),
+        ("network.width", Some(network.width.to_string()), file.width().to_string()),
     ];
     for (field, value, in_file) in checks {
         if value.as_ref() != Some(&in_file) {

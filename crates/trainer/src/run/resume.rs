@@ -10,13 +10,13 @@ use deepcluster_models::{ConvNet, ModelError, NamedWeights, import_weights};
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
 use crate::objectives::deepcluster::DeepCluster;
-use crate::run::begin::{refuse_other_objective, supported_precision};
+use crate::run::begin::{named_network, refuse_other_objective};
 use crate::run::checkpoint::{Checkpoint, NETWORK_GROUP, Progress};
 use crate::run::directory::RunDirectory;
 use crate::run::layout::CHECKPOINTS;
 use crate::run::results::MODEL;
 use crate::run::saved_model::SavedModel;
-use crate::settings::changes::{refuse_changes, refuse_fewer_epochs};
+use crate::settings::changes::{refuse_changes, refuse_fewer_epochs, refuse_other_network};
 use crate::settings::config::TrainConfig;
 use crate::trainer::Trainer;
 
@@ -61,11 +61,7 @@ impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
     ) -> Result<Self, TrainerError> {
-        let config = RunDirectory::open(out.as_ref())?.config()?;
-        let (network, precision) = (config.network()?, supported_precision(&config, device)?);
-        Self::resume_with_backbone(out, images, device, change, |seed, device| {
-            Ok(network.init(seed, device)?.with_precision(precision))
-        })
+        Self::resume_with(out, images, device, change, named_network)
     }
 }
 
@@ -81,6 +77,16 @@ impl<O: RunObjective> Trainer<O> {
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
         init: impl FnOnce(u64, &Device) -> Result<O::Backbone, ModelError>,
     ) -> Result<Self, TrainerError> {
+        Self::resume_with(out, images, device, change, |_, seed, device| Ok(init(seed, device)?))
+    }
+
+    fn resume_with(
+        out: impl AsRef<Path>,
+        images: Option<Images>,
+        device: &Device,
+        change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
+        init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,
+    ) -> Result<Self, TrainerError> {
         let run = RunDirectory::open_to_train(out.as_ref())?;
         let saved = run.config()?;
         let mut config = saved.clone();
@@ -88,6 +94,8 @@ impl<O: RunObjective> Trainer<O> {
         // An imported run in which nothing has been done yet is free, but for its network.
         if run.has_images() || run.origin()?.is_none() {
             refuse_changes(run.path(), &saved, &config)?;
+        } else {
+            refuse_other_network(run.path(), &saved, &config)?;
         }
         config.validate()?;
         refuse_other_objective::<O>(&config)?;
@@ -138,8 +146,9 @@ impl<O: RunObjective> Trainer<O> {
         if has_results {
             self.run.retire_results()?;
         }
-        if self.config != *saved {
+        if self.config != *saved || self.run.is_of_earlier_format()? {
             self.run.write_config(&self.config)?;
+            self.run.take_present_format()?;
         }
         Ok(())
     }

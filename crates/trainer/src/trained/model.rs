@@ -82,7 +82,7 @@ impl<B: Backbone> TrainedModel<B> {
     pub(crate) fn save(&self, run: &RunDirectory, mark: &ResultMark) -> Result<(), TrainerError> {
         let network = export_weights(&self.trained.network)?;
         let mut file = self.arrays(&network)?;
-        file.metadata.insert(CONFIG.to_string(), self.config().to_toml());
+        file.metadata.insert(CONFIG.to_string(), self.config().to_model_text());
         mark.seal(&mut file).map_err(TrainerError::io("write", run.file(MODEL)))?;
         write_atomic(&run.file(MODEL), |writer| file.write_to(writer))
     }
