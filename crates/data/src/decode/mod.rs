@@ -1,6 +1,6 @@
 //! Decoding of one file into 8-bit RGB.
 //!
-//! Differences between formats end here: the orientation of the metadata is applied ([`crate::decode::orientation`]), grey is
+//! Differences between formats end here: the orientation of the metadata is applied ([`orientation`]), grey is
 //! repeated over the three channels, alpha is dropped (as Pillow's `convert("RGB")` does, not blended; colours that a
 //! TIFF has multiplied by it are divided again), 16-bit values are divided by 257 and rounded, floating-point values
 //! are clamped to 0..=1 and scaled, and of an animation the first frame is taken. Embedded colour profiles are ignored,
@@ -8,9 +8,9 @@
 //!
 //! A file that ends behind its last pixel is read. One that ends within the pixels counts as broken unless its decoder
 //! fills in the rest, as the JPEG decoder does once it has reached the image data, but for the few files that need the
-//! slower one ([`crate::decode::jpeg`]).
+//! slower one ([`jpeg`]).
 //!
-//! All decoders of the process share one budget of memory ([`crate::decode::memory_budget`]): each waits until what its image
+//! All decoders of the process share one budget of memory ([`memory_budget`]): each waits until what its image
 //! needs, by the header, fits beside the others.
 
 pub(crate) mod bytes;
@@ -67,12 +67,12 @@ const OTHER_BYTES_PER_PIXEL: u64 = 12;
 /// `max_pixels` bounds width x height as the header states it, and with it the memory a hostile file can claim.
 ///
 /// # Errors
-/// - [`DataError::Io`]: the file cannot be opened or is not a regular file.
+/// - [`DataError::Io`]: the file cannot be opened.
 /// - [`DataError::TooManyPixels`]: the image is larger than `max_pixels`.
-/// - [`DataError::Decode`]: not a readable format, or damaged.
+/// - [`DataError::Decode`]: not a regular file or a readable format, or damaged.
 pub fn decode_image(path: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
     let bytes = ImageBytes::open(path).map_err(|error| DataError::reading(path, error))?;
-    Ok(decode_rows(bytes, path, max_pixels, &|_, height| height)?.image)
+    Ok(decode_counted(bytes, path, max_pixels)?.image)
 }
 
 /// A decoded image, with its share of the memory of all decoders.
