@@ -8,7 +8,7 @@ use deepcluster::evaluation::WeightedKnnConfig;
 use deepcluster::prelude::*;
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use deepcluster::transfer::{
-    LabelledPair, LinearProbe, LinearProbeConfig, RetrievalConfig, knn_of_layers, recall_at,
+    LabelledPair, LinearProbe, LinearProbeConfig, RetrievalConfig, knn_on_layers, recall_at,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (name, trained) in [("untrained", &untrained), ("trained", &trained)] {
         let (network, reading) = (trained.network(), trained.reading());
         let neighbors = WeightedKnnConfig { num_neighbors: vec![20], ..Default::default() };
-        for layer in knn_of_layers(network, &reading, &device, &data, &[], &neighbors, &mut ())? {
+        for layer in knn_on_layers(network, &reading, &device, &data, &[], &neighbors, &mut ())? {
             let accuracy = 100.0 * layer.accuracies[0].top1;
             println!("{name:>9}  nearest neighbours on {:<5}  {accuracy:5.1} %", layer.layer);
         }

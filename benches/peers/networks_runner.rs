@@ -56,7 +56,7 @@ fn load(request: &Value) -> Result<usize, Box<dyn Error>> {
     let workers = request["workers"].as_u64().ok_or("workers is missing")? as usize;
     let images = Arc::new(Images::open(folder)?);
     let samples: Vec<Sample> = (0..images.len())
-        .map(|image_index| Sample { image_index, augmentation_seed: image_index as u64 })
+        .map(|image_index| Sample { image_index, augmentation_seed: image_index as u64, crop: 0 })
         .collect();
     let config = LoaderConfig { num_workers: workers, cache_bytes: 0, ..LoaderConfig::default() };
     let transform = Transform::RandomCrop {

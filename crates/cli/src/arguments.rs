@@ -86,9 +86,9 @@ pub(crate) enum Command {
     Neighbors(Neighbors),
     /// Make a page of a run's clusters, images and curves, to be opened in any browser.
     Report(Report),
-    /// Draw what the filters of a network answer to, found by gradient ascent.
+    /// Draw what the filters of a network respond to, found by gradient ascent.
     Filters(Filters),
-    /// Draw the images that each filter answers to most, and where.
+    /// Draw the images that each filter responds to most, and where.
     TopImages(TopImages),
     /// Draw the kernels of the first convolution.
     Kernels(Kernels),

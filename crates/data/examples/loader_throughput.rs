@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         normalization: Normalization::default(),
     };
     for pass in 1..=2 {
-        let sample = |image_index| Sample { image_index, augmentation_seed: image_index as u64 };
+        let sample = |image_index| Sample { image_index, augmentation_seed: image_index as u64, crop: 0 };
         let samples: Vec<Sample> = (0..images.len()).map(sample).collect();
         let plan = samples.chunks(32).map(<[Sample]>::to_vec).collect();
         let start = Instant::now();

@@ -32,7 +32,7 @@
 //!
 //! let loader = Loader::new(images.clone(), LoaderConfig::default())?;
 //! let transform = Transform::Center { resize: 32, size: 24, normalization: Normalization::default() };
-//! let samples = (0..images.len()).map(|image_index| Sample { image_index, augmentation_seed: 0 });
+//! let samples = (0..images.len()).map(|image_index| Sample { image_index, augmentation_seed: 0, crop: 0 });
 //! for batch in loader.batches(transform, vec![samples.collect()]) {
 //!     assert_eq!(batch.pixels().len(), 24 * 3 * 24 * 24);
 //!     assert!(batch.failures.is_empty());

@@ -253,8 +253,9 @@ impl Kept {
         let config = LoaderConfig { num_workers: 1, cache_bytes: 0, disk_cache, ..LoaderConfig::default() };
         let loader = Loader::new(self.images.clone(), config).unwrap();
         let transform = Transform::Center { resize: 24, size: 24, normalization: Normalization::default() };
-        let samples =
-            (0..NUM_IMAGES).map(|image_index| Sample { image_index, augmentation_seed: 0 }).collect();
+        let samples = (0..NUM_IMAGES)
+            .map(|image_index| Sample { image_index, augmentation_seed: 0, crop: 0 })
+            .collect();
         loader.batches(transform, vec![samples]).next().unwrap()
     }
 

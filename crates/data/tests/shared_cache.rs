@@ -33,7 +33,7 @@ fn pixels(images: &Path, cache: Option<&Path>) -> Vec<u8> {
     let loader = Loader::new(images, config).unwrap();
     let transform = Transform::Center { resize: SIDE, size: SIDE, normalization: Normalization::default() };
     let samples = (0..2 * NUM_IMAGES)
-        .map(|number| Sample { image_index: number % NUM_IMAGES, augmentation_seed: 0 })
+        .map(|number| Sample { image_index: number % NUM_IMAGES, augmentation_seed: 0, crop: 0 })
         .collect::<Vec<_>>();
     let plan = samples.chunks(8).map(<[Sample]>::to_vec).collect();
     let mut all = Vec::new();

@@ -39,7 +39,7 @@ impl<'a> ImagePass<'a> {
         batch_size: usize,
         device: &'a Device,
     ) -> Self {
-        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0 };
+        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0, crop: 0 };
         Self {
             loader,
             transform,

@@ -75,7 +75,7 @@ impl Objective for Classes {
     }
 
     fn plan(&self, _place: Place) -> Plan {
-        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0 };
+        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0, crop: 0 };
         Plan { steps: vec![self.plan.iter().map(sample).collect(); self.num_steps] }
     }
 

@@ -67,13 +67,13 @@ pub(crate) fn cluster_cards(
     Ok(occupied.into_iter().enumerate().map(card).collect())
 }
 
-/// How close images are to their clusters.
+/// Distances of images within and between clusters.
 struct Closeness {
     /// Squared distance of each image to the mean of its cluster.
     own_distances: Vec<f32>,
-    /// Of each image; 0 where there is no other cluster.
+    /// Doubt of each image; 0 without another cluster.
     doubts: Vec<f32>,
-    /// Of each cluster.
+    /// Cohesion of each cluster.
     cohesion: Vec<Option<f64>>,
 }
 
@@ -127,8 +127,6 @@ fn label_counts(contents: &RunContents, images: &[usize]) -> Vec<(u32, usize)> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::path::PathBuf;
 
     use deepcluster_data::{Images, Labels};

@@ -42,8 +42,8 @@ impl RunContents {
     /// # Errors
     /// [`ReportError::Trainer`] where a file is missing or damaged, or files do not belong together.
     pub fn read(run: &RunDirectory) -> Result<Self, ReportError> {
-        // First, so that the tables are those of the features: whoever goes on with a finished run retires
-        // these before.
+        // First, so that the tables are those of the features: resuming a finished run retires these
+        // before.
         let features = match run.features() {
             Ok(features) => Some(features),
             Err(TrainerError::Unfinished { .. }) => None,

@@ -8,7 +8,7 @@ use crate::run_contents::RunContents;
 /// Agreement of two clusterings from which on clusters count as settled, and the change per epoch below which
 /// they do.
 const SETTLED: (f64, f64) = (0.7, 0.03);
-/// Agreement that is told as 100 %.
+/// Agreement that is shown as 100 %.
 const UNCHANGED: f64 = 0.995;
 /// A share of all images in one cluster that is too much where there are many clusters.
 const TOO_LARGE: f64 = 0.2;
@@ -17,7 +17,7 @@ const NUM_NAMED: usize = 3;
 /// Clusters of fewer images are not named: few images are easily alike.
 const LEAST_NAMED: usize = 5;
 
-/// A sentence, and the clusters it speaks of.
+/// A sentence, and the clusters that it names.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
     pub(crate) text: String,
@@ -283,7 +283,7 @@ mod tests {
             assert!(said.contains("100 %") && said.contains("no longer change"), "{said}");
             assert!(!said.contains("still") && !said.contains("would help"), "{said}");
         }
-        // 99 % are told as such.
+        // 99 % are shown as such.
         let contents = RunContents { metrics: vec![epoch(1, Some(0.99))], ..contents() };
         assert!(convergence(&contents).unwrap_or_default().contains("99 %"));
     }

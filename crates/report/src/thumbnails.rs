@@ -3,19 +3,19 @@
 use deepcluster_data::{DEFAULT_MAX_PIXELS, Images, RgbImage8, resize, seen_side, seen_square};
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_models::Input;
-use deepcluster_plots::{Rgb, RgbImage};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
 
 use crate::error::ReportError;
+use crate::sheets::{Rgb, RgbImage};
 
 /// Thumbnails in a row and in a column of a sheet.
 pub(crate) const SHEET_SIDE: usize = 16;
 const PER_SHEET: usize = SHEET_SIDE * SHEET_SIDE;
 /// 1 to 100.
 const JPEG_QUALITY: u8 = 82;
-/// Side of what is compared of an image, in pixels.
+/// Side in pixels of the images compared for near-duplicates.
 pub(crate) const GLANCE_SIDE: usize = 16;
 
 /// An image at a glance.
@@ -28,8 +28,8 @@ pub(crate) struct Glance {
 }
 
 impl Glance {
-    /// Of an image that has its size.
-    pub(crate) fn of(image: &RgbImage) -> Self {
+    /// `image` has the size of a glance.
+    pub(crate) fn new(image: &RgbImage) -> Self {
         let pixels = image.as_raw().clone();
         let number = pixels.len().max(1) as f32;
         let mean = pixels.iter().map(|&value| f32::from(value)).sum::<f32>() / number;
@@ -40,9 +40,9 @@ impl Glance {
 
 /// Glances at all images.
 pub(crate) struct LookedAt {
-    /// Of each image, in the order of the folder; `None` where it can no longer be read.
+    /// Glance at each image, in the order of the folder; `None` where it can no longer be read.
     pub(crate) glances: Vec<Option<Glance>>,
-    /// How many can no longer be read.
+    /// Number of images that can no longer be read.
     pub(crate) num_lost: usize,
 }
 
@@ -89,7 +89,7 @@ fn look_at(images: &Images, image: usize, input: &Input, thumbnail_size: u32) ->
     let side = seen_side(image.width, image.height, shorter, size).min(thumbnail_size);
     let thumbnail = seen_square(&image, shorter, size, side).ok()?;
     let glance = resize(&thumbnail, GLANCE_SIDE as u32, GLANCE_SIDE as u32).ok()?;
-    Some((as_image(thumbnail)?, Glance::of(&as_image(glance)?)))
+    Some((as_image(thumbnail)?, Glance::new(&as_image(glance)?)))
 }
 
 fn as_image(image: RgbImage8) -> Option<RgbImage> {
@@ -126,8 +126,6 @@ fn sheet<'a>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_trainer::TrainConfig;
 
     use super::*;

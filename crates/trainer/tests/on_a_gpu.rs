@@ -57,7 +57,7 @@ type Steps = (Vec<f32>, Vec<f32>, Vec<(String, Vec<f32>)>);
 fn steps_of_training(device: &Device, precision: Precision, num_steps: u64) -> Steps {
     let (_root, images) = folder(8);
     let transform = Transform::Center { resize: 32, size: 32, normalization: Normalization::default() };
-    let sample = |image_index| Sample { image_index, augmentation_seed: 0 };
+    let sample = |image_index| Sample { image_index, augmentation_seed: 0, crop: 0 };
     let loader = Loader::new(Arc::new(images), LoaderConfig::default()).unwrap();
     let batch = loader.batches(transform, vec![(0..8).map(sample).collect()]).next().unwrap();
     let tracking = device.clone().autodiff();

@@ -53,31 +53,29 @@ impl LabelledPair {
         let config = ScanConfig { labels: labels.clone() };
         let train = Arc::new(Images::scan(train, &config)?);
         let test = Arc::new(Images::scan(test, &config)?);
-        let labels_of = |images: &Images| {
+        let required_labels = |images: &Images| {
             let labels = images.labels().filter(|labels| labels.of_image.iter().any(Option::is_some));
             labels.cloned().ok_or_else(|| TransferError::NoLabels { folder: images.location() })
         };
-        let (train_labels, test_labels) = (labels_of(&train)?, labels_of(&test)?);
+        let (train_labels, test_labels) = (required_labels(&train)?, required_labels(&test)?);
         let class_names = train_labels.names;
         let number = |name: &String| {
             let found = class_names.binary_search(name).map(|index| index as u32);
             found.map_err(|_| TransferError::UnknownClass { folder: test.location(), class: name.clone() })
         };
         let numbers: Vec<u32> = test_labels.names.iter().map(number).collect::<Result<_, _>>()?;
-        let of_test = test_labels.of_image.iter().map(|label| label.map(|label| numbers[label as usize]));
-        let of_test = of_test.collect();
+        let renumber = |label: &Option<u32>| label.map(|label| numbers[label as usize]);
+        let labels = test_labels.of_image.iter().map(renumber).collect();
         Ok(Self {
             class_names,
             train: LabelledFolder { images: train, labels: train_labels.of_image },
-            test: LabelledFolder { images: test, labels: of_test },
+            test: LabelledFolder { images: test, labels },
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use super::*;

@@ -14,13 +14,13 @@ use crate::error::TransferError;
 pub struct VocBox {
     /// Number of its class.
     pub class: usize,
-    /// Where it is, in pixels from 0.
+    /// Bounding box, in pixels from 0.
     pub bounds: BoundingBox,
     /// Whether it need not be found.
     pub is_difficult: bool,
 }
 
-/// The images of a list, and what is in them.
+/// The images of a list, with their objects.
 #[derive(Debug, Clone)]
 pub struct VocImages {
     /// Names without extension.
@@ -35,7 +35,7 @@ impl VocImages {
     /// Whether each image shows each class, `[images][classes]`: `None`, which does not count, where all
     /// objects of the class are difficult.
     pub fn labels(&self, num_classes: usize) -> Vec<Vec<Option<bool>>> {
-        let of_image = |objects: &Vec<VocBox>| {
+        let image_labels = |objects: &Vec<VocBox>| {
             let mut labels = vec![Some(false); num_classes];
             for object in objects {
                 let label = &mut labels[object.class];
@@ -47,7 +47,7 @@ impl VocImages {
             }
             labels
         };
-        self.objects.iter().map(of_image).collect()
+        self.objects.iter().map(image_labels).collect()
     }
 
     /// Bytes that tell these images from others.
@@ -59,7 +59,8 @@ impl VocImages {
 /// Training and test images with objects of the same classes.
 #[derive(Debug, Clone)]
 pub struct VocDataset {
-    /// Names of the classes: VOC's own in its order where there are no others, else all that occur, sorted.
+    /// Names of the classes: VOC's own in its order where there are no others, otherwise all that occur,
+    /// sorted.
     pub class_names: Vec<String>,
     /// Training images.
     pub train: VocImages,
@@ -116,8 +117,6 @@ impl VocDataset {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use image::{Rgb, RgbImage};

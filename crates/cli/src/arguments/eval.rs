@@ -115,7 +115,7 @@ pub(crate) struct EvalVocDetect {
     pub(crate) data: VocData,
     #[command(flatten)]
     pub(crate) tuning: FineTuning,
-    /// File of proposals, .mat or .csv [default: selective search, kept in the folder of the results]
+    /// File of proposals, .csv [default: selective search, kept in the folder of the results]
     #[arg(long)]
     pub(crate) proposals: Option<PathBuf>,
     /// Proposals of an image that are looked at.

@@ -25,7 +25,7 @@ pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
     let mut folder = SheetFolder::new(command.out.as_ref(), command.replacing, &command.run, &names)?;
     let mut progress = Progress::new(output, stop_flag()?);
     if !output.json {
-        print_out("layer,filter,answer,answer_to_noise");
+        print_out("layer,filter,response,noise_response");
     }
     for (layer, filters) in &chosen {
         progress.say(&format!("{layer}: {} filters", filters.len()));
@@ -34,13 +34,13 @@ pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
         let path = folder.save(&sheet_name(layer), &filter_sheet(layer, &pictures))?;
         progress.say(&format!("the sheet is in {}", path.display()));
         for picture in &pictures {
-            let (filter, answer, before) = (picture.filter, picture.answer, picture.answer_to_noise);
+            let (filter, response, before) = (picture.filter, picture.response, picture.noise_response);
             if output.json {
                 print_json(&json!({
-                    "layer": layer, "filter": filter, "answer": answer, "answer_to_noise": before,
+                    "layer": layer, "filter": filter, "response": response, "noise_response": before,
                 }));
             } else {
-                print_out(&format!("{layer},{filter},{answer},{before}"));
+                print_out(&format!("{layer},{filter},{response},{before}"));
             }
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
         .collect::<anyhow::Result<_>>()?;
     let queries = Arc::new(Images::from_paths(PathBuf::from("/"), queries, None));
     let mut progress = Progress::new(output, stop_flag()?);
-    let FoundNeighbors { of_queries: found, failures } =
+    let FoundNeighbors { queries: found, failures } =
         neighbors_in_runs(&run, &model, &queries, command.count, command.compare_untrained, &mut progress)?;
     progress.clear();
     for (index, reason) in &failures {

@@ -3,10 +3,11 @@
 use anyhow::Context;
 use deepcluster::data::{Images, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
+use deepcluster::report::charts::{SWEEP_TABLE, write_sweep};
 use deepcluster::trainer::TrainConfig;
 use deepcluster::transfer::{
-    LabelledPair, LinearProbeConfig, SWEEP_TABLE, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
-    VocClassificationConfig, VocDataset, sweep_clusters, write_sweep,
+    LabelledPair, LinearProbeConfig, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
+    VocClassificationConfig, VocDataset, sweep_clusters,
 };
 use deepcluster_files::ResultFolder;
 use serde_json::json;
@@ -40,7 +41,7 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     let sweep = SweepRuns { base, clusters: command.clusters, task };
     let points = sweep_clusters(&images, &sweep, &command.out, &device, &mut progress, &mut finished)?;
     progress.clear();
-    let files = write_sweep(&points, &sweep.task, &command.out, replaceable)?;
+    let files = write_sweep(&points, sweep.task.score_name(), &command.out, replaceable)?;
     if output.json {
         print_json(&json!({"event": "finished", "files": files}));
     } else {

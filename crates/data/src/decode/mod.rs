@@ -73,32 +73,23 @@ pub fn decode_image(path: &Path, max_pixels: u64) -> Result<RgbImage8, DataError
     Images::from_paths(PathBuf::new(), vec![path.into()], None).decode(0, max_pixels)
 }
 
-/// An image from its first row on.
+/// A decoded image, with its share of the memory of all decoders.
 #[derive(Debug)]
-pub(crate) struct UpperRows {
-    /// All rows that were asked for, and others below them or not.
+pub(crate) struct DecodedImage {
     pub(crate) image: RgbImage8,
-    /// Rows of the whole image.
-    pub(crate) full_height: u32,
-    /// The memory that the image takes.
     _memory: Option<MemoryShare<'static>>,
 }
 
-impl UpperRows {
-    /// All rows of an image that is not counted among those of decoders.
-    pub(crate) fn whole(image: RgbImage8) -> Self {
-        Self { full_height: image.height, image, _memory: None }
+impl DecodedImage {
+    /// An image that is not counted among those of decoders.
+    pub(crate) fn uncounted(image: RgbImage8) -> Self {
+        Self { image, _memory: None }
     }
 
-    /// All rows of an image that was decoded and is to be turned.
     fn oriented(image: RgbImage8, orientation: Orientation, mut memory: MemoryShare<'static>) -> Self {
         let image = orient(image, orientation);
         memory.shrink_to(image.pixels.len() as u64);
-        Self { full_height: image.height, image, _memory: Some(memory) }
-    }
-
-    pub(crate) fn is_whole(&self) -> bool {
-        self.image.height == self.full_height
+        Self { image, _memory: Some(memory) }
     }
 }
 
@@ -116,16 +107,14 @@ fn orient(image: RgbImage8, orientation: Orientation) -> RgbImage8 {
     RgbImage8 { width, height, pixels: image.into_bytes() }
 }
 
-/// As [`decode_image`], but of bytes that allow it no more than the upper rows whose number `rows_needed` gives for a
-/// width and height; their pixels are those of the whole image. `name` only appears in errors.
-pub(crate) fn decode_rows(
+/// As [`decode_image`], but of bytes; the memory of the image counts until it is dropped. `name` only appears in errors.
+pub(crate) fn decode_counted(
     bytes: ImageBytes,
     name: &Path,
     max_pixels: u64,
-    rows_needed: &dyn Fn(u32, u32) -> u32,
-) -> Result<UpperRows, DataError> {
+) -> Result<DecodedImage, DataError> {
     let num_bytes = bytes.len();
-    decode_stream(bytes.into_reader(), num_bytes, name, max_pixels, rows_needed)
+    decode_stream(bytes.into_reader(), num_bytes, name, max_pixels)
 }
 
 /// Decodes an image file held in memory; `name` only appears in errors.
@@ -133,8 +122,7 @@ pub(crate) fn decode_rows(
 /// # Errors
 /// Those of [`decode_image`], except [`DataError::Io`].
 pub fn decode_image_bytes(bytes: &[u8], name: &Path, max_pixels: u64) -> Result<RgbImage8, DataError> {
-    let all_rows = |_, height| height;
-    Ok(decode_stream(Cursor::new(bytes), bytes.len() as u64, name, max_pixels, &all_rows)?.image)
+    Ok(decode_stream(Cursor::new(bytes), bytes.len() as u64, name, max_pixels)?.image)
 }
 
 fn decode_stream(
@@ -142,8 +130,7 @@ fn decode_stream(
     num_file_bytes: u64,
     path: &Path,
     max_pixels: u64,
-    rows_needed: &dyn Fn(u32, u32) -> u32,
-) -> Result<UpperRows, DataError> {
+) -> Result<DecodedImage, DataError> {
     let broken = |reason| DataError::Decode { path: path.into(), reason };
     let header = ImageHeader::read(&mut reader).map_err(broken)?;
     let ImageHeader { format, width, height } = header;
@@ -152,10 +139,10 @@ fn decode_stream(
         return Err(DataError::TooManyPixels { path: path.into(), width, height, max_pixels });
     }
     let max_bytes = BASE_ALLOCATION_BYTES.saturating_add(ALLOCATION_BYTES_PER_PIXEL * header.num_pixels());
-    let rows = catch_decoder_panic(|| {
+    let decoded = catch_decoder_panic(|| {
         rewind(&mut reader)?;
         if format == ImageFormat::Jpeg {
-            return decode_jpeg_stream(reader, num_file_bytes, max_bytes, rows_needed);
+            return decode_jpeg_stream(reader, num_file_bytes, max_bytes);
         }
         let orientation = read_orientation(&mut reader, format);
         rewind(&mut reader)?;
@@ -178,11 +165,11 @@ fn decode_stream(
                 (decode_pixels(reader, format, max_bytes)?, memory)
             }
         };
-        Ok(UpperRows::oriented(image, orientation, memory))
+        Ok(DecodedImage::oriented(image, orientation, memory))
     });
-    let rows = rows.map_err(broken)?;
-    rows.image.validate()?;
-    Ok(rows)
+    let decoded = decoded.map_err(broken)?;
+    decoded.image.validate()?;
+    Ok(decoded)
 }
 
 /// The decoder reads the file as a whole; those of other formats stream it.
@@ -190,8 +177,7 @@ fn decode_jpeg_stream(
     mut reader: impl BufRead + Seek,
     num_file_bytes: u64,
     max_bytes: u64,
-    rows_needed: &dyn Fn(u32, u32) -> u32,
-) -> Result<UpperRows, String> {
+) -> Result<DecodedImage, String> {
     if num_file_bytes > max_bytes {
         return Err(format!("{num_file_bytes} bytes are too many for its size in pixels"));
     }
@@ -202,12 +188,8 @@ fn decode_jpeg_stream(
     rewind(&mut reader)?;
     let mut bytes = Vec::with_capacity(num_file_bytes as usize);
     reader.take(max_bytes).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    let is_upright = orientation == Orientation::NoTransforms;
-    let rows_needed = |width, height| if is_upright { rows_needed(width, height) } else { height };
-    let image = decode_jpeg(bytes, &header, max_bytes, &rows_needed)?;
-    let full_height = u32::from(header.frame.height);
-    let rows = UpperRows::oriented(image, orientation, memory);
-    Ok(if is_upright { UpperRows { full_height, ..rows } } else { rows })
+    let image = decode_jpeg(&bytes, &header, max_bytes)?;
+    Ok(DecodedImage::oriented(image, orientation, memory))
 }
 
 fn rewind(reader: &mut impl Seek) -> Result<(), String> {

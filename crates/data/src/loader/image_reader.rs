@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::decode::UpperRows;
+use crate::decode::DecodedImage;
 use crate::error::DataError;
 use crate::loader::batch::Sample;
 use crate::loader::cache::ImageCache;
@@ -65,8 +65,9 @@ impl ImageReader {
     }
 
     fn try_read(&self, sample: Sample, resampler: &mut Resampler) -> Result<Square, DataError> {
-        let Sample { image_index, augmentation_seed } = sample;
-        let part = |width, height| Part::choose(&self.transform, width, height, augmentation_seed);
+        sample.validate()?;
+        let image_index = sample.image_index;
+        let part = |width, height| Part::choose(&self.transform, width, height, sample);
         let Caches { memory, disk } = &self.caches;
         let source_index = self.images.source_index(image_index)?;
         if let Some(image) = memory.get(source_index) {
@@ -82,37 +83,25 @@ impl ImageReader {
             memory.offer(source_index, image);
             return Ok(square);
         }
-        // Cached images must be whole; of all others only the visible rows are decoded.
-        let is_kept = |width, height| {
-            memory.has_room(width, height)
-                || disk.as_ref().is_some_and(|(disk, _)| disk.has_room(width, height))
-        };
-        let rows_needed = |width, height| {
-            if is_kept(width, height) { height } else { part(width, height).rows_needed() }
-        };
-        let rows = self.decode(image_index, &rows_needed)?;
-        let square = part(rows.image.width, rows.full_height).cut_out(resampler, &rows.image)?;
-        if rows.is_whole() {
-            if let Some((disk, key)) = disk {
-                disk.offer(&key, &rows.image);
-            }
-            memory.offer(source_index, rows.image);
+        let decoded = self.decode(image_index)?;
+        let square = part(decoded.image.width, decoded.image.height).cut_out(resampler, &decoded.image)?;
+        if let Some((disk, key)) = disk {
+            disk.offer(&key, &decoded.image);
         }
+        memory.offer(source_index, decoded.image);
         Ok(square)
     }
 
-    /// The rows that are needed, or the whole image where it is to be shrunk first.
-    fn decode(
-        &self,
-        image_index: usize,
-        rows_needed: &dyn Fn(u32, u32) -> u32,
-    ) -> Result<UpperRows, DataError> {
-        let Some(side) = self.shrink_to else {
-            return self.images.decode_rows(image_index, self.max_pixels, rows_needed);
-        };
-        let rows = self.images.decode_rows(image_index, self.max_pixels, &|_, height| height)?;
-        let image = &rows.image;
-        Ok(if image.width.min(image.height) > side { UpperRows::whole(shrink(image, side)?) } else { rows })
+    /// The whole image, shrunk where the settings ask for it.
+    fn decode(&self, image_index: usize) -> Result<DecodedImage, DataError> {
+        let decoded = self.images.decode_counted(image_index, self.max_pixels)?;
+        let image = &decoded.image;
+        match self.shrink_to {
+            Some(side) if image.width.min(image.height) > side => {
+                Ok(DecodedImage::uncounted(shrink(image, side)?))
+            }
+            _ => Ok(decoded),
+        }
     }
 }
 
@@ -139,7 +128,7 @@ mod tests {
                 ..ImageReader::new(images.clone(), caches, &config, transform)
             }
         };
-        let sample = Sample { image_index: 0, augmentation_seed: 0 };
+        let sample = Sample { image_index: 0, augmentation_seed: 0, crop: 0 };
         let mut resampler = Resampler::default();
         let reason = reader(1 << 31).read(sample, &mut resampler).unwrap_err();
         assert_eq!(reason, "reading it failed unexpectedly");

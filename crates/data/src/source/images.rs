@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::decode::rgb_image::RgbImage8;
-use crate::decode::{UpperRows, decode_rows};
+use crate::decode::{DecodedImage, decode_counted};
 use crate::error::DataError;
 use crate::source::folder::FolderSource;
 use crate::source::labels::Labels;
@@ -199,17 +199,17 @@ impl Images {
     /// Those of [`Images::read`], [`DataError::TooManyPixels`], and [`DataError::Decode`] where it is not an image of
     /// a readable format, or a damaged one.
     pub fn decode(&self, image_index: usize, max_pixels: u64) -> Result<RgbImage8, DataError> {
-        Ok(self.decode_rows(image_index, max_pixels, &|_, height| height)?.image)
+        Ok(self.decode_counted(image_index, max_pixels)?.image)
     }
 
-    pub(crate) fn decode_rows(
+    /// As [`Images::decode`]; the memory of the image counts until it is dropped.
+    pub(crate) fn decode_counted(
         &self,
         image_index: usize,
         max_pixels: u64,
-        rows_needed: &dyn Fn(u32, u32) -> u32,
-    ) -> Result<UpperRows, DataError> {
+    ) -> Result<DecodedImage, DataError> {
         let bytes = self.read(image_index)?;
-        decode_rows(bytes, &self.place_path(image_index), max_pixels, rows_needed)
+        decode_counted(bytes, &self.place_path(image_index), max_pixels)
     }
 
     /// Index of an image in the source, by which caches know it: it stays when others are excluded.

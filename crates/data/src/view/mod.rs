@@ -52,7 +52,7 @@ pub enum Transform {
         normalization: Normalization,
     },
     /// One of ten squares: the four corners and the centre, then the same mirrored; `Resize(resize)` and
-    /// `TenCrop(size)` of torchvision. The last digit of the augmentation seed says which.
+    /// `TenCrop(size)` of torchvision. [`Sample::crop`](crate::Sample::crop) is its number.
     OneOfTen {
         /// Length of the shorter side after resizing, in pixels; at least `size`.
         resize: u32,
@@ -139,6 +139,11 @@ fn format_range((least, greatest): (f32, f32)) -> String {
 mod tests {
     use super::*;
     use crate::decode::rgb_image::RgbImage8;
+    use crate::loader::Sample;
+
+    fn seeded(augmentation_seed: u64) -> Sample {
+        Sample { image_index: 0, augmentation_seed, crop: 0 }
+    }
 
     const AS_IS: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
 
@@ -158,9 +163,9 @@ mod tests {
     }
 
     /// Column and row of the first pixel of a crop of [`gradient`], whose red and green tell them.
-    fn corner(transform: Transform, image: &RgbImage8, seed: u64) -> (u8, u8) {
+    fn corner(transform: Transform, image: &RgbImage8, sample: Sample) -> (u8, u8) {
         let mut out = vec![0.0; transform.num_values()];
-        transform.apply(image, seed, &mut out).unwrap();
+        transform.apply(image, sample, &mut out).unwrap();
         let plane = out.len() / 3;
         ((out[0] * 255.0).round() as u8, (out[plane] * 255.0).round() as u8)
     }
@@ -169,12 +174,18 @@ mod tests {
     fn ten_crops_are_corners_and_centre_and_their_mirrors() {
         let image = gradient(20, 12);
         let transform = Transform::OneOfTen { resize: 12, size: 8, normalization: AS_IS };
-        let corners: Vec<(u8, u8)> = (0..10).map(|number| corner(transform, &image, number)).collect();
+        let square = |crop, augmentation_seed| Sample { image_index: 0, augmentation_seed, crop };
+        let corners: Vec<(u8, u8)> = (0..10).map(|crop| corner(transform, &image, square(crop, 0))).collect();
         // Centre: (20 - 8) / 2 and (12 - 8) / 2; mirrored crops begin with their last column.
         assert_eq!(corners[..5], [(0, 0), (12, 0), (0, 4), (12, 4), (6, 2)]);
         assert_eq!(corners[5..], [(7, 0), (19, 0), (7, 4), (19, 4), (13, 2)]);
         let center = Transform::Center { resize: 12, size: 8, normalization: AS_IS };
-        assert_eq!(corner(center, &image, 0), corners[4]);
+        assert_eq!(corner(center, &image, seeded(0)), corners[4]);
+        // The seed has no say.
+        assert!((0..20).all(|seed| corner(transform, &image, square(3, seed)) == corners[3]));
+        let mut out = vec![0.0; transform.num_values()];
+        let error = transform.apply(&image, square(10, 0), &mut out).unwrap_err().to_string();
+        assert!(error.contains("crop = 10") && error.contains("0 to 9"), "{error}");
     }
 
     #[test]
@@ -183,13 +194,13 @@ mod tests {
         let transform =
             Transform::RandomPlace { resize: 12, size: 8, flip_probability: 0.0, normalization: AS_IS };
         let places: std::collections::BTreeSet<(u8, u8)> =
-            (0..500).map(|seed| corner(transform, &image, seed)).collect();
+            (0..500).map(|seed| corner(transform, &image, seeded(seed))).collect();
         // The central square begins at column 4; there are 5 places in either direction.
         assert_eq!(places.len(), 25);
         assert!(places.iter().all(|&(left, top)| (4..=8).contains(&left) && top <= 4), "{places:?}");
         let mirrored =
             Transform::RandomPlace { resize: 12, size: 8, flip_probability: 1.0, normalization: AS_IS };
-        assert_eq!(corner(mirrored, &image, 3).0, corner(transform, &image, 3).0 + 7);
+        assert_eq!(corner(mirrored, &image, seeded(3)).0, corner(transform, &image, seeded(3)).0 + 7);
     }
 
     #[test]
@@ -198,7 +209,7 @@ mod tests {
         let mut out = [0.0; 12];
         let image = RgbImage8 { height: 2, pixels: image.pixels.repeat(2), ..image };
         let normalization = Normalization { mean: [0.5, 0.0, 0.2], std: [0.5, 2.0, 0.1] };
-        Transform::Center { resize: 2, size: 2, normalization }.apply(&image, 0, &mut out).unwrap();
+        Transform::Center { resize: 2, size: 2, normalization }.apply(&image, seeded(0), &mut out).unwrap();
         let expected = [1.0, -1.0, 1.0, -1.0, 0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0];
         for (value, expected) in out.iter().zip(expected) {
             assert!((value - expected).abs() < 1e-6, "{out:?}");
@@ -212,7 +223,7 @@ mod tests {
             let mut out = vec![0.0; 48];
             let (scale, ratio, normalization) = ((1.0, 1.0), (1.0, 1.0), AS_IS);
             Transform::RandomCrop { size: 4, scale, ratio, flip_probability, normalization }
-                .apply(&image, 3, &mut out)
+                .apply(&image, seeded(3), &mut out)
                 .unwrap();
             out
         };
@@ -231,7 +242,7 @@ mod tests {
         let image = gradient(60, 40);
         let crop = |seed| {
             let mut out = vec![0.0; random_crop().num_values()];
-            random_crop().apply(&image, seed, &mut out).unwrap();
+            random_crop().apply(&image, seeded(seed), &mut out).unwrap();
             out
         };
         assert_eq!(crop(5), crop(5));
@@ -248,7 +259,7 @@ mod tests {
             let random = Transform::RandomCrop { size, scale, ratio, flip_probability, normalization };
             for transform in [center, random] {
                 let mut out = vec![0.0; transform.num_values()];
-                transform.apply(&image, 1, &mut out).unwrap();
+                transform.apply(&image, seeded(1), &mut out).unwrap();
                 assert!(out.iter().all(|value| (value - 0.2).abs() < 1e-6), "{width} x {height}");
             }
         }
@@ -256,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_slice_of_another_length_is_an_error() {
-        let error = random_crop().apply(&gradient(4, 4), 0, &mut [0.0; 9]).unwrap_err();
+        let error = random_crop().apply(&gradient(4, 4), seeded(0), &mut [0.0; 9]).unwrap_err();
         assert!(matches!(error, DataError::OutputLength { expected: 192, actual: 9 }), "{error}");
     }
 

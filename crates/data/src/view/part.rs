@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
+use crate::loader::Sample;
 use crate::view::Transform;
 use crate::view::normalize::append_normalized;
 use crate::view::random_crop::random_crop_box;
@@ -12,21 +13,22 @@ use crate::view::resize::{CropBox, Resampler, ResizedRegion, with_shorter_side};
 use crate::view::square::Square;
 
 impl Transform {
-    /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from
-    /// `augmentation_seed` alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`] takes its
-    /// last digit.
+    /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from the augmentation
+    /// seed of `sample` alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`] takes the number
+    /// of the sample's square. The index of the sample's image is not used.
     ///
     /// # Errors
     /// - [`DataError::InvalidConfig`]: a field is out of range.
     /// - [`DataError::InvalidImage`]: the image has no pixels, or too few for its size.
     /// - [`DataError::OutputLength`]: `out` does not have `3 * size * size` values.
-    pub fn apply(&self, image: &RgbImage8, augmentation_seed: u64, out: &mut [f32]) -> Result<(), DataError> {
+    pub fn apply(&self, image: &RgbImage8, sample: Sample, out: &mut [f32]) -> Result<(), DataError> {
         self.validate()?;
+        sample.validate()?;
         image.validate()?;
         if out.len() != self.num_values() {
             return Err(DataError::OutputLength { expected: self.num_values(), actual: out.len() });
         }
-        let part = Part::choose(self, image.width, image.height, augmentation_seed);
+        let part = Part::choose(self, image.width, image.height, sample);
         let Square { pixels, flip } = part.cut_out(&mut Resampler::default(), image)?;
         let mut values = Vec::with_capacity(out.len());
         append_normalized(&pixels, self.size(), flip, self.normalization(), &mut values);
@@ -52,8 +54,10 @@ enum Source {
 }
 
 impl Part {
-    /// The part that a valid transform shows of an image of `width x height`, both at least 1.
-    pub(crate) fn choose(transform: &Transform, width: u32, height: u32, augmentation_seed: u64) -> Self {
+    /// The part that a valid transform shows of an image of `width x height`, both at least 1, for a valid
+    /// sample.
+    pub(crate) fn choose(transform: &Transform, width: u32, height: u32, sample: Sample) -> Self {
+        let Sample { augmentation_seed, crop: number, .. } = sample;
         match *transform {
             Transform::Center { resize, size, .. } => {
                 Self { source: Source::Region(central_region(width, height, resize, size)), flip: false }
@@ -75,7 +79,6 @@ impl Part {
                 Self { source: Source::Region(place), flip }
             }
             Transform::OneOfTen { resize, size, .. } => {
-                let number = augmentation_seed % 10;
                 let mut place = central_region(width, height, resize, size);
                 let (right, bottom) = (place.resized_width - size, place.resized_height - size);
                 let corner = match number % 5 {
@@ -93,15 +96,7 @@ impl Part {
         }
     }
 
-    /// Rows of the image, from the first one, that the pixels of the part depend on.
-    pub(crate) fn rows_needed(&self) -> u32 {
-        match self.source {
-            Source::Crop { crop, .. } => crop.top + crop.height,
-            Source::Region(region) => region.rows_needed(),
-        }
-    }
-
-    /// Cuts the part out of `image`, which holds at least the rows that are needed.
+    /// Cuts the part out of `image`.
     pub(crate) fn cut_out(&self, resampler: &mut Resampler, image: &RgbImage8) -> Result<Square, DataError> {
         let pixels = match self.source {
             Source::Crop { crop, size } => resampler.resize_crop(image, crop, size, size)?,

@@ -99,17 +99,6 @@ pub(crate) struct ResizedRegion {
     pub(crate) region: CropBox,
 }
 
-impl ResizedRegion {
-    /// Rows of the image, from the first one, that the region depends on.
-    pub(crate) fn rows_needed(&self) -> u32 {
-        let (top, height) =
-            source_range(self.region.top, self.region.height, self.height, self.resized_height);
-        // The triangle reaches one pixel of the smaller image beyond the last row, rounded up and one to spare.
-        let support = (height / f64::from(self.region.height)).max(1.0);
-        ((top + height + support).ceil() as u32).saturating_add(1).min(self.height)
-    }
-}
-
 /// Start and length in an image of `size` pixels of what becomes `length` pixels from `start` on once it is resized.
 fn source_range(start: u32, length: u32, size: u32, resized: u32) -> (f64, f64) {
     let scale = f64::from(size) / f64::from(resized);
@@ -142,7 +131,7 @@ impl Resampler {
         self.resample(&source, width, height, &bilinear())
     }
 
-    /// The region that is wanted of `image`, which may lack rows that are not needed; no other part is computed.
+    /// The region that is wanted of `image`; no other part is computed.
     pub(crate) fn resize_region(
         &mut self,
         image: &RgbImage8,
@@ -234,25 +223,6 @@ mod tests {
         for (row, part_row) in part.chunks_exact(6 * 3).enumerate() {
             let start = ((row + 3) * 15 + 4) * 3;
             assert_eq!(part_row, &whole.pixels[start..start + 6 * 3], "row {row}");
-        }
-    }
-
-    #[test]
-    fn rows_that_are_not_needed_may_be_missing() {
-        let values: Vec<u8> = (0..30 * 90).map(|index| (index * 37 % 251) as u8).collect();
-        let image = grey(30, 90, &values);
-        for resized_height in [9, 20, 45, 90, 300] {
-            for top in 0..resized_height - 5 {
-                let region = CropBox { left: 0, top, width: 10, height: 5 };
-                let wanted =
-                    ResizedRegion { width: 30, height: 90, resized_width: 10, resized_height, region };
-                let rows = wanted.rows_needed();
-                let upper = grey(30, rows, &values[..30 * rows as usize]);
-                let mut resampler = Resampler::default();
-                let expected = resampler.resize_region(&image, &wanted).unwrap();
-                let found = resampler.resize_region(&upper, &wanted).unwrap();
-                assert_eq!(found, expected, "{resized_height} rows, from {top} on");
-            }
         }
     }
 

@@ -24,8 +24,6 @@ pub fn seen_square(image: &RgbImage8, resize: u32, size: u32, side: u32) -> Resu
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

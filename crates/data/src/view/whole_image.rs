@@ -60,8 +60,6 @@ pub fn resize_labels(map: &LabelMap, width: u32, height: u32, mirror: bool) -> L
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     const AS_IS: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };

@@ -80,8 +80,6 @@ fn decode(file: File, num_file_bytes: u64) -> Result<LabelMap, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn png(color: ColorType, depth: BitDepth, width: u32, rows: &[u8]) -> tempfile::NamedTempFile {

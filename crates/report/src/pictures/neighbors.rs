@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::sheets::{ContactSheet, SheetCell, SheetColumns};
 use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::Images;
 use deepcluster_engine::Observer;
 use deepcluster_models::{ConvNet, Input};
-use deepcluster_plots::{ContactSheet, SheetCell, SheetColumns};
 use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
@@ -32,9 +32,9 @@ pub struct FoundImage {
 pub struct ComparedNeighbors {
     /// Index of the query.
     pub query_index: usize,
-    /// By the network that the run began with, where that was asked for.
+    /// Neighbours by the network that the run began with, if requested.
     pub untrained: Option<Vec<FoundImage>>,
-    /// By the trained network.
+    /// Neighbours by the trained network.
     pub trained: Vec<FoundImage>,
 }
 
@@ -42,7 +42,7 @@ pub struct ComparedNeighbors {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundNeighbors {
     /// For each query that can be read, in their order.
-    pub of_queries: Vec<ComparedNeighbors>,
+    pub queries: Vec<ComparedNeighbors>,
     /// Queries that cannot be read, and why.
     pub failures: Vec<(usize, String)>,
 }
@@ -52,7 +52,7 @@ pub struct FoundNeighbors {
 /// whose features of all training images are computed and whitened for that.
 ///
 /// # Errors
-/// [`PictureError::InvalidConfig`] for a count of 0, [`PictureError::Trainer`] where the run is not finished
+/// [`ReportError::InvalidConfig`] for a count of 0, [`ReportError::Trainer`] where the run is not finished
 /// or cannot be read, no query can be read, or `observer` asks to stop.
 pub fn neighbors_in_runs(
     run: &RunDirectory,
@@ -61,10 +61,10 @@ pub fn neighbors_in_runs(
     count: usize,
     compare_untrained: bool,
     observer: &mut dyn Observer,
-) -> Result<FoundNeighbors, PictureError> {
+) -> Result<FoundNeighbors, ReportError> {
     if count == 0 {
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
-        return Err(PictureError::InvalidConfig { field, value, allowed });
+        return Err(ReportError::InvalidConfig { field, value, allowed });
     }
     let images = Arc::new(run.images()?);
     let database = run.features()?;
@@ -77,9 +77,9 @@ pub fn neighbors_in_runs(
         let in_run = network.features(&images, observer)?;
         let whitening = model.config().objective.whitening().fit(&in_run.features)?;
         let whiten = |features: &Array2<f32>| whitening.transform(&features);
-        let of_queries = whiten(&network.features(queries, observer)?.features)?;
-        let of_run = whiten(&in_run.features)?;
-        Some(names.nearest(of_queries.view(), of_run.view(), &in_run.image_indices, count)?)
+        let query_rows = whiten(&network.features(queries, observer)?.features)?;
+        let run_rows = whiten(&in_run.features)?;
+        Some(names.nearest(query_rows.view(), run_rows.view(), &in_run.image_indices, count)?)
     } else {
         None
     };
@@ -88,10 +88,10 @@ pub fn neighbors_in_runs(
         let untrained = untrained.as_mut().and_then(Iterator::next);
         ComparedNeighbors { query_index, untrained, trained }
     });
-    Ok(FoundNeighbors { of_queries: compared.collect(), failures: asked.failures })
+    Ok(FoundNeighbors { queries: compared.collect(), failures: asked.failures })
 }
 
-/// Which image each row of the features is of.
+/// Image of each row of the features.
 struct Names<'a> {
     queries: &'a Images,
     images: &'a Images,
@@ -106,10 +106,10 @@ impl Names<'_> {
         database: ArrayView2<'_, f32>,
         image_indices: &[usize],
         count: usize,
-    ) -> Result<Vec<Vec<FoundImage>>, PictureError> {
+    ) -> Result<Vec<Vec<FoundImage>>, ReportError> {
         let with_itself = count.saturating_add(1).min(database.nrows());
         let found = nearest_neighbors(queries, database, with_itself, false)?;
-        let of_row = |(row, &query): (usize, &usize)| {
+        let found_for = |(row, &query): (usize, &usize)| {
             let found = (0..with_itself).map(|rank| FoundImage {
                 image_index: image_indices[found.indices[[row, rank]] as usize],
                 distance: found.squared_distances[[row, rank]].max(0.0).sqrt(),
@@ -117,7 +117,7 @@ impl Names<'_> {
             let is_itself = |found: &FoundImage| self.images.is_same(found.image_index, self.queries, query);
             found.filter(|found| !is_itself(found)).take(count).collect()
         };
-        Ok(self.query_indices.iter().enumerate().map(of_row).collect())
+        Ok(self.query_indices.iter().enumerate().map(found_for).collect())
     }
 }
 
@@ -126,13 +126,13 @@ impl Names<'_> {
 /// have a frame.
 ///
 /// # Errors
-/// [`PictureError::Data`] where an image can no longer be read.
+/// [`ReportError::Data`] where an image can no longer be read.
 pub fn neighbor_sheet(
     input: &Input,
     images: &Images,
     queries: &Images,
     found: &[ComparedNeighbors],
-) -> Result<ContactSheet, PictureError> {
+) -> Result<ContactSheet, ReportError> {
     let label_of = |index: usize| images.labels().and_then(|labels| labels.of_image[index]);
     let count_of = |of: &dyn Fn(&ComparedNeighbors) -> usize| found.iter().map(of).max().unwrap_or(0);
     let num_untrained = count_of(&|one| one.untrained.as_ref().map_or(0, Vec::len));
@@ -175,7 +175,7 @@ pub fn neighbor_sheet(
     Ok(ContactSheet { title, columns, cell_size: CELL_SIZE, rows })
 }
 
-/// Frame of neighbours that have the label of the query: a green that is told from grey by those who see no
+/// Frame of neighbours that have the label of the query: a green that differs from grey for those who see no
 /// green.
 const SAME_LABEL: [u8; 3] = [0, 158, 115];
 
@@ -186,8 +186,6 @@ fn last_part(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_data::{SyntheticConfig, write_synthetic_folder};
     use deepcluster_trainer::Trainer;
 
@@ -218,14 +216,14 @@ mod tests {
             Trainer::new(config, Images::open(&data).unwrap(), &out, &device).unwrap().run(&mut ()).unwrap();
         let run = RunDirectory::open(&out).unwrap();
         let images = run.images().unwrap();
-        // A training image, a copy of another under a new name, and a file that is no image.
+        // A training image, a copy of another under a new name, and a file that is not an image.
         let copy = folder.path().join("copy.png");
         std::fs::copy(images.file(7).unwrap(), &copy).unwrap();
         let broken = folder.path().join("broken.png");
         std::fs::write(&broken, "no image").unwrap();
         let files = vec![images.file(3).unwrap(), broken, copy];
         let queries = Arc::new(Images::from_paths("/".into(), files, None));
-        let FoundNeighbors { of_queries: found, failures } =
+        let FoundNeighbors { queries: found, failures } =
             neighbors_in_runs(&run, &model, &queries, 5, true, &mut ()).unwrap();
         assert_eq!(failures.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
         assert_eq!(found.iter().map(|one| one.query_index).collect::<Vec<_>>(), [0, 2]);
@@ -253,7 +251,7 @@ mod tests {
         // More than there are, and none.
         let all = neighbors_in_runs(&run, &model, &paths(&images, [0]), 99, false, &mut ()).unwrap();
         assert_eq!(
-            (all.of_queries[0].trained.len(), all.of_queries[0].untrained.is_none()),
+            (all.queries[0].trained.len(), all.queries[0].untrained.is_none()),
             (images.len() - 1, true)
         );
         assert!(neighbors_in_runs(&run, &model, &paths(&images, [0]), 0, false, &mut ()).is_err());

@@ -67,8 +67,6 @@ fn is_leftover(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::{RunDirectory, TrainConfig, TrainerError};
 

@@ -21,7 +21,7 @@ const SEARCH_SIDE: u32 = 500;
 /// Images searched between two looks at the observer.
 const SEARCH_BATCH: usize = 16;
 
-/// How many boxes there are, and how many objects they cover.
+/// Number of boxes, and share of the objects that they cover.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ProposalQuality {
     /// Boxes per image, in the mean.
@@ -31,8 +31,8 @@ pub struct ProposalQuality {
 }
 
 impl ProposalQuality {
-    /// Of the first `most` boxes of each image.
-    pub(super) fn of(images: &VocImages, proposals: &Proposals, most: usize) -> Self {
+    /// Measures the first `most` boxes of each image.
+    pub(super) fn measure(images: &VocImages, proposals: &Proposals, most: usize) -> Self {
         let (mut num_boxes, mut num_objects, mut num_found) = (0, 0, 0.0);
         for (name, objects) in images.names.iter().zip(&images.objects) {
             let boxes = &proposals[name];
@@ -135,8 +135,6 @@ fn search(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::voc_dataset::tests::bars;
 
@@ -162,7 +160,7 @@ mod tests {
         assert!(matches!(stopped, Err(TransferError::Stopped)) && cache.exists());
         let found = find_proposals(&data, &config, Some(&cache), &mut ()).unwrap();
         assert_eq!(found.len(), 4);
-        assert!(ProposalQuality::of(&data.test, &found, 1_000).recall.unwrap() > 0.9);
+        assert!(ProposalQuality::measure(&data.test, &found, 1_000).recall.unwrap() > 0.9);
         // No image is left to be searched, so that nobody can stop it.
         assert_eq!(find_proposals(&data, &config, Some(&cache), &mut Impatient).unwrap(), found);
     }

@@ -21,7 +21,7 @@ use crate::error::{TransferError, check_settings};
 use crate::labelled_folder::LabelledFolder;
 use descriptors::{Extraction, RegionWhitening, RetrievalImage};
 
-/// Names of the sets of images whose extraction can go on.
+/// Names of the sets of images with a state of their own.
 const WHITENING: &str = "whitening";
 const DATABASE: &str = "database";
 const QUERIES: &str = "queries";
@@ -29,7 +29,7 @@ const QUERIES: &str = "queries";
 pub use ground_truth::{LandmarkGroundTruth, LandmarkQuery};
 pub use regions::rmac_regions;
 
-/// How images are described. The defaults are those of the original's `eval_retrieval.py`.
+/// Settings of image descriptions. The defaults are those of the original's `eval_retrieval.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetrievalConfig {
     /// Length of the longer side after resizing, in pixels, at least 32.
@@ -61,8 +61,8 @@ impl RetrievalConfig {
     }
 }
 
-/// Removes what a finished retrieval has left in its folder `states`, and the folder where nothing else is in
-/// it.
+/// Removes the state files of a finished retrieval from the folder `states`, and the folder if it is then
+/// empty.
 ///
 /// # Errors
 /// [`TransferError::Io`].
@@ -76,7 +76,7 @@ pub fn remove_retrieval_states(states: &Path) -> Result<(), TransferError> {
             _ => {}
         }
     }
-    // A folder that holds anything else stays.
+    // A folder with other files stays.
     let _ = std::fs::remove_dir(states);
     Ok(())
 }
@@ -85,7 +85,7 @@ fn state_file(states: &Path, name: &str) -> PathBuf {
     states.join(format!("{name}.safetensors"))
 }
 
-/// How well landmarks are retrieved.
+/// Scores of the retrieval of landmarks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LandmarkResult {
     /// Mean over the queries.
@@ -96,7 +96,7 @@ pub struct LandmarkResult {
     pub num_images: usize,
 }
 
-/// How often one of the first images that an image finds has its class.
+/// Shares of queries that find an image of their class among the first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecallResult {
     /// Number of images looked at and the share of the queries for which one of them has the class of the
@@ -107,8 +107,8 @@ pub struct RecallResult {
 }
 
 /// Retrieves the landmarks of `ground_truth` from `images`, described by a network. Descriptions are whitened
-/// by what the regions of `whitening_images` span, another set of images: for Oxford5k those of Paris6k, and
-/// the other way round. With a folder for `states` an extraction that was stopped goes on.
+/// by the principal components of the regions of `whitening_images`, another set of images: for Oxford5k
+/// those of Paris6k, and the other way round. With a folder for `states` a stopped extraction is resumed.
 ///
 /// Images that are neither good nor ok for a query are wrong, junk does not count, and neither does an image
 /// of the ground truth that cannot be read.
@@ -116,7 +116,7 @@ pub struct RecallResult {
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::NoSuchImage`] for a query that is not among `images`,
 /// [`TransferError::NoReadableImage`], [`TransferError::Stopped`] on request of `observer`,
-/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a state that cannot be gone on from,
+/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a state that cannot be resumed,
 /// [`TransferError::Device`], [`TransferError::Evaluation`] for a query without an image to find.
 pub fn retrieve_landmarks(
     trained: &TrainedNetwork<ConvNet>,
@@ -128,7 +128,7 @@ pub fn retrieve_landmarks(
     observer: &mut dyn Observer,
 ) -> Result<LandmarkResult, TransferError> {
     config.validate()?;
-    let database = RetrievalImage::all_of(images);
+    let database = RetrievalImage::all(images);
     let by_name: HashMap<String, usize> =
         database.iter().enumerate().map(|(index, image)| (stem(image.name()), index)).collect();
     let queries: Vec<RetrievalImage> = ground_truth
@@ -145,7 +145,7 @@ pub fn retrieve_landmarks(
         })
         .collect::<Result<_, TransferError>>()?;
     let extraction = Extraction { trained, config, states };
-    let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all_of(whitening_images), observer)?;
+    let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all(whitening_images), observer)?;
     let database_vectors = whitening.describe(&extraction, DATABASE, &database, observer)?;
     let query_vectors = whitening.describe(&extraction, QUERIES, &queries, observer)?;
     let mut results = Vec::with_capacity(queries.len());
@@ -195,11 +195,11 @@ pub fn recall_at(
     config.validate()?;
     let is_sound = !counts.is_empty() && !counts.contains(&0);
     check_settings([("counts", format!("{counts:?}"), is_sound, "one or more, each at least 1")])?;
-    let all = RetrievalImage::all_of(&folder.images);
+    let all = RetrievalImage::all(&folder.images);
     let labelled = folder.labelled_images();
     let images: Vec<RetrievalImage> = labelled.iter().map(|&index| all[index].clone()).collect();
     let extraction = Extraction { trained, config, states };
-    let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all_of(whitening_images), observer)?;
+    let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all(whitening_images), observer)?;
     let vectors = whitening.describe(&extraction, DATABASE, &images, observer)?;
     let (mut rows, mut labels) = (Vec::new(), Vec::new());
     for (vector, &index) in vectors.into_iter().zip(&labelled) {
@@ -244,8 +244,6 @@ fn crop_box((left, top, right, bottom): (f32, f32, f32, f32), width: u32, height
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use burn::tensor::Device;
@@ -316,7 +314,7 @@ mod tests {
         let result = run(&images, &ground_truth).unwrap();
         assert_eq!((result.num_images, result.queries.len()), (18, 1));
         assert!(result.mean_average_precision > 0.95, "{result:?}");
-        // The states give the same again.
+        // The same again from the states.
         assert_eq!(run(&images, &ground_truth).unwrap(), result);
         // Only the states are removed.
         fs::write(states.join("mine.txt"), "mine").unwrap();

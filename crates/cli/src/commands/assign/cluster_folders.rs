@@ -157,8 +157,6 @@ fn place(original: &Original, target: &Path, placement: Placement) -> io::Result
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn first(relative: &str, count: usize) -> Vec<String> {

@@ -242,8 +242,6 @@ impl<B: Backbone> Objective for Nat<B> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::collections::BTreeMap;
 
     use burn::tensor::{Device, Distribution};

@@ -169,8 +169,6 @@ fn kept_part(bytes: &[u8], epoch: usize) -> KeptPart {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use proptest::prelude::*;
 
     use super::*;

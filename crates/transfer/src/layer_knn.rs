@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
 use crate::labelled_folder::{LabelledFolder, LabelledPair};
-use crate::layer_features::features_of_layers;
+use crate::layer_features::layer_features;
 
 /// Accuracies on one layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ pub struct LayerKnn {
 ///
 /// # Errors
 /// [`TransferError::UnknownLayer`], [`TransferError::Stopped`] on request of `observer`,
-/// [`TransferError::Device`], and what [`weighted_knn`] reports.
-pub fn knn_of_layers<B: Backbone>(
+/// [`TransferError::Device`], and the errors of [`weighted_knn`].
+pub fn knn_on_layers<B: Backbone>(
     network: &B,
     reading: &ImageReading,
     device: &Device,
@@ -39,8 +39,7 @@ pub fn knn_of_layers<B: Backbone>(
 ) -> Result<Vec<LayerKnn>, TransferError> {
     let mut read = |folder: &LabelledFolder| {
         let wanted = folder.labelled_images();
-        let features =
-            features_of_layers(network, reading, device, &folder.images, &wanted, layers, observer)?;
+        let features = layer_features(network, reading, device, &folder.images, &wanted, layers, observer)?;
         let labels: Vec<u32> =
             features.image_indices.iter().filter_map(|&image| folder.labels[image]).collect();
         Ok::<_, TransferError>((features, labels))
@@ -56,8 +55,6 @@ pub fn knn_of_layers<B: Backbone>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
     use deepcluster_models::{Architecture, ConvNetConfig};
 
@@ -81,7 +78,7 @@ mod tests {
         let layers: Vec<String> = ["conv1", "conv5", "fc7"].map(str::to_string).to_vec();
         let config = WeightedKnnConfig { num_neighbors: vec![1], temperature: 0.07 };
         let run = |layers: &[String]| {
-            knn_of_layers(&network, &settings.reading(), &device, &data, layers, &config, &mut ())
+            knn_on_layers(&network, &settings.reading(), &device, &data, layers, &config, &mut ())
         };
         let found = run(&layers).unwrap();
         assert_eq!(found.iter().map(|knn| knn.layer.clone()).collect::<Vec<_>>(), layers);

@@ -1,13 +1,13 @@
-//! The curves of the paper's figure 2: how clusters agree with labels, and with those of the epoch before.
+//! Curves over the epochs of runs (figures 2a and 2b of the paper).
 
 use std::path::{Path, PathBuf};
 
 use deepcluster_files::Replaceable;
-use deepcluster_plots::{LineChart, Scale, Series};
 use deepcluster_trainer::EpochMetrics;
 
-use crate::error::TransferError;
-use crate::files::{cell, write_table_and_charts};
+use super::line_chart::{LineChart, Scale, Series};
+use super::write::{cell, write_table_and_charts};
+use crate::error::ReportError;
 
 /// A curve of runs: the name of its files, its title, the label of its axis, and its value in an epoch.
 type Curve = (&'static str, &'static str, &'static str, fn(&EpochMetrics) -> Option<f64>);
@@ -40,16 +40,16 @@ pub fn training_charts(runs: &[(String, Vec<EpochMetrics>)]) -> Vec<(&'static st
 }
 
 /// Writes [`training_charts`] to a folder as SVG and PNG, and `curves.csv` with a row for each run and epoch
-/// (`run`, `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty where there is no number), in place of
-/// files that `replaceable` allows to replace. Gives the files.
+/// (`run`, `epoch`, `nmi_to_labels`, `nmi_to_previous`, `loss`; empty without a number), in place of
+/// files that `replaceable` allows to replace. Returns the files.
 ///
 /// # Errors
-/// [`TransferError::Io`], [`TransferError::Plot`].
+/// [`ReportError::Io`], [`ReportError::Plot`].
 pub fn write_curves(
     runs: &[(String, Vec<EpochMetrics>)],
     folder: &Path,
     replaceable: Replaceable,
-) -> Result<Vec<PathBuf>, TransferError> {
+) -> Result<Vec<PathBuf>, ReportError> {
     let header = ["run", "epoch", "nmi_to_labels", "nmi_to_previous", "loss"];
     let mut rows = vec![header.map(str::to_string).to_vec()];
     for (run, epochs) in runs {
@@ -63,8 +63,6 @@ pub fn write_curves(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn epoch(epoch: usize, nmi_to_previous: Option<f64>, loss: Option<f64>) -> EpochMetrics {

@@ -7,20 +7,20 @@ use deepcluster_files::write_whole;
 use image::{ImageFormat, RgbImage};
 use plotters::prelude::{BitMapBackend, IntoDrawingArea, SVGBackend};
 
-use crate::draw::{draw, with_font};
-use crate::error::PlotError;
+use crate::charts::draw::{draw, with_font};
+use crate::charts::error::PlotError;
 
 /// Width and height of an SVG in its units.
 const SIZE: (u32, u32) = (720, 440);
 /// Pixels of a PNG for each unit.
 const DENSITY: u32 = 2;
 
-/// How values lie on an axis.
+/// Scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// At equal distances.
+    /// Linear.
     Linear,
-    /// By their logarithm; only for numbers above 0.
+    /// Logarithmic, for numbers above 0 alone.
     Log10,
 }
 
@@ -29,7 +29,7 @@ pub enum Scale {
 pub struct Series {
     /// Name in the legend.
     pub name: String,
-    /// x and y; points with a value that is no finite number are left out.
+    /// x and y; points with a value that is not finite are left out.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -42,14 +42,14 @@ pub struct LineChart {
     pub x_label: String,
     /// Label of the y axis.
     pub y_label: String,
-    /// How x is laid out.
+    /// Scale of the x axis.
     pub x_scale: Scale,
     /// One or more; a legend names them where there are several.
     pub series: Vec<Series>,
 }
 
 impl LineChart {
-    /// The chart as an SVG document; equal charts give equal text.
+    /// The chart as an SVG document; the same for equal charts.
     ///
     /// # Errors
     /// [`PlotError::Empty`], [`PlotError::NotPositive`], [`PlotError::Drawing`].
@@ -59,7 +59,7 @@ impl LineChart {
         Ok(text)
     }
 
-    /// The chart as a PNG of 1440 x 880 pixels; equal charts give equal bytes.
+    /// The chart as a PNG of 1440 x 880 pixels; the same for equal charts.
     ///
     /// # Errors
     /// As [`to_svg`](Self::to_svg).
@@ -94,8 +94,6 @@ impl LineChart {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn chart(x_scale: Scale, series: &[&[(f64, f64)]]) -> LineChart {

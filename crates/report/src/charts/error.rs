@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use deepcluster_files::{HasKind, Kind};
 
-/// Why there is no chart.
+/// Errors of charts and sheets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlotError {
@@ -25,7 +25,7 @@ pub enum PlotError {
         value: f64,
     },
     /// The name of a file ends in neither `.svg` nor `.png`.
-    #[error("{} is no chart: its name must end in .svg or .png", path.display())]
+    #[error("{} is not the name of a chart: it must end in .svg or .png", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum PlotError {
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 }

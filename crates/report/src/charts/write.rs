@@ -1,31 +1,22 @@
 //! Tables and charts as files.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use deepcluster_files::{Replaceable, ResultFolder, create_folder};
-use deepcluster_plots::LineChart;
+use deepcluster_files::{Replaceable, ResultFolder};
 
-use crate::error::TransferError;
-
-/// Writes a file through a temporary one in its folder, which is made where it does not exist.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TransferError> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    create_folder(folder).map_err(TransferError::io("create", folder))?;
-    deepcluster_files::write_whole(path, |writer| writer.write_all(bytes))
-        .map_err(TransferError::io("write", path))
-}
+use super::line_chart::LineChart;
+use crate::error::ReportError;
 
 /// Writes `rows`, the first of them the header, to the CSV file `table` of a folder, and each chart as SVG
-/// and PNG under its name, in place of files that `replaceable` allows to replace. Gives the files.
-pub(crate) fn write_table_and_charts(
+/// and PNG under its name, in place of files that `replaceable` allows to replace. Returns the files.
+pub(super) fn write_table_and_charts(
     folder: &Path,
     replaceable: Replaceable,
     table: &str,
     rows: &[Vec<String>],
     charts: &[(&'static str, LineChart)],
-) -> Result<Vec<PathBuf>, TransferError> {
-    let failed = || TransferError::io("write", folder);
+) -> Result<Vec<PathBuf>, ReportError> {
+    let failed = || ReportError::io("write", folder);
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = rows.iter().try_for_each(|row| writer.write_record(row)).map_err(std::io::Error::from);
     let bytes = written.and_then(|()| writer.into_inner().map_err(|error| error.into_error()));
@@ -40,7 +31,7 @@ pub(crate) fn write_table_and_charts(
     Ok(files.into_iter().map(|(name, _)| folder.join(name)).collect())
 }
 
-/// A number in a table, or nothing.
-pub(crate) fn cell(value: Option<f64>) -> String {
+/// A number in a table; empty for `None`.
+pub(super) fn cell(value: Option<f64>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }

@@ -7,9 +7,9 @@ use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use crate::axis::{are_whole, label, padded};
-use crate::error::PlotError;
-use crate::line_chart::{LineChart, Scale, Series};
+use crate::charts::axis::{are_whole, label, padded};
+use crate::charts::error::PlotError;
+use crate::charts::line_chart::{LineChart, Scale, Series};
 
 /// Colours that people who do not see all of them can tell apart (Okabe & Ito, 2008), darkest first.
 const COLORS: [RGBColor; 7] = [

@@ -1,16 +1,35 @@
-//! Rows of small pictures with captions.
+//! Sheets of small pictures with captions, as PNG.
+//!
+//! ```
+//! use deepcluster_report::sheets::{ContactSheet, RgbImage, SheetCell};
+//!
+//! # fn main() -> Result<(), deepcluster_report::charts::PlotError> {
+//! let cell = |caption: &str| SheetCell {
+//!     picture: RgbImage::new(8, 8),
+//!     caption: caption.to_string(),
+//!     frame: None,
+//! };
+//! let sheet = ContactSheet::grid("Filters".to_string(), 64, 2, [cell("0"), cell("1"), cell("2")]);
+//! assert_eq!(sheet.rows.len(), 2);
+//! assert!(sheet.to_png()?.starts_with(b"\x89PNG"));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::io::{Cursor, Write};
 use std::path::Path;
 
 use deepcluster_files::write_whole;
+use image::ImageFormat;
 use image::imageops::{FilterType, resize};
-use image::{ImageFormat, Rgb, RgbImage};
 use plotters::prelude::{BitMapBackend, DrawingArea, IntoDrawingArea, IntoFont, TextStyle};
 use plotters::style::{Color, IntoTextStyle, RGBColor};
 
-use crate::draw::{FONT, INK, with_font};
-use crate::error::PlotError;
+/// Pixels of sheets.
+pub use image::{Rgb, RgbImage};
+
+use crate::charts::PlotError;
+use crate::charts::draw::{FONT, INK, with_font};
 
 /// Pixels around everything, and between groups of columns.
 const MARGIN: u32 = 16;
@@ -40,7 +59,7 @@ pub struct SheetCell {
 pub struct SheetColumns {
     /// Heading above the columns; may be empty.
     pub heading: String,
-    /// How many there are.
+    /// Number of columns.
     pub count: usize,
 }
 
@@ -60,7 +79,7 @@ pub struct ContactSheet {
 
 impl ContactSheet {
     /// A sheet of pictures in their order, `num_columns` in a row.
-    pub fn of_cells(
+    pub fn grid(
         title: String,
         cell_size: u32,
         num_columns: usize,
@@ -77,7 +96,7 @@ impl ContactSheet {
         Self { title, columns, cell_size, rows }
     }
 
-    /// The sheet as a PNG; equal sheets give equal bytes.
+    /// The sheet as a PNG; the same for equal sheets.
     ///
     /// # Errors
     /// [`PlotError::Empty`] for a sheet without a picture, [`PlotError::Drawing`] for one of more than 30,000
@@ -226,8 +245,6 @@ fn write_line<'a>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn cell(color: [u8; 3], side: u32, caption: &str) -> SheetCell {
@@ -247,7 +264,7 @@ mod tests {
         let red = [200, 10, 10];
         let blue = [10, 10, 200];
         let cells = [cell(red, 8, "a"), cell(blue, 100, "b"), cell(red, 20, "c")];
-        let sheet = ContactSheet::of_cells("title".to_string(), 20, 2, cells);
+        let sheet = ContactSheet::grid("title".to_string(), 20, 2, cells);
         assert_eq!((sheet.rows.len(), sheet.rows[1].len()), (2, 1));
         let image = decoded(&sheet);
         // 8 pixels become 16, 100 become 20, 20 stay.
@@ -290,13 +307,13 @@ mod tests {
 
     #[test]
     fn sheets_without_or_with_too_much_are_refused() {
-        let empty = ContactSheet::of_cells("none".into(), 20, 3, []);
+        let empty = ContactSheet::grid("none".into(), 20, 3, []);
         assert!(matches!(empty.to_png(), Err(PlotError::Empty { .. })));
-        let many = ContactSheet::of_cells("many".into(), 1000, 40, [cell([0; 3], 4, "")]);
+        let many = ContactSheet::grid("many".into(), 1000, 40, [cell([0; 3], 4, "")]);
         let error = many.to_png().unwrap_err().to_string();
         assert!(error.contains("at most 30000"), "{error}");
         let folder = tempfile::tempdir().unwrap();
-        let one = ContactSheet::of_cells("one".into(), 20, 3, [cell([0; 3], 4, "")]);
+        let one = ContactSheet::grid("one".into(), 20, 3, [cell([0; 3], 4, "")]);
         one.save(&folder.path().join("one.png")).unwrap();
         assert!(matches!(one.save(&folder.path().join("no/one.png")), Err(PlotError::Io { .. })));
     }
