@@ -6,9 +6,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use deepcluster::clustering::{
-    KMeansConfig, KMeansStart, NmiNorm, PicConfig, ScanPrecision, WhiteningConfig, assign, nearest_neighbors,
-    nmi,
+    KMeansConfig, KMeansStart, PicConfig, ScanPrecision, WhiteningConfig, assign, nearest_neighbors,
 };
+use deepcluster::evaluation::{NmiNorm, nmi};
 use ndarray::{Array2, ArrayView2, s};
 
 /// A deterministic sequence without structure.
