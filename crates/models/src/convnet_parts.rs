@@ -130,8 +130,6 @@ impl ConvNet {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::optim::GradientsParams;
     use burn::tensor::TensorData;
 
