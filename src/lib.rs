@@ -21,10 +21,10 @@
 //! }
 //! ```
 //!
-//! Every part is usable alone: [`models`] (AlexNet, VGG-16, Sobel), [`clustering`] (PCA-whitening, k-means,
-//! Power Iteration Clustering, metrics) on any matrix, [`data`] (folders of images to batches),
-//! [`evaluation`] (measures of features), [`trainer`] (the loop, its run directory and checkpoints) and
-//! [`interchange`] (the formats of other programs).
+//! Every part is usable alone: [`models`] (networks, and their weights in the formats of other programs),
+//! [`clustering`] (PCA-whitening, k-means, Power Iteration Clustering, metrics) on any matrix, [`data`]
+//! (folders of images to batches), [`evaluation`] (measures of features), and [`trainer`] (the loop, its run
+//! directory and checkpoints).
 //!
 //! # Devices
 //! The device is chosen at run time ([`parse_device`]); the cargo features `flex` (CPU,
@@ -39,7 +39,6 @@ pub use deepcluster_clustering as clustering;
 pub use deepcluster_data as data;
 pub use deepcluster_engine as engine;
 pub use deepcluster_evaluation as evaluation;
-pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
 pub use deepcluster_plots as plots;
 pub use deepcluster_report as report;
@@ -56,7 +55,7 @@ pub use deepcluster_trainer::TrainerError as Error;
 pub use export::{ExportSummary, export};
 
 use deepcluster_data::ImageFolder;
-use deepcluster_models::ConvNet;
+use deepcluster_models::Network;
 use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, parse_device};
 
 /// Items that most programs need.
@@ -64,7 +63,7 @@ pub mod prelude {
     pub use burn::tensor::Device;
     pub use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, WhiteningConfig};
     pub use deepcluster_data::ImageFolder;
-    pub use deepcluster_models::{Architecture, Backbone, ConvNet};
+    pub use deepcluster_models::{Architecture, Backbone, Network};
     pub use deepcluster_trainer::{
         DeepCluster, EpochMetrics, EpochTimings, Event, Observer, RunDirectory, TrainConfig, TrainObserver,
         TrainedModel, Trainer, parse_device,
@@ -81,7 +80,7 @@ pub fn train(
     out: impl AsRef<Path>,
     config: TrainConfig,
     observer: &mut dyn TrainObserver,
-) -> Result<TrainedModel<ConvNet>, Error> {
+) -> Result<TrainedModel<Network>, Error> {
     let images = ImageFolder::scan(folder, &config.scan_config())?;
     begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)
 }

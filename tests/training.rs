@@ -166,7 +166,7 @@ fn one_epoch_at_a_time_is_the_same_as_a_run() {
     Trainer::new(tiny_config(), images.clone(), &whole, &cpu()).unwrap().run(&mut ()).unwrap();
     let mut trainer = Trainer::new(tiny_config(), images, &stepped, &cpu()).unwrap();
     let first = trainer.step_epoch(&mut ()).unwrap();
-    assert_eq!((first.epoch, trainer.epoch(), trainer.network().input_size()), (0, 1, 32));
+    assert_eq!((first.epoch, trainer.epoch(), trainer.network().input().side), (0, 1, 32));
     trainer.run(&mut ()).unwrap();
     assert_eq!(
         fs::read(whole.join("metrics.jsonl")).unwrap(),

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use deepcluster_data::ImageFolder;
 use deepcluster_evaluation::WeightedKnnConfig;
 use deepcluster_files::Replaceable;
-use deepcluster_models::{ConvNet, NamedWeights};
+use deepcluster_models::{NamedWeights, Network};
 use deepcluster_plots::{LineChart, Scale, Series};
 use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, begin_run, resume_run};
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl SweepTask {
     /// Scores by layer. With a `state` file a task that was stopped goes on.
     fn scores(
         &self,
-        network: &TrainedNetwork<ConvNet>,
+        network: &TrainedNetwork<Network>,
         device: &Device,
         state: &Path,
         observer: &mut dyn TrainObserver,
@@ -85,7 +85,8 @@ impl SweepTask {
                     .collect())
             }
             Self::VocClassification(data, config) => {
-                let found = classify_voc(network, data, config, Some(state), observer)?;
+                let network = network.convnet("fine-tuning on PASCAL VOC")?;
+                let found = classify_voc(&network, data, config, Some(state), observer)?;
                 Ok(vec![(config.layers.name().to_string(), found.average_precision.eleven_point)])
             }
         }

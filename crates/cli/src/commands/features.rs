@@ -57,7 +57,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
         let network = TrainedNetwork::load(&run, &device)?;
         let images = scan(network.config())?;
         let layer = match command.layer {
-            LayerName::Convolutions => LayerId::Convolutions,
+            LayerName::Convolutions => LayerId::last_maps(network.network()),
             LayerName::Fc7 | LayerName::Whitened => LayerId::Features,
         };
         let written =

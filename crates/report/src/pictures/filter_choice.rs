@@ -2,16 +2,22 @@
 
 use std::str::FromStr;
 
-use deepcluster_models::{Backbone, ConvNet};
+use deepcluster_models::{Backbone, ConvNet, LayerKind};
 
 use crate::pictures::error::PictureError;
+
+/// Names of the convolutions of `network`, first to last.
+pub fn convolution_names(network: &ConvNet) -> Vec<String> {
+    let layers = network.layers().into_iter();
+    layers.filter(|layer| layer.kind == LayerKind::Convolution).map(|layer| layer.name).collect()
+}
 
 /// Which convolution of `network` is called `name`, from 0.
 ///
 /// # Errors
 /// [`PictureError::UnknownLayer`].
 pub fn layer_index(network: &ConvNet, name: &str) -> Result<usize, PictureError> {
-    let known = network.tap_names();
+    let known = convolution_names(network);
     known
         .iter()
         .position(|layer| layer == name)

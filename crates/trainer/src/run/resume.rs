@@ -5,12 +5,12 @@ use std::path::Path;
 use burn::tensor::{Device, TensorData};
 use deepcluster_data::ImageFolder;
 use deepcluster_engine::Place;
-use deepcluster_models::{ConvNet, ModelError, NamedWeights, import_weights};
+use deepcluster_models::{ModelError, NamedWeights, Network, import_weights};
 
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
 use crate::objectives::deepcluster::DeepCluster;
-use crate::run::begin::{refuse_other_objective, supported_precision};
+use crate::run::begin::{init_network, refuse_other_objective, supported_precision};
 use crate::run::checkpoint::{Checkpoint, NETWORK_GROUP, Progress};
 use crate::run::directory::RunDirectory;
 use crate::run::layout::CHECKPOINTS;
@@ -20,7 +20,7 @@ use crate::settings::changes::{refuse_changes, refuse_fewer_epochs};
 use crate::settings::config::TrainConfig;
 use crate::trainer::Trainer;
 
-impl Trainer<DeepCluster<ConvNet>> {
+impl Trainer<DeepCluster<Network>> {
     /// Resumes the run of DeepCluster in the folder `out` from its newest checkpoint. `change` may alter the
     /// settings that do not touch what has been done: a larger number of epochs, and everything about speed.
     ///
@@ -37,7 +37,7 @@ impl Trainer<DeepCluster<ConvNet>> {
     }
 }
 
-impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
+impl<O: RunObjective<Backbone = Network>> Trainer<O> {
     /// As [`Trainer::resume`], for a run of the objective `O`.
     ///
     /// # Errors
@@ -47,10 +47,12 @@ impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
     ) -> Result<Self, TrainerError> {
-        let config = RunDirectory::open(out.as_ref())?.config()?;
+        let run = RunDirectory::open(out.as_ref())?;
+        run.refuse_custom_network()?;
+        let config = run.config()?;
         let (network, precision) = (config.network()?, supported_precision(&config, device)?);
         Self::resume_with_backbone(out, device, change, |seed, device| {
-            Ok(network.init(seed, device)?.with_precision(precision))
+            Ok(network.init(seed, device)?.with_precision(precision).into())
         })
     }
 }
@@ -59,7 +61,8 @@ impl<O: RunObjective> Trainer<O> {
     /// As [`Trainer::resume`] for any network.
     ///
     /// # Errors
-    /// As [`Trainer::resume`].
+    /// As [`Trainer::resume`]; [`TrainerError::OtherInput`] where the network takes other images than those
+    /// of the settings.
     pub fn resume_with_backbone(
         out: impl AsRef<Path>,
         device: &Device,
@@ -74,14 +77,15 @@ impl<O: RunObjective> Trainer<O> {
         if run.has_images() || run.origin()?.is_none() {
             refuse_changes(run.path(), &saved, &config)?;
         }
-        config.validate()?;
+        config.validate_without_network()?;
         refuse_other_objective::<O>(&config)?;
         let images = if run.has_images() {
             run.images()?
         } else {
             ImageFolder::scan(run.images_root()?, &config.scan_config())?
         };
-        let mut trainer = Self::assemble(config, images, run, device, init)?;
+        let network = init_network(&config, device, init)?;
+        let mut trainer = Self::assemble(config, images, run, device, network)?;
         let has_checkpoint = trainer.restore_newest(saved.training.epochs)?;
         trainer.take_up_results(&saved, has_checkpoint)?;
         trainer.log.complete(&trainer.run, &trainer.config);

@@ -376,9 +376,8 @@ impl TrainConfig {
 
     /// What the shorter side of an image is resized to before its centre is cut out, in pixels.
     pub fn resize(&self) -> u32 {
-        let size = self.data.image_size;
-        let default = if size < 64 { size } else { (size * 256).div_ceil(224) };
-        self.data.resize.unwrap_or(default) as u32
+        let default = Input::for_side(self.data.image_size).resize;
+        self.data.resize.map_or(default, |resize| resize as u32)
     }
 
     /// The random crop of training.

@@ -28,13 +28,21 @@ impl TrainConfig {
     /// [`TrainerError::InvalidConfig`] naming the first field out of its range, or what the network says of its
     /// input size.
     pub fn validate(&self) -> Result<(), TrainerError> {
+        self.validate_without_network()?;
+        self.network()?;
+        Ok(())
+    }
+
+    /// Checks every field but those of the network, for runs of a network that the settings do not name.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn validate_without_network(&self) -> Result<(), TrainerError> {
         check_range("seed", self.seed, 0..=i64::MAX as u64)?;
         self.validate_data()?;
         self.validate_clustering()?;
         self.validate_training()?;
-        self.validate_nat()?;
-        self.network()?;
-        Ok(())
+        self.validate_nat()
     }
 
     fn validate_data(&self) -> Result<(), TrainerError> {

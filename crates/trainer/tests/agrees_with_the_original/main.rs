@@ -15,10 +15,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use deepcluster_interchange::{PytorchParameter, pytorch_head, pytorch_parameters};
-use deepcluster_models::{
-    Architecture, Backbone, ConvNet, DropoutMasks, Head, NamedWeights, export_weights, sobel,
-};
+use deepcluster_models::weights::{PytorchParameter, pytorch_head, pytorch_parameters};
+use deepcluster_models::{Architecture, Backbone, ConvNet, Head, NamedWeights, Pass, export_weights, sobel};
 use deepcluster_trainer::{Sgd, training_step};
 use serde_json::Value;
 
@@ -102,7 +100,7 @@ fn assert_activations_agree(architecture: Architecture, key: &str, num_images: u
     for (name, tap) in network.tap_names().iter().zip(network.forward_taps(images.clone())) {
         assert_agrees(name, tap.dims().to_vec(), tap.into_data(), &expected[format!("eval_{name}")]);
     }
-    let features = network.forward_features(images, &DropoutMasks::off());
+    let features = network.features(images, &Pass::inference());
     let fc7 = features.clone();
     assert_agrees("fc7", fc7.dims().to_vec(), fc7.into_data(), &expected["eval_fc7_before_relu"]);
     let logits = head(architecture, &network, &device).forward(network.head_input(features));
@@ -160,7 +158,7 @@ fn train(
             &mut head,
             images.clone(),
             labels.clone(),
-            &DropoutMasks::off(),
+            &Pass::inference(),
             &mut network_sgd,
             &mut head_sgd,
         );
@@ -228,7 +226,7 @@ fn gradients(
     images: Tensor<4>,
     labels: Tensor<1, Int>,
 ) -> BTreeMap<String, TensorData> {
-    let features = network.forward_features(images, &DropoutMasks::off());
+    let features = network.features(images, &Pass::inference());
     let logits = head.forward(network.head_input(features));
     let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels);
     let mut all = loss.backward();

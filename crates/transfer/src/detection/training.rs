@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use deepcluster_engine::Observer;
 use deepcluster_evaluation::BoundingBox;
-use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
+use deepcluster_models::{DenseBackbone, Pass, export_weights};
 use deepcluster_trainer::TrainedNetwork;
 use rand::RngExt;
 
@@ -22,14 +22,14 @@ use crate::proposals::image_boxes::Proposals;
 use crate::voc_dataset::{VocBox, VocDataset};
 
 /// The detector, the convolutions where they do not learn, and the losses on the way.
-pub(super) fn train(
-    trained: &TrainedNetwork<ConvNet>,
+pub(super) fn train<N: DenseBackbone>(
+    trained: &TrainedNetwork<N>,
     data: &VocDataset,
     proposals: &Proposals,
     config: &DetectionConfig,
     state: Option<&Path>,
     observer: &mut dyn Observer,
-) -> Result<(Detector, Option<ConvNet>, Vec<LossPoint>), TransferError> {
+) -> Result<(Detector<N>, Option<N>, Vec<LossPoint>), TransferError> {
     let (network, device) = (trained.network(), trained.device());
     let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
     let tracking = device.clone().autodiff();
@@ -42,7 +42,7 @@ pub(super) fn train(
     let normalization = trained.reading().normalization();
     let num_images = data.train.names.len();
     let mut steps = None;
-    let loss_of = |detector: &Detector, step: usize| {
+    let loss_of = |detector: &Detector<N>, step: usize| {
         let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, config.seed, step));
         let images = steps.next().unwrap_or_default();
         let mut generator = step_generator(config.seed, step);
@@ -69,7 +69,7 @@ pub(super) fn train(
                 continue;
             }
             let maps = trunk_maps(&detector.network, frozen.as_ref(), image.pixels, |network, images| {
-                network.forward_maps(images)
+                network.maps(images)
             });
             let bounds: Vec<BoundingBox> = regions.iter().map(|region| region.bounds).collect();
             pooled.push(detector.pool(maps, &bounds, image.scale));
@@ -78,7 +78,7 @@ pub(super) fn train(
         if sampled.is_empty() {
             return Ok(None);
         }
-        let dropout = DropoutMasks::from_seed(generator.random());
+        let dropout = Pass::training(generator.random());
         let (scores, transforms) = detector.forward(Tensor::cat(pooled, 0), &dropout);
         Ok(Some(detection_loss(scores, transforms, &sampled)))
     };

@@ -15,7 +15,7 @@ use deepcluster_engine::{
     EpochOf, Event, ImagePass, ImageReading, Observer, Phase, Sgd, host_values, images_tensor,
 };
 use deepcluster_evaluation::top_k_accuracy;
-use deepcluster_models::{Backbone, Head, export_weights, import_weights};
+use deepcluster_models::{Activation, Backbone, Head, LayerInfo, LayerKind, export_weights, import_weights};
 use ndarray::{Array2, Axis};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::TransferError;
 use crate::fine_tuning::fingerprint;
 use crate::labelled_folder::{LabelledFolder, LabelledPair};
-use crate::pooled_taps::pool_map;
+use crate::pooled_taps::pool_activation;
 use crate::state_file::{TaskState, check_velocities};
 
 pub use config::LinearProbeConfig;
@@ -61,11 +61,19 @@ struct ProbeProgress {
 }
 
 struct ProbedLayer {
-    /// Position among the taps of the network.
-    tap: usize,
+    /// Position among the layers that can be probed.
+    position: usize,
     classifier: Option<Head>,
     sgd: Sgd,
     curve: LayerCurve,
+}
+
+/// Names of the layers that can be probed: those with maps or tokens, or all of a network without.
+fn probed_layers<B: Backbone>(network: &B) -> Vec<String> {
+    let layers = network.layers();
+    let is_inner = |layer: &&LayerInfo| matches!(layer.kind, LayerKind::Convolution | LayerKind::Tokens);
+    let inner: Vec<String> = layers.iter().filter(is_inner).map(|layer| layer.name.clone()).collect();
+    if inner.is_empty() { layers.into_iter().map(|layer| layer.name).collect() } else { inner }
 }
 
 impl<'a, B: Backbone> LinearProbe<'a, B> {
@@ -82,24 +90,24 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         config: LinearProbeConfig,
     ) -> Result<Self, TransferError> {
         config.validate()?;
-        let known = network.tap_names();
-        let taps: Vec<usize> = if config.layers.is_empty() {
+        let known: Vec<String> = probed_layers(network);
+        let positions: Vec<usize> = if config.layers.is_empty() {
             (0..known.len()).collect()
         } else {
-            let tap = |layer: &String| {
+            let position = |layer: &String| {
                 let found = known.iter().position(|name| name == layer);
                 found.ok_or_else(|| TransferError::UnknownLayer {
                     layer: layer.clone(),
                     known: known.join(", "),
                 })
             };
-            config.layers.iter().map(tap).collect::<Result<_, _>>()?
+            config.layers.iter().map(position).collect::<Result<_, _>>()?
         };
-        let layers = taps.into_iter().map(|tap| ProbedLayer {
-            tap,
+        let layers = positions.into_iter().map(|position| ProbedLayer {
+            position,
             classifier: None,
             sgd: Sgd::new(config.learning_rate, config.momentum, config.weight_decay),
-            curve: LayerCurve { layer: known[tap].clone(), num_values: 0, epochs: Vec::new() },
+            curve: LayerCurve { layer: known[position].clone(), num_values: 0, epochs: Vec::new() },
         });
         let (size, resize) = (reading.input.side as u32, reading.input.resize);
         let normalization = reading.normalization();
@@ -278,22 +286,26 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         Ok(sums.into_iter().map(|sum| sum / f64::from(num_steps.max(1))).collect())
     }
 
+    /// Activations of the probed layers, in their order.
+    fn activations(&self, images: Tensor<4>) -> Vec<Activation> {
+        let names: Vec<&str> = self.layers.iter().map(|layer| layer.curve.layer.as_str()).collect();
+        self.network.activations(images, &names)
+    }
+
     /// Moves every classifier down the gradient of its cross-entropy on a batch; gives the losses.
     fn step(&mut self, images: Tensor<4>, labels: &[u32]) -> Result<Vec<f64>, TransferError> {
         let device = self.device.clone().autodiff();
         let targets: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [labels.len()]), &device);
-        let mut taps: Vec<Option<Tensor<4>>> =
-            self.network.forward_taps(images).into_iter().map(Some).collect();
+        let activations = self.activations(images);
         let learning_rate = self.config.learning_rate_at(self.num_steps);
         self.num_steps += 1;
         let num_classes = self.data.class_names.len();
         let mut losses = Vec::with_capacity(self.layers.len());
-        for layer in &mut self.layers {
-            let map = taps[layer.tap].take().expect("every layer is probed once");
-            let values: Tensor<2> = Tensor::from_inner(pool_map(map));
+        for (layer, activation) in self.layers.iter_mut().zip(activations) {
+            let values: Tensor<2> = Tensor::from_inner(pool_activation(activation));
             let num_values = values.dims()[1];
-            let seed = self.config.seed.wrapping_mul(1_000_003).wrapping_add(layer.tap as u64);
+            let seed = self.config.seed.wrapping_mul(1_000_003).wrapping_add(layer.position as u64);
             let classifier = match layer.classifier.take() {
                 Some(classifier) => classifier,
                 None => Head::new(num_values, num_classes, seed, &device),
@@ -365,13 +377,11 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
 
     /// Probabilities of the classes for a batch, `[batch, num_classes]`, by every layer.
     fn probabilities(&self, images: Tensor<4>) -> Result<Vec<Array2<f32>>, TransferError> {
-        let mut taps: Vec<Option<Tensor<4>>> =
-            self.network.forward_taps(images).into_iter().map(Some).collect();
+        let activations = self.activations(images);
         let mut all = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let map = taps[layer.tap].take().expect("every layer is probed once");
+        for (layer, activation) in self.layers.iter().zip(activations) {
             let classifier = layer.classifier.as_ref().expect("a test comes after a training");
-            let logits = classifier.valid().forward(pool_map(map));
+            let logits = classifier.valid().forward(pool_activation(activation));
             let probabilities = activation::softmax(logits, 1);
             let shape = (probabilities.dims()[0], probabilities.dims()[1]);
             let values = host_values(probabilities, "while testing a probe")?;

@@ -14,7 +14,7 @@ use deepcluster_data::{
 };
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::PixelConfusion;
-use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
+use deepcluster_models::{DenseBackbone, Pass, export_weights};
 use deepcluster_trainer::TrainedNetwork;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -99,8 +99,8 @@ pub struct SegmentationResult {
 /// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
 /// that cannot be gone on from, [`TransferError::Device`], [`TransferError::Data`] and
 /// [`TransferError::MaskMismatch`] for a mask that cannot be used.
-pub fn segment_voc(
-    trained: &TrainedNetwork<ConvNet>,
+pub fn segment_voc<N: DenseBackbone>(
+    trained: &TrainedNetwork<N>,
     data: &SegmentationDataset,
     config: &SegmentationConfig,
     state: Option<&Path>,
@@ -120,7 +120,7 @@ pub fn segment_voc(
     let normalization = trained.reading().normalization();
     let num_images = data.train.len();
     let mut steps = None;
-    let loss_of = |segmenter: &Segmenter, step: usize| {
+    let loss_of = |segmenter: &Segmenter<N>, step: usize| {
         let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, config.seed, step));
         let images = steps.next().unwrap_or_default();
         let mut generator = step_generator(config.seed, step);
@@ -130,7 +130,7 @@ pub fn segment_voc(
             let Some(input) = Example::read(data, &data.train[index], config, mirror, normalization)? else {
                 continue;
             };
-            let dropout = DropoutMasks::from_seed(generator.random());
+            let dropout = Pass::training(generator.random());
             let (pixels, mask) = input.on(device);
             let size = (mask.height as usize, mask.width as usize);
             let scores = segmenter.forward(pixels, frozen.as_ref(), size, &dropout);
@@ -225,9 +225,9 @@ fn pixel_loss(scores: Tensor<3>, mask: &LabelMap, void: u8) -> Option<Tensor<1>>
 }
 
 /// The classes of all pixels of the test images against the true ones, and how many images can be read.
-fn test(
-    segmenter: &Segmenter,
-    frozen: Option<&ConvNet>,
+fn test<N: DenseBackbone>(
+    segmenter: &Segmenter<N>,
+    frozen: Option<&N>,
     device: &Device,
     data: &SegmentationDataset,
     config: &SegmentationConfig,

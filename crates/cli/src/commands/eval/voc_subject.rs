@@ -25,7 +25,9 @@ impl VocSubject {
     pub(super) fn load(options: &VocData, protocol: &str) -> anyhow::Result<Self> {
         let place = ResultsPlace::new(&options.results, &options.run, protocol)?;
         let device = options.device.device()?;
-        let networks = networks(&options.run, options.baseline, &device)?;
+        let networks = networks(&options.run, options.baseline, &device)?.into_iter();
+        let dense = networks.map(|(name, network)| Ok((name, network.convnet("fine-tuning to PASCAL VOC")?)));
+        let networks = dense.collect::<Result<_, deepcluster::Error>>()?;
         Ok(Self { networks, device, place })
     }
 

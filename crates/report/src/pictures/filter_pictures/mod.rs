@@ -8,7 +8,7 @@ mod original;
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_engine::{EngineError, Event, Observer, Phase, host_values};
-use deepcluster_models::{Backbone, ConvNet, Input};
+use deepcluster_models::{Backbone, ConvNet, DenseBackbone, Input};
 use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
 use deepcluster_trainer::TrainedNetwork;
 use rand::SeedableRng;
@@ -205,7 +205,7 @@ pub fn filter_pictures(
     config.validate()?;
     let (network, input) = (trained.network(), trained.reading().input);
     let index = layer_with_filters(network, layer, filters)?;
-    let size = config.picture_size(network.input_size());
+    let size = config.picture_size(network.input().side);
     if trained.config().network()?.output_side(size).is_none() {
         return Err(PictureError::ImagesTooSmall { size, layer: layer.to_string() });
     }

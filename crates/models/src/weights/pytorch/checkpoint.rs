@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use crate::{Architecture, ConvNetConfig, NamedWeights, SOBEL_KERNELS};
 use burn::tensor::TensorData;
-use deepcluster_models::{Architecture, ConvNetConfig, NamedWeights, SOBEL_KERNELS};
 use pytorch_reader::{PickleValue, PytorchReader, Tensor};
 
-use crate::error::InterchangeError;
-use crate::parameter_names::{PytorchParameter, pytorch_head, pytorch_parameters, transpose};
-use crate::pytorch::network_shape::NetworkShape;
-use crate::pytorch::{guard, tensors};
+use crate::convnet::keys::{PytorchParameter, pytorch_head, pytorch_parameters};
+use crate::weights::array::transpose;
+use crate::weights::error::WeightsError;
+use crate::weights::pytorch::network_shape::NetworkShape;
+use crate::weights::pytorch::{guard, tensors};
 
 /// Largest difference of a stored Sobel filter from ours.
 const SOBEL_TOLERANCE: f32 = 1e-6;
@@ -46,17 +47,17 @@ impl PytorchCheckpoint {
     /// Opens a checkpoint and finds out what it holds, without reading a tensor.
     ///
     /// # Errors
-    /// [`InterchangeError::Io`] where the file cannot be opened, [`InterchangeError::Checkpoint`] where it is no
+    /// [`WeightsError::Io`] where the file cannot be opened, [`WeightsError::Checkpoint`] where it is no
     /// checkpoint of AlexNet or VGG-16, is damaged, or asks for more memory than a checkpoint needs.
-    pub fn open(path: &Path) -> Result<Self, InterchangeError> {
-        let io = |source| InterchangeError::Io { action: "open", path: path.to_path_buf(), source };
+    pub fn open(path: &Path) -> Result<Self, WeightsError> {
+        let io = |source| WeightsError::Io { action: "open", path: path.to_path_buf(), source };
         let metadata = std::fs::metadata(path).map_err(io)?;
         if !metadata.is_file() {
             return Err(io(std::io::Error::other("it is no file")));
         }
         std::fs::File::open(path).map_err(io)?;
         Self::parse(path, metadata.len())
-            .map_err(|reason| InterchangeError::Checkpoint { path: path.to_path_buf(), reason })
+            .map_err(|reason| WeightsError::Checkpoint { path: path.to_path_buf(), reason })
     }
 
     fn parse(path: &Path, file_bytes: u64) -> Result<Self, String> {
@@ -129,25 +130,25 @@ impl PytorchCheckpoint {
     /// The network's layers for images of `image_size` pixels, by default [`image_size`](Self::image_size).
     ///
     /// # Errors
-    /// [`InterchangeError::Checkpoint`] where the first fully connected layer does not fit that size.
-    pub fn network_config(&self, image_size: Option<usize>) -> Result<ConvNetConfig, InterchangeError> {
+    /// [`WeightsError::Checkpoint`] where the first fully connected layer does not fit that size.
+    pub fn network_config(&self, image_size: Option<usize>) -> Result<ConvNetConfig, WeightsError> {
         self.shape.config(image_size.unwrap_or(self.shape.image_size)).map_err(|reason| self.error(reason))
     }
 
-    /// Reads the weights of the network, by the names and in the layout of [`deepcluster_models`].
+    /// Reads the weights of the network, by the names and in the layout of this crate.
     ///
     /// # Errors
-    /// [`InterchangeError::Checkpoint`] where a tensor cannot be read or is not finite.
-    pub fn read_network(&self) -> Result<NamedWeights, InterchangeError> {
+    /// [`WeightsError::Checkpoint`] where a tensor cannot be read or is not finite.
+    pub fn read_network(&self) -> Result<NamedWeights, WeightsError> {
         let parameters = pytorch_parameters(&self.network_config(None)?);
         self.read_weights(&parameters)
     }
 
-    /// Reads the head, by the names and in the layout of [`deepcluster_models::Head`], or `None` without one.
+    /// Reads the head, by the names and in the layout of [`crate::Head`], or `None` without one.
     ///
     /// # Errors
     /// As [`read_network`](Self::read_network).
-    pub fn read_head(&self) -> Result<Option<NamedWeights>, InterchangeError> {
+    pub fn read_head(&self) -> Result<Option<NamedWeights>, WeightsError> {
         self.num_clusters().map(|_| self.read_weights(&pytorch_head())).transpose()
     }
 
@@ -156,7 +157,7 @@ impl PytorchCheckpoint {
     ///
     /// # Errors
     /// As [`read_network`](Self::read_network).
-    pub fn read_velocities(&self) -> Result<Option<BTreeMap<String, TensorData>>, InterchangeError> {
+    pub fn read_velocities(&self) -> Result<Option<BTreeMap<String, TensorData>>, WeightsError> {
         if self.velocities.is_empty() {
             return Ok(None);
         }
@@ -172,7 +173,7 @@ impl PytorchCheckpoint {
         Ok(Some(velocities))
     }
 
-    fn read_weights(&self, parameters: &[PytorchParameter]) -> Result<NamedWeights, InterchangeError> {
+    fn read_weights(&self, parameters: &[PytorchParameter]) -> Result<NamedWeights, WeightsError> {
         let read = |parameter: &PytorchParameter| {
             let tensor = self.weights.get(&parameter.pytorch_name);
             let tensor =
@@ -182,13 +183,13 @@ impl PytorchCheckpoint {
         parameters.iter().map(read).collect()
     }
 
-    fn read(&self, tensor: &Tensor, is_transposed: bool) -> Result<TensorData, InterchangeError> {
+    fn read(&self, tensor: &Tensor, is_transposed: bool) -> Result<TensorData, WeightsError> {
         let data = tensors::read(tensor, self.file_bytes).map_err(|reason| self.error(reason))?;
         Ok(if is_transposed { transpose(&data) } else { data })
     }
 
-    fn error(&self, reason: String) -> InterchangeError {
-        InterchangeError::Checkpoint { path: self.path.clone(), reason }
+    fn error(&self, reason: String) -> WeightsError {
+        WeightsError::Checkpoint { path: self.path.clone(), reason }
     }
 
     fn check_head(&self) -> Result<(), String> {

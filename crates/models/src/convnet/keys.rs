@@ -1,12 +1,11 @@
 //! The names of weights here and in the original PyTorch code.
 
-use burn::tensor::TensorData;
-use deepcluster_models::ConvNetConfig;
+use crate::ConvNetConfig;
 
 /// A weight under its two names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PytorchParameter {
-    /// Its name in [`NamedWeights`](deepcluster_models::NamedWeights), such as `blocks.0.convolution.weight`.
+    /// Its name in [`NamedWeights`](crate::NamedWeights), such as `blocks.0.convolution.weight`.
     pub name: String,
     /// Its key in the original's `state_dict`, such as `features.0.weight`.
     pub pytorch_name: String,
@@ -59,28 +58,6 @@ pub fn pytorch_head() -> [PytorchParameter; 2] {
     linear("linear", "top_layer")
 }
 
-/// The matrix with rows and columns exchanged.
-///
-/// # Panics
-/// Where `data` is no matrix of f32.
-pub fn transpose(data: &TensorData) -> TensorData {
-    let (rows, columns) = (data.shape()[0], data.shape()[1]);
-    let values = data.as_slice::<f32>().expect("weights on the host are f32");
-    // In squares, so that neither side is walked a cache line per value.
-    const SIDE: usize = 32;
-    let mut result = vec![0.0_f32; values.len()];
-    for top in (0..rows).step_by(SIDE) {
-        for left in (0..columns).step_by(SIDE) {
-            for row in top..rows.min(top + SIDE) {
-                for column in left..columns.min(left + SIDE) {
-                    result[column * rows + row] = values[row * columns + column];
-                }
-            }
-        }
-    }
-    TensorData::new(result, [columns, rows])
-}
-
 fn linear(name: &str, pytorch_name: &str) -> [PytorchParameter; 2] {
     ["weight", "bias"].map(|part| PytorchParameter {
         name: format!("{name}.{part}"),
@@ -97,8 +74,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::{Architecture, Head, export_weights};
     use burn::tensor::Device;
-    use deepcluster_models::{Architecture, Head, export_weights};
 
     #[test]
     fn every_weight_of_every_network_has_a_name() {
@@ -136,20 +113,5 @@ mod tests {
         assert_eq!(names(Architecture::Alexnet), expected(&[0, 4, 8, 11, 14], &[1, 4]));
         let vgg16 = [0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40];
         assert_eq!(names(Architecture::Vgg16), expected(&vgg16, &[0, 3]));
-    }
-
-    #[test]
-    fn transposing_moves_every_value() {
-        let (rows, columns) = (37, 70);
-        let data =
-            TensorData::new((0..rows * columns).map(|i| i as f32).collect::<Vec<_>>(), [rows, columns]);
-        let transposed = transpose(&data);
-        assert_eq!(transposed.shape().to_vec(), [columns, rows]);
-        let values = transposed.as_slice::<f32>().unwrap();
-        for row in 0..rows {
-            for column in 0..columns {
-                assert_eq!(values[column * rows + row], (row * columns + column) as f32);
-            }
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deepcluster_models::{Architecture, ConvNetConfig};
+use crate::{Architecture, ConvNetConfig};
 
-use crate::parameter_names::{PytorchParameter, pytorch_parameters};
-use crate::weight_shapes::weight_shapes;
+use crate::convnet::keys::{PytorchParameter, pytorch_parameters};
+use crate::convnet::shapes::weight_shapes;
 
 /// Side of the images of the paper, taken wherever it fits.
 const PAPER_IMAGE_SIZE: usize = 224;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use deepcluster_models::ConvNetConfig;
+use crate::ConvNetConfig;
 
-/// The shape of every weight in [`NamedWeights`](deepcluster_models::NamedWeights), or `None` where the maps shrink to
+/// The shape of every weight in [`NamedWeights`](crate::NamedWeights), or `None` where the maps shrink to
 /// nothing, which [`ConvNetConfig::validate`] excludes.
 pub(crate) fn weight_shapes(config: &ConvNetConfig) -> Option<BTreeMap<String, Vec<usize>>> {
     let mut shapes = BTreeMap::new();
@@ -32,8 +32,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::{Architecture, export_weights};
     use burn::tensor::Device;
-    use deepcluster_models::{Architecture, export_weights};
 
     #[test]
     fn shapes_are_those_of_a_new_network() {

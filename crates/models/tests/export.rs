@@ -10,12 +10,12 @@ use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_clustering::{ClusterModel, WhiteningConfig};
-use deepcluster_interchange::{
-    ExportFormat, ExportedNetwork, InterchangeError, export, pytorch_head, pytorch_parameters,
+use deepcluster_models::weights::{
+    ExportFormat, ExportedNetwork, WeightsError, export, pytorch_head, pytorch_parameters,
 };
 use deepcluster_models::{
-    Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head, NamedWeights, SOBEL_KERNELS,
-    export_weights, import_weights,
+    Architecture, Backbone, ConvNet, ConvNetConfig, Head, NamedWeights, Pass, SOBEL_KERNELS, export_weights,
+    import_weights,
 };
 use ndarray::Array2;
 use safetensors::{Dtype, SafeTensors};
@@ -74,7 +74,7 @@ fn features(network: &ConvNet) -> TensorData {
     let pixels: Vec<f32> =
         (0..2 * 3 * 32 * 32).map(|index| (index * 7919 % 1009) as f32 / 500.0 - 1.0).collect();
     let images = Tensor::<4>::from_data(TensorData::new(pixels, [2, 3, 32, 32]), &Device::flex());
-    network.forward_features(images, &DropoutMasks::off()).into_data()
+    network.features(images, &Pass::inference()).into_data()
 }
 
 fn f32_values(bytes: &[u8]) -> Vec<f32> {
@@ -258,7 +258,7 @@ fn parts_that_do_not_belong_together_are_named_and_nothing_is_written() {
     for (network, name) in cases {
         for format in ExportFormat::ALL {
             let error = export(&network, format, &path).unwrap_err();
-            assert!(matches!(error, InterchangeError::Mismatch { .. }), "{error}");
+            assert!(matches!(error, WeightsError::Mismatch { .. }), "{error}");
             assert!(error.to_string().contains(name), "{error}");
         }
     }
@@ -270,7 +270,7 @@ fn a_folder_that_does_not_exist_is_named() {
     let parts = Parts::new(true);
     for format in ExportFormat::ALL {
         let error = export(&parts.exported(), format, Path::new("/no/such/folder/network")).unwrap_err();
-        assert!(matches!(error, InterchangeError::Io { .. }), "{error}");
+        assert!(matches!(error, WeightsError::Io { .. }), "{error}");
         assert!(error.to_string().contains("/no/such/folder/network"), "{error}");
     }
 }

@@ -8,24 +8,24 @@ use deepcluster_files::write_whole;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::array::{Array, Values};
-use crate::error::InterchangeError;
+use crate::weights::error::WeightsError;
 
 /// Writes a file with `arrays` and `metadata`.
-pub(super) fn write(
+pub(crate) fn write(
     mut arrays: Vec<Array<'_>>,
     metadata: &BTreeMap<String, String>,
     path: &Path,
-) -> Result<(), InterchangeError> {
+) -> Result<(), WeightsError> {
     // The order of the format: wide numbers first, so that all are aligned, then by name.
     arrays.sort_by(|left, right| dtype(right).cmp(&dtype(left)).then_with(|| left.name.cmp(&right.name)));
     let header =
-        header(&arrays, metadata).map_err(io::Error::other).map_err(InterchangeError::io("write", path))?;
+        header(&arrays, metadata).map_err(io::Error::other).map_err(WeightsError::io("write", path))?;
     write_whole(path, |writer| {
         writer.write_all(&(header.len() as u64).to_le_bytes())?;
         writer.write_all(header.as_bytes())?;
         arrays.iter().try_for_each(|array| array.write_values(writer))
     })
-    .map_err(InterchangeError::io("write", path))
+    .map_err(WeightsError::io("write", path))
 }
 
 /// The header with the metadata in sorted order; the crate's own map of them has a random order, and with it the bytes

@@ -7,12 +7,12 @@ use burn::tensor::TensorData;
 use burn_pack::{Error, Tensor, Writer};
 use deepcluster_files::OutputFile;
 
-use super::ExportedNetwork;
-use crate::error::InterchangeError;
+use super::export::ExportedNetwork;
+use crate::weights::error::WeightsError;
 
 /// Writes the network alone: what [`Module::load_record`](burn::module::Module::load_record) takes must have a place in
 /// the module.
-pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), InterchangeError> {
+pub(crate) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), WeightsError> {
     let mut tensors = Vec::with_capacity(network.network.len());
     for (name, data) in network.network {
         tensors.push(tensor(name, data.clone()));
@@ -21,7 +21,7 @@ pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), In
     for (key, value) in network.all_metadata() {
         writer = writer.with_metadata(&key, &value);
     }
-    let file = OutputFile::create(path).map_err(InterchangeError::io("write", path))?;
+    let file = OutputFile::create(path).map_err(WeightsError::io("write", path))?;
     // In place: the writer's own temporary file would take the place of ours.
     let written = writer.write_to_file_in_place(file.temporary_path());
     written.map_err(|error| {
@@ -29,9 +29,9 @@ pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), In
             Error::IoError(reason) => io::Error::other(reason),
             error => io::Error::other(error.to_string()),
         };
-        InterchangeError::io("write", path)(source)
+        WeightsError::io("write", path)(source)
     })?;
-    file.finish().map_err(InterchangeError::io("write", path))
+    file.finish().map_err(WeightsError::io("write", path))
 }
 
 /// Without an id: those of Burn are drawn anew in every process, and equal networks shall give equal bytes.

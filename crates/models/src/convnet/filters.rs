@@ -1,9 +1,9 @@
-//! One convolution of a network, for pictures of what its filters answer to.
+//! One convolution of a network, for pictures of what activates its filters.
 
 use burn::tensor::Tensor;
 
 use crate::convnet::ConvNet;
-use crate::convnet_parts::MapGeometry;
+use crate::convnet::parts::MapGeometry;
 
 /// Receptive field of the cells of a map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,8 +79,8 @@ mod tests {
     use burn::tensor::{Device, Distribution, Tolerance};
 
     use super::*;
-    use crate::architecture::{Architecture, ConvNetConfig};
     use crate::backbone::Backbone;
+    use crate::convnet::architecture::{Architecture, ConvNetConfig};
 
     fn network(architecture: Architecture, size: usize, sobel: bool) -> ConvNet {
         ConvNetConfig::new(architecture, size, sobel, 0.1).unwrap().init(5, &Device::flex()).unwrap()
@@ -90,11 +90,13 @@ mod tests {
     fn filters_before_their_relu_are_the_taps() {
         let network = network(Architecture::AlexnetSmall, 32, true);
         let images = Tensor::random([2, 3, 32, 32], Distribution::Normal(0.0, 1.0), &Device::flex());
-        let taps = network.forward_taps(images.clone());
-        for (index, tap) in taps.into_iter().enumerate() {
+        for index in 0..network.num_convolutions() {
+            let name = format!("conv{}", index + 1);
+            let tap = network.activations(images.clone(), &[&name]).remove(0).into_rows();
             let maps = network.forward_filters(images.clone(), index);
             assert_eq!(maps.dims()[1], network.num_filters(index));
-            let (maps, tap) = (relu(maps).into_data(), tap.into_data());
+            let maps: Tensor<2> = relu(maps).flatten(1, 3);
+            let (maps, tap) = (maps.into_data(), tap.into_data());
             maps.assert_approx_eq::<f32>(&tap, Tolerance::absolute(1e-5));
         }
     }

@@ -1,13 +1,13 @@
-//! Errors of reading and writing other programs' formats.
+//! Errors of reading and writing files of weights.
 
 use std::path::{Path, PathBuf};
 
 use deepcluster_files::{HasKind, Kind};
 
-/// Why a network cannot be exchanged with another program.
+/// Why weights cannot be read from a file or written to one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum InterchangeError {
+pub enum WeightsError {
     /// Reading or writing a file failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -34,6 +34,14 @@ pub enum InterchangeError {
         /// The names that exist.
         allowed: String,
     },
+    /// A format that this build cannot write.
+    #[error("this build writes no {format}: build it with the cargo feature `{feature}`")]
+    NotCompiled {
+        /// The format.
+        format: &'static str,
+        /// The cargo feature that compiles it in.
+        feature: &'static str,
+    },
     /// The parts of a network to export do not belong together.
     #[error("the network cannot be exported: {reason}")]
     Mismatch {
@@ -53,16 +61,17 @@ pub enum InterchangeError {
     },
 }
 
-impl HasKind for InterchangeError {
+impl HasKind for WeightsError {
     fn kind(&self) -> Kind {
         match self {
             Self::Checkpoint { .. } | Self::Mismatch { .. } | Self::TooLarge { .. } => Kind::Input,
+            Self::NotCompiled { .. } => Kind::Usage,
             Self::Io { .. } | Self::UnknownFormat { .. } => Kind::Failure,
         }
     }
 }
 
-impl InterchangeError {
+impl WeightsError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { action, path, source }

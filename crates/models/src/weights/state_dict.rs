@@ -1,16 +1,16 @@
 //! The `state_dict` of the original networks.
 
+use crate::{NamedWeights, SOBEL_KERNELS};
 use burn::tensor::TensorData;
-use deepcluster_models::{NamedWeights, SOBEL_KERNELS};
 
 use super::array::Array;
-use super::{ExportedNetwork, mismatch};
-use crate::error::InterchangeError;
-use crate::parameter_names::{PytorchParameter, pytorch_head, pytorch_parameters};
+use super::export::{ExportedNetwork, mismatch};
+use crate::convnet::keys::{PytorchParameter, pytorch_head, pytorch_parameters};
+use crate::weights::error::WeightsError;
 
 /// Every tensor that `load_state_dict(strict=True)` of the original class asks for, `top_layer` only where there is a
 /// head.
-pub(super) fn state_dict<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<'a>>, InterchangeError> {
+pub(crate) fn state_dict<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<'a>>, WeightsError> {
     let mut arrays = Vec::new();
     for parameter in pytorch_parameters(network.config) {
         if let Some(norm) = parameter.pytorch_name.strip_suffix(".running_mean") {
@@ -31,7 +31,7 @@ pub(super) fn state_dict<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<
 }
 
 /// The fixed filters as the original has them: the mean of the colours as a convolution, then the two derivatives.
-pub(super) fn sobel_arrays() -> [Array<'static>; 4] {
+pub(crate) fn sobel_arrays() -> [Array<'static>; 4] {
     [
         Array::from_f32("sobel.0.weight", vec![1, 3, 1, 1], vec![1.0 / 3.0; 3]),
         Array::from_f32("sobel.0.bias", vec![1], vec![0.0]),
@@ -40,7 +40,7 @@ pub(super) fn sobel_arrays() -> [Array<'static>; 4] {
     ]
 }
 
-fn array(weights: &NamedWeights, parameter: PytorchParameter) -> Result<Array<'_>, InterchangeError> {
+fn array(weights: &NamedWeights, parameter: PytorchParameter) -> Result<Array<'_>, WeightsError> {
     let PytorchParameter { name, pytorch_name, is_transposed, .. } = parameter;
     let data: &TensorData =
         weights.get(&name).ok_or_else(|| mismatch(format!("the weight '{name}' is missing")))?;

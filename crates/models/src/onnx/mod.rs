@@ -13,9 +13,9 @@ use std::path::Path;
 use deepcluster_files::write_whole;
 use prost::Message;
 
-use super::ExportedNetwork;
-use super::array::Array;
-use crate::error::InterchangeError;
+use crate::weights::array::Array;
+use crate::weights::error::WeightsError;
+use crate::weights::export::ExportedNetwork;
 use graph::Graph;
 use proto::{FLOAT, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
 
@@ -31,7 +31,7 @@ const MODEL_GRAPH: u8 = (7 << 3) | 2;
 const GRAPH_INITIALIZER: u8 = (5 << 3) | 2;
 const TENSOR_RAW_DATA: u8 = (9 << 3) | 2;
 
-pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), InterchangeError> {
+pub(crate) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), WeightsError> {
     let graph = Graph::new(network)?;
     let model = model(network).encode_to_vec();
     let head = graph.proto.encode_to_vec();
@@ -39,7 +39,7 @@ pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), In
     let graph_len = head.len() as u64 + constants.iter().map(Constant::len_as_field).sum::<u64>();
     let num_bytes = model.len() as u64 + field_len(graph_len);
     if num_bytes > LARGEST_MODEL {
-        return Err(InterchangeError::TooLarge { num_bytes, limit: LARGEST_MODEL });
+        return Err(WeightsError::TooLarge { num_bytes, limit: LARGEST_MODEL });
     }
     write_whole(path, |writer| {
         writer.write_all(&model)?;
@@ -47,7 +47,7 @@ pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), In
         writer.write_all(&head)?;
         constants.iter().try_for_each(|constant| constant.write(writer))
     })
-    .map_err(InterchangeError::io("write", path))
+    .map_err(WeightsError::io("write", path))
 }
 
 /// The model without its graph.

@@ -4,18 +4,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::{
+    Architecture, Backbone, ConvNet, ConvNetConfig, NamedWeights, Pass, export_weights, import_weights,
+};
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_clustering::{ClusterModel, Whitening, WhiteningConfig};
-use deepcluster_models::{
-    Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, NamedWeights, export_weights,
-    import_weights,
-};
 use ndarray::{Array2, s};
 
 use super::interpreter::{Value, run};
 use super::write;
-use crate::InterchangeError;
-use crate::export::ExportedNetwork;
+use crate::weights::error::WeightsError;
+use crate::weights::export::ExportedNetwork;
 
 const NUM_IMAGES: usize = 12;
 
@@ -66,7 +65,7 @@ fn images(config: &ConvNetConfig) -> Value {
 fn features(network: &ConvNet, images: &Value) -> Array2<f32> {
     let images = TensorData::new(images.values.clone(), images.shape.clone());
     let images = Tensor::<4>::from_data(images, &Device::flex());
-    let features = network.forward_features(images, &DropoutMasks::off());
+    let features = network.features(images, &Pass::inference());
     let shape = (features.dims()[0], features.dims()[1]);
     Array2::from_shape_vec(shape, features.into_data().try_to_vec().unwrap()).unwrap()
 }
@@ -162,10 +161,10 @@ fn models_beyond_two_gibibytes_are_refused_before_anything_is_written() {
     let path = folder.path().join("network.onnx");
     // 4096 * 3.2 = 13107 units, 6 * 6 * 819 inputs: 558 million weights. Zeros take no memory until they are read.
     let config = ConvNetConfig::new(Architecture::Alexnet, 224, true, 3.2).unwrap();
-    let shapes = crate::weight_shapes::weight_shapes(&config).unwrap();
+    let shapes = crate::convnet::shapes::weight_shapes(&config).unwrap();
     let zeros = |shape: Vec<usize>| TensorData::new(vec![0.0_f32; shape.iter().product()], shape);
     let weights: NamedWeights = shapes.into_iter().map(|(name, shape)| (name, zeros(shape))).collect();
     let error = write(&export(&config, &weights, None), &path).unwrap_err();
-    assert!(matches!(error, InterchangeError::TooLarge { num_bytes, .. } if num_bytes > 1 << 31), "{error}");
+    assert!(matches!(error, WeightsError::TooLarge { num_bytes, .. } if num_bytes > 1 << 31), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::NetworkInfo;
+use crate::convnet::layers;
 use crate::error::ModelError;
 
 /// The networks that come with this crate.
@@ -192,6 +194,18 @@ impl ConvNetConfig {
             let side = step(side + 2 * block.padding, block.kernel, block.stride)?;
             block.pooling.map_or(Some(side), |pooling| step(side, pooling.size, pooling.stride))
         })
+    }
+
+    /// The description of the network without building it.
+    pub fn info(&self) -> NetworkInfo {
+        let norms: usize = self.blocks.iter().map(|block| 4 * block.channels).sum();
+        NetworkInfo {
+            name: self.architecture.to_string(),
+            side: self.image_size,
+            feature_dim: self.fully_connected,
+            num_parameters: self.num_weights() as usize + norms,
+            layers: layers(self.blocks.iter().map(|block| block.channels), self.fully_connected),
+        }
     }
 
     /// Number of planes the first convolution sees.

@@ -8,7 +8,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 use crate::error::ModelError;
 
 /// The floating-point tensors of a module by name, batch-norm statistics included. The names are the field
-/// names from the outside in, such as `blocks.0.convolution.weight`.
+/// names from the outside in, such as `blocks.0.convolution.weight`; arms of enums are left out, so that a
+/// [`Network`](crate::Network) has the names of the network in it.
 pub type NamedWeights = BTreeMap<String, TensorData>;
 
 /// Copies every weight of `module` to the host as f32.
@@ -50,18 +51,27 @@ pub fn map_weights<M: Module>(module: M, change: &mut impl WeightMap) -> M {
     module.map(&mut NamingMapper { change, path: Vec::new() })
 }
 
+/// Whether a module is entered as an arm of an enum, which has no part in names.
+fn is_enum(container_type: &str) -> bool {
+    container_type.starts_with("Enum:")
+}
+
 struct NamingMapper<'a, C> {
     change: &'a mut C,
     path: Vec<String>,
 }
 
 impl<C: WeightMap> ModuleMapper for NamingMapper<'_, C> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        if !is_enum(container_type) {
+            self.path.push(name.to_string());
+        }
     }
 
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        if !is_enum(container_type) {
+            self.path.pop();
+        }
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -90,12 +100,16 @@ struct Exporter {
 }
 
 impl ModuleVisitor for Exporter {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        if !is_enum(container_type) {
+            self.path.push(name.to_string());
+        }
     }
 
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        if !is_enum(container_type) {
+            self.path.pop();
+        }
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -156,7 +170,7 @@ impl WeightMap for Importer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks};
+    use crate::{Architecture, Backbone, ConvNet, ConvNetConfig, Pass};
     use burn::tensor::Device;
 
     fn network(seed: u64, device: &Device) -> ConvNet {
@@ -168,8 +182,7 @@ mod tests {
         let device = Device::flex();
         let (first, second) = (network(1, &device), network(2, &device));
         let images = Tensor::<4>::ones([1, 3, 32, 32], &device);
-        let features =
-            |network: &ConvNet| network.forward_features(images.clone(), &DropoutMasks::off()).into_data();
+        let features = |network: &ConvNet| network.features(images.clone(), &Pass::inference()).into_data();
         assert_ne!(features(&first), features(&second));
         let weights = export_weights(&first).unwrap();
         assert!(weights.contains_key("blocks.0.convolution.weight"), "{:?}", weights.keys());
@@ -200,7 +213,7 @@ mod tests {
         let network =
             import_weights(network(1, &device), export_weights(&network(2, &device)).unwrap()).unwrap();
         let images = Tensor::<4>::ones([2, 3, 32, 32], &device);
-        let loss = network.forward_features(images, &DropoutMasks::from_seed(1)).sum();
+        let loss = network.features(images, &Pass::training(1)).sum();
         let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &network);
         // 5 blocks with weight, bias, gamma, beta; 2 linear layers with weight and bias.
         assert_eq!(gradients.len(), 5 * 4 + 2 * 2);

@@ -1,16 +1,16 @@
 //! The operators of a network, from normalised images to clusters.
 
+use crate::{BatchNorm2d, ConvBlockConfig};
 use deepcluster_clustering::{ClusterModel, Whitening};
-use deepcluster_models::{BatchNorm2d, ConvBlockConfig};
 
 use super::proto::{
     ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT, GraphProto, INT64,
     NodeProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use crate::error::InterchangeError;
-use crate::export::array::{Array, Values};
-use crate::export::pytorch::sobel_arrays;
-use crate::export::{ExportedNetwork, mismatch};
+use crate::weights::array::{Array, Values};
+use crate::weights::error::WeightsError;
+use crate::weights::export::{ExportedNetwork, mismatch};
+use crate::weights::state_dict::sobel_arrays;
 
 /// The operators, inputs and outputs, and beside them the constants, which are written from where they are.
 pub(super) struct Graph<'a> {
@@ -19,7 +19,7 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(network: &ExportedNetwork<'a>) -> Result<Self, InterchangeError> {
+    pub(super) fn new(network: &ExportedNetwork<'a>) -> Result<Self, WeightsError> {
         let mut graph = Self { proto: GraphProto::default(), constants: Vec::new() };
         graph.proto.name = network.config.architecture.to_string();
         let size = network.config.image_size;
@@ -69,7 +69,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The whitened features and the nearest centroid of each row `x`: the smallest `||c||^2 - 2 <x, c>`.
-    fn add_clusters(&mut self, clusters: &ClusterModel) -> Result<(), InterchangeError> {
+    fn add_clusters(&mut self, clusters: &ClusterModel) -> Result<(), WeightsError> {
         let mut rows = "features".to_string();
         if let Some(whitening) = &clusters.whitening {
             rows = self.add_whitening(whitening)?;
@@ -91,7 +91,7 @@ impl<'a> Graph<'a> {
     }
 
     /// [`Whitening::transform`] in `f32`: centred, projected, and scaled to norm 1 where a row is not 0.
-    fn add_whitening(&mut self, whitening: &Whitening) -> Result<String, InterchangeError> {
+    fn add_whitening(&mut self, whitening: &Whitening) -> Result<String, WeightsError> {
         let (num_components, dim) = (whitening.num_components(), whitening.feature_dim());
         self.constants.push(rounded("whitening.mean", vec![dim], whitening.mean())?);
         let components = rounded("whitening.components", vec![num_components, dim], whitening.components())?;
@@ -169,7 +169,7 @@ fn value_info(name: &str, elem_type: i32, row: &[usize]) -> ValueInfoProto {
     }
 }
 
-fn rounded(name: &str, shape: Vec<usize>, values: &[f64]) -> Result<Array<'static>, InterchangeError> {
+fn rounded(name: &str, shape: Vec<usize>, values: &[f64]) -> Result<Array<'static>, WeightsError> {
     let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
     if values.iter().any(|value| !value.is_finite()) {
         return Err(mismatch(format!("a value of {name} is too large for a 32-bit float")));

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
 use deepcluster_damage::{CountingAllocator, ReaderTest};
-use deepcluster_interchange::pytorch::PytorchCheckpoint;
-use deepcluster_interchange::{
-    InterchangeError, PytorchParameter, pytorch_head, pytorch_parameters, transpose,
+use deepcluster_models::weights::PytorchCheckpoint;
+use deepcluster_models::weights::{
+    PytorchParameter, WeightsError, pytorch_head, pytorch_parameters, transpose,
 };
 use deepcluster_models::{Architecture, NamedWeights};
 use serde_json::Value;
@@ -104,14 +104,14 @@ fn epoch_optimizer_and_momentum_come_along() {
 }
 
 /// Opens and reads everything, as an import does.
-fn import(path: &Path) -> Result<(), InterchangeError> {
+fn import(path: &Path) -> Result<(), WeightsError> {
     let checkpoint = PytorchCheckpoint::open(path)?;
     checkpoint.read_network()?;
     checkpoint.read_velocities()?;
     checkpoint.read_head().map(|_| ())
 }
 
-fn import_bytes(folder: &Path, bytes: &[u8]) -> Result<(), InterchangeError> {
+fn import_bytes(folder: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
     let path = folder.join("checkpoint.pth.tar");
     fs::write(&path, bytes).unwrap();
     import(&path)
@@ -188,7 +188,7 @@ fn hostile_pickles_are_refused_and_nothing_is_executed() {
     for (name, pickle) in pickles {
         for bytes in [archive(&pickle, &[]), pickle] {
             let error = import_bytes(folder.path(), &bytes).unwrap_err();
-            assert!(matches!(error, InterchangeError::Checkpoint { .. }), "{name}: {error}");
+            assert!(matches!(error, WeightsError::Checkpoint { .. }), "{name}: {error}");
         }
     }
     assert!(!marker.exists());
@@ -209,8 +209,8 @@ fn compressed_archives_and_other_files_are_refused_by_name() {
     let some: Vec<(&str, &[u8])> = storages[1..].iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
     assert!(import_bytes(folder.path(), &archive(&pickle, &some)).is_err());
     let missing = import(&folder.path().join("nowhere.pth")).unwrap_err();
-    assert!(matches!(missing, InterchangeError::Io { .. }), "{missing}");
-    assert!(matches!(import(folder.path()).unwrap_err(), InterchangeError::Io { .. }));
+    assert!(matches!(missing, WeightsError::Io { .. }), "{missing}");
+    assert!(matches!(import(folder.path()).unwrap_err(), WeightsError::Io { .. }));
 }
 
 #[test]

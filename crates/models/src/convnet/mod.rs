@@ -1,5 +1,11 @@
 //! AlexNet and VGG-16 as one module: Sobel, convolution blocks, two fully connected layers.
 
+pub(crate) mod architecture;
+pub(crate) mod filters;
+pub(crate) mod keys;
+pub(crate) mod parts;
+pub(crate) mod shapes;
+
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
@@ -8,13 +14,16 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use deepcluster_kernels::{Pooling, conv2d, conv2d_relu_pool, sobel};
 
-use crate::architecture::{ConvBlockConfig, ConvNetConfig};
-use crate::backbone::Backbone;
+use crate::activation::Activation;
+use crate::backbone::{Backbone, DenseBackbone};
 use crate::batch_norm::BatchNorm2d;
-use crate::dropout::{Dropout, DropoutMasks};
+use crate::convnet::architecture::{Architecture, ConvBlockConfig, ConvNetConfig};
 use crate::error::ModelError;
 use crate::head::linear;
 use crate::initialization::WeightInitializer;
+use crate::input::Input;
+use crate::layer::{LayerInfo, LayerKind};
+use crate::pass::{Dropout, Pass};
 use crate::precision::Precision;
 
 /// A convolution with batch normalisation and ReLU, then max-pooling where the architecture has it.
@@ -37,7 +46,10 @@ pub struct ConvNet {
     pub(crate) dropout_fc6: Dropout,
     pub(crate) dropout_fc7: Dropout,
     sobel: bool,
-    image_size: usize,
+    #[module(skip)]
+    architecture: Architecture,
+    #[module(skip)]
+    input: Input,
     #[module(skip)]
     pub(crate) precision: Precision,
 }
@@ -70,7 +82,8 @@ impl ConvNetConfig {
             dropout_fc6: Dropout::new(if self.dropout_before_first { self.dropout } else { 0.0 }),
             dropout_fc7: Dropout::new(self.dropout),
             sobel: self.sobel,
-            image_size: self.image_size,
+            architecture: self.architecture,
+            input: Input::for_side(self.image_size),
             precision: Precision::F32,
         })
     }
@@ -182,31 +195,75 @@ impl ConvNet {
     }
 }
 
+/// Name of the pooled maps of the last convolution.
+const POOLED: &str = "convolutions";
+/// Name of the features.
+const FEATURES: &str = "fc7";
+
 impl Backbone for ConvNet {
-    fn input_size(&self) -> usize {
-        self.image_size
+    fn name(&self) -> String {
+        self.architecture.to_string()
+    }
+
+    fn input(&self) -> &Input {
+        &self.input
     }
 
     fn feature_dim(&self) -> usize {
         self.fc7.weight.dims()[1]
     }
 
-    fn forward_features(&self, images: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
-        self.forward_fully_connected(self.forward_convolutions(images), dropout)
+    fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        self.features_of_pooled(self.pooled_maps(images), pass)
     }
 
-    fn forward_convolutions(&self, images: Tensor<4>) -> Tensor<4> {
-        self.blocks.iter().fold(self.network_input(images), |maps, block| block.forward(maps))
+    /// `conv1` and further convolutions, `convolutions` (the pooled maps of the last), and `fc7`.
+    fn layers(&self) -> Vec<LayerInfo> {
+        layers((0..self.blocks.len()).map(|index| self.num_filters(index)), self.feature_dim())
     }
 
-    fn tap_names(&self) -> Vec<String> {
-        (1..=self.blocks.len()).map(|index| format!("conv{index}")).collect()
+    fn activations(&self, images: Tensor<4>, layers: &[&str]) -> Vec<Activation> {
+        let is_wanted = |index: usize| layers.contains(&tap_name(index).as_str());
+        let num_taps =
+            (0..self.blocks.len()).rev().find(|&index| is_wanted(index)).map_or(0, |last| last + 1);
+        let taps = self.forward_taps(images.clone(), num_taps);
+        let activation = |&layer: &&str| match layer {
+            POOLED => Activation::Map(self.pooled_maps(images.clone())),
+            FEATURES => Activation::Vector(self.features(images.clone(), &Pass::inference())),
+            name => {
+                let tap = (0..taps.len()).find(|&index| tap_name(index) == name);
+                Activation::Map(taps[tap.expect("the layer is one of layers()")].clone())
+            }
+        };
+        layers.iter().map(activation).collect()
     }
+}
 
-    fn forward_taps(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+/// The layers of a network whose convolutions have these numbers of filters.
+pub(crate) fn layers(filters: impl Iterator<Item = usize>, feature_dim: usize) -> Vec<LayerInfo> {
+    let mut layers: Vec<LayerInfo> = filters
+        .enumerate()
+        .map(|(index, filters)| LayerInfo::new(tap_name(index), LayerKind::Convolution, filters))
+        .collect();
+    let last = layers.last().map_or(0, |last| last.channels);
+    layers.push(LayerInfo::new(POOLED, LayerKind::Pooling, last));
+    layers.push(LayerInfo::new(FEATURES, LayerKind::Vector, feature_dim));
+    layers
+}
+
+fn tap_name(index: usize) -> String {
+    format!("conv{}", index + 1)
+}
+
+impl ConvNet {
+    /// The first `num_taps` convolutions after their ReLU, before their pooling.
+    fn forward_taps(&self, images: Tensor<4>, num_taps: usize) -> Vec<Tensor<4>> {
+        if num_taps == 0 {
+            return Vec::new();
+        }
         let mut maps = self.network_input(images);
-        let mut taps = Vec::with_capacity(self.blocks.len());
-        for block in &self.blocks {
+        let mut taps = Vec::with_capacity(num_taps);
+        for block in &self.blocks[..num_taps] {
             let activation = block.activate(maps);
             taps.push(activation.clone());
             maps = block.pool(activation);
@@ -218,7 +275,7 @@ impl Backbone for ConvNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::architecture::Architecture;
+    use crate::convnet::architecture::Architecture;
 
     fn small(device: &Device) -> ConvNet {
         ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap().init(3, device).unwrap()
@@ -228,10 +285,9 @@ mod tests {
     fn features_have_the_announced_shape() {
         let device = Device::flex();
         let network = small(&device);
-        let features = network.forward_features(Tensor::zeros([2, 3, 32, 32], &device), &DropoutMasks::off());
+        let features = network.features(Tensor::zeros([2, 3, 32, 32], &device), &Pass::inference());
         assert_eq!(features.dims(), [2, network.feature_dim()]);
-        let taps = network.forward_taps(Tensor::zeros([2, 3, 32, 32], &device));
-        assert_eq!(taps.len(), network.tap_names().len());
+        let taps = network.activations(Tensor::zeros([2, 3, 32, 32], &device), &["conv1"]);
         assert_eq!(taps[0].dims(), [2, 12, 32, 32]);
     }
 
@@ -252,10 +308,10 @@ mod tests {
         let training = small(&device.clone().autodiff());
         let inference = training.valid();
         let images = Tensor::<4>::ones([2, 3, 32, 32], &device);
-        let before = inference.forward_features(images.clone(), &DropoutMasks::off()).into_data();
+        let before = inference.features(images.clone(), &Pass::inference()).into_data();
         let on_training_device = Tensor::<4>::ones([2, 3, 32, 32], &device.autodiff());
-        let _ = training.forward_features(on_training_device, &DropoutMasks::from_seed(1));
-        let after = inference.forward_features(images, &DropoutMasks::off()).into_data();
+        let _ = training.features(on_training_device, &Pass::training(1));
+        let after = inference.features(images, &Pass::inference()).into_data();
         assert_eq!(before, after);
     }
 }

@@ -1,4 +1,4 @@
-//! The parts of a network that other tasks than classification of squares build on.
+//! Network parts used by detection, segmentation and fine-tuning.
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
@@ -6,10 +6,11 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
+use crate::backbone::DenseBackbone;
 use crate::convnet::ConvNet;
-use crate::dropout::DropoutMasks;
 use crate::head::linear;
 use crate::initialization::WeightInitializer;
+use crate::pass::Pass;
 
 /// Where the cells of a map lie in the image: the centre of cell `i` is at pixel `first + i * stride`, pixel centres
 /// being whole numbers, in both directions.
@@ -32,57 +33,6 @@ impl MapGeometry {
 }
 
 impl ConvNet {
-    /// The last convolution after its ReLU and before its pooling, `[batch, channels, h, w]`, of images of any size,
-    /// `[batch, 3, height, width]`.
-    pub fn forward_maps(&self, images: Tensor<4>) -> Tensor<4> {
-        let (last, earlier) = self.blocks.split_last().expect("a network has at least one block");
-        let maps = earlier.iter().fold(self.network_input(images), |maps, block| block.forward(maps));
-        last.activate(maps)
-    }
-
-    /// The pooling of the last convolution.
-    pub fn pool_maps(&self, maps: Tensor<4>) -> Tensor<4> {
-        self.blocks.last().expect("a network has at least one block").pool(maps)
-    }
-
-    /// Features `[batch, feature_dim]` before their ReLU, of pooled maps `[batch, channels, side, side]` with the `side`
-    /// of [`pooled_side`](Self::pooled_side).
-    pub fn forward_fully_connected(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
-        let flat: Tensor<2> = pooled.flatten(1, 3); // [batch, channels * side * side]
-        let hidden = relu(self.precision.linear(&self.fc6, self.dropout_fc6.forward(flat, dropout)));
-        self.precision.linear(&self.fc7, self.dropout_fc7.forward(hidden, dropout))
-    }
-
-    /// The fully connected layers as convolutions (Long, Shelhamer & Darrell, CVPR 2015, section 3.1): features before
-    /// their ReLU for every place of pooled maps `[batch, channels, h, w]`, `[batch, feature_dim, h, w]`. Beyond the
-    /// edge the maps are taken for 0.
-    pub fn forward_dense(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> Tensor<4> {
-        let [batch, channels, height, width] = pooled.dims();
-        let (side, width_fc) = (self.pooled_side(), self.fc6.weight.dims()[1]);
-        let (before, after) = ((side - 1) / 2, side / 2);
-        let padded = pooled.pad((before, after, before, after), 0.0);
-        let padded = self.dropout_fc6.forward(padded, dropout);
-        let kernel: Tensor<4> = self.fc6.weight.val().transpose().reshape([width_fc, channels, side, side]);
-        let bias = self.fc6.bias.as_ref().map(Param::val);
-        let hidden = relu(conv2d(padded, kernel, bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1)));
-        let hidden = self.dropout_fc7.forward(hidden, dropout);
-        let cells = hidden.permute([0, 2, 3, 1]).reshape([batch * height * width, width_fc]);
-        let features = self.precision.linear(&self.fc7, cells);
-        let feature_dim = features.dims()[1];
-        features.reshape([batch, height, width, feature_dim]).permute([0, 3, 1, 2])
-    }
-
-    /// Side of the pooled maps that the fully connected layers take: 6 of AlexNet, 7 of VGG-16.
-    pub fn pooled_side(&self) -> usize {
-        let channels = self.blocks.last().map_or(1, |block| block.convolution.weight.dims()[0]);
-        (self.fc6.weight.dims()[0] / channels).isqrt()
-    }
-
-    /// Where the cells of [`forward_maps`](Self::forward_maps) lie.
-    pub fn map_geometry(&self) -> MapGeometry {
-        self.geometry_of(self.blocks.len() - 1)
-    }
-
     /// Where the cells of the convolution `index` lie.
     pub(crate) fn geometry_of(&self, index: usize) -> MapGeometry {
         self.blocks[..=index].iter().enumerate().fold(MapGeometry::IMAGE, |geometry, (number, block)| {
@@ -96,9 +46,59 @@ impl ConvNet {
             if is_pooled { geometry.after(block.pooling_size, block.pooling_stride, 0) } else { geometry }
         })
     }
+}
 
-    /// Where the places of [`forward_dense`](Self::forward_dense) lie.
-    pub fn dense_geometry(&self) -> MapGeometry {
+impl DenseBackbone for ConvNet {
+    /// The last convolution after its ReLU.
+    fn maps(&self, images: Tensor<4>) -> Tensor<4> {
+        let (last, earlier) = self.blocks.split_last().expect("a network has at least one block");
+        let maps = earlier.iter().fold(self.network_input(images), |maps, block| block.forward(maps));
+        last.activate(maps)
+    }
+
+    fn pool(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.blocks.last().expect("a network has at least one block").pool(maps)
+    }
+
+    fn pooled_maps(&self, images: Tensor<4>) -> Tensor<4> {
+        self.blocks.iter().fold(self.network_input(images), |maps, block| block.forward(maps))
+    }
+
+    /// 6 of AlexNet, 7 of VGG-16.
+    fn pooled_side(&self) -> usize {
+        let channels = self.blocks.last().map_or(1, |block| block.convolution.weight.dims()[0]);
+        (self.fc6.weight.dims()[0] / channels).isqrt()
+    }
+
+    fn features_of_pooled(&self, pooled: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        let flat: Tensor<2> = pooled.flatten(1, 3); // [batch, channels * side * side]
+        let hidden = relu(self.precision.linear(&self.fc6, self.dropout_fc6.forward(flat, pass)));
+        self.precision.linear(&self.fc7, self.dropout_fc7.forward(hidden, pass))
+    }
+
+    /// The fully connected layers as convolutions (Long, Shelhamer & Darrell, CVPR 2015, section 3.1). Beyond the
+    /// edge the maps are taken for 0.
+    fn dense_features(&self, pooled: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let [batch, channels, height, width] = pooled.dims();
+        let (side, width_fc) = (self.pooled_side(), self.fc6.weight.dims()[1]);
+        let (before, after) = ((side - 1) / 2, side / 2);
+        let padded = pooled.pad((before, after, before, after), 0.0);
+        let padded = self.dropout_fc6.forward(padded, pass);
+        let kernel: Tensor<4> = self.fc6.weight.val().transpose().reshape([width_fc, channels, side, side]);
+        let bias = self.fc6.bias.as_ref().map(Param::val);
+        let hidden = relu(conv2d(padded, kernel, bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1)));
+        let hidden = self.dropout_fc7.forward(hidden, pass);
+        let cells = hidden.permute([0, 2, 3, 1]).reshape([batch * height * width, width_fc]);
+        let features = self.precision.linear(&self.fc7, cells);
+        let feature_dim = features.dims()[1];
+        features.reshape([batch, height, width, feature_dim]).permute([0, 3, 1, 2])
+    }
+
+    fn map_geometry(&self) -> MapGeometry {
+        self.geometry_of(self.blocks.len() - 1)
+    }
+
+    fn dense_geometry(&self) -> MapGeometry {
         let last = self.blocks.last().expect("a network has at least one block");
         let mut geometry = self.map_geometry();
         if last.pooling_size > 0 {
@@ -108,8 +108,12 @@ impl ConvNet {
         geometry.after(side, 1, (side - 1) / 2)
     }
 
-    /// The network with fully connected layers drawn anew: weights from `N(0, 0.01)`, every bias `bias`.
-    pub fn with_new_fully_connected(mut self, seed: u64, bias: f64, device: &Device) -> Self {
+    fn is_after_maps(&self, weight: &str) -> bool {
+        weight.starts_with("fc")
+    }
+
+    /// Weights from `N(0, 0.01)`.
+    fn with_new_layers_after_maps(mut self, seed: u64, bias: f64, device: &Device) -> Self {
         let mut initializer = WeightInitializer::from_seed(seed);
         for layer in [&mut self.fc6, &mut self.fc7] {
             let shape = layer.weight.dims();
@@ -119,10 +123,8 @@ impl ConvNet {
         self
     }
 
-    /// The network on a device with autodiff, ready to be fine-tuned: its batch norm goes on normalising by the running
-    /// statistics, which stay as they are. `learns` says, by its name, which weight moves.
-    pub fn for_fine_tuning(self, learns: impl Fn(&str) -> bool) -> Self {
-        let mut network = crate::weights::track_gradients(self.train(), learns);
+    fn for_fine_tuning(self, learns: impl Fn(&str) -> bool) -> Self {
+        let mut network = crate::weights::named::track_gradients(self.train(), learns);
         network.blocks.iter_mut().for_each(|block| block.norm.fix_statistics());
         network
     }
@@ -162,12 +164,12 @@ mod tests {
     fn the_parts_together_are_the_network() {
         let network = network(Architecture::AlexnetSmall, 32);
         let images = images(32, 32);
-        let pooled = network.pool_maps(network.forward_maps(images.clone()));
+        let pooled = network.pool(network.maps(images.clone()));
         assert_eq!(pooled.dims()[2], network.pooled_side());
-        let features = network.forward_fully_connected(pooled.clone(), &DropoutMasks::off());
-        assert_close(features.clone(), network.forward_features(images, &DropoutMasks::off()));
+        let features = network.features_of_pooled(pooled.clone(), &Pass::inference());
+        assert_close(features.clone(), network.features(images, &Pass::inference()));
         // The one place whose window is the whole map.
-        let dense = network.forward_dense(pooled, &DropoutMasks::off());
+        let dense = network.dense_features(pooled, &Pass::inference());
         assert_eq!(dense.dims()[2..], [3, 3]);
         assert_close(dense.slice([0..1, 0..features.dims()[1], 1..2, 1..2]).reshape([1, -1]), features);
     }
@@ -188,7 +190,7 @@ mod tests {
         // The cell whose centre is nearest to the pixel answers most, in a network of positive weights.
         let network = network(Architecture::AlexnetSmall, 32);
         let geometry = network.map_geometry();
-        let plain = network.forward_maps(images(96, 96));
+        let plain = network.maps(images(96, 96));
         let mut data = images(96, 96).into_data();
         let cell = 3;
         let pixel = (geometry.first + cell as f64 * geometry.stride) as usize;
@@ -198,7 +200,7 @@ mod tests {
                 (0..3).for_each(|plane| values[(plane * 96 + row) * 96 + column] += 4.0);
             }
         }
-        let moved = network.forward_maps(Tensor::from_data(data, &Device::flex()));
+        let moved = network.maps(Tensor::from_data(data, &Device::flex()));
         let change = (moved - plain).abs().sum_dim(1); // [1, 1, h, w]
         let [_, _, height, width] = change.dims();
         let change: Vec<f32> = change.into_data().try_to_vec().unwrap();
@@ -210,17 +212,17 @@ mod tests {
     #[test]
     fn fine_tuning_moves_what_it_should_and_no_statistics() {
         let network = network(Architecture::AlexnetSmall, 32);
-        let expected = network.forward_features(images(32, 32), &DropoutMasks::off());
+        let expected = network.features(images(32, 32), &Pass::inference());
         let before = crate::export_weights(&network).unwrap();
         let tuned = network.for_fine_tuning(|name| name.starts_with("fc"));
         let device = Device::flex().autodiff();
         let input = Tensor::from_data(images(32, 32).into_data(), &device);
-        let features = tuned.forward_features(input, &DropoutMasks::off());
+        let features = tuned.features(input, &Pass::inference());
         assert_close(features.clone().inner(), expected);
         let gradients = GradientsParams::from_grads(features.sum().backward(), &tuned);
         assert_eq!(gradients.len(), 4);
         assert_eq!(crate::export_weights(&tuned).unwrap(), before);
-        let renewed = tuned.with_new_fully_connected(5, 0.1, &device);
+        let renewed = tuned.with_new_layers_after_maps(5, 0.1, &device);
         let bias = crate::export_weights(&renewed).unwrap()["fc7.bias"].clone().try_to_vec::<f32>().unwrap();
         assert!(bias.iter().all(|&value| value == 0.1));
     }

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::parquet::basic::Compression;
+use ::parquet::data_type::{ByteArray, ByteArrayType, FloatType};
+use ::parquet::errors::ParquetError;
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::parser::parse_message_type;
 use deepcluster_files::OutputFile;
-use parquet::basic::Compression;
-use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
-use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
 
-use crate::error::InterchangeError;
+use crate::error::TrainerError;
 
 /// Numbers that are held back until a row group is written, 64 MiB of them.
 const VALUES_PER_GROUP: usize = 16 << 20;
@@ -30,7 +30,7 @@ const SCHEMA: &str = "
 ///
 /// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves
 /// nothing.
-pub struct ParquetWriter {
+pub(super) struct ParquetWriter {
     writer: SerializedFileWriter<OutputFile>,
     path: PathBuf,
     feature_dim: usize,
@@ -39,16 +39,12 @@ pub struct ParquetWriter {
 }
 
 impl ParquetWriter {
-    /// Starts the file that will be `path`, with rows of `feature_dim` numbers.
+    /// Starts the file that will be `path`, with rows of `feature_dim` numbers, at least 1.
     ///
     /// # Errors
-    /// [`InterchangeError::Io`] where the folder cannot be written to, [`InterchangeError::Mismatch`] for a
-    /// `feature_dim` of 0.
-    pub fn create(path: &Path, feature_dim: usize) -> Result<Self, InterchangeError> {
-        if feature_dim == 0 {
-            return Err(InterchangeError::Mismatch { reason: "features have no columns".to_string() });
-        }
-        let file = OutputFile::create(path).map_err(InterchangeError::io("write", path))?;
+    /// [`TrainerError::Io`] where the folder cannot be written to.
+    pub(super) fn create(path: &Path, feature_dim: usize) -> Result<Self, TrainerError> {
+        let file = OutputFile::create(path).map_err(TrainerError::io("write", path))?;
         let write_error = write_error(path);
         let schema = parse_message_type(SCHEMA).map_err(&write_error)?;
         let properties = WriterProperties::builder()
@@ -67,22 +63,15 @@ impl ParquetWriter {
     /// replaced.
     ///
     /// # Errors
-    /// [`InterchangeError::Mismatch`] where the numbers do not make a row per path, [`InterchangeError::Io`].
-    pub fn write_rows<'a>(
+    /// [`TrainerError::Io`].
+    pub(super) fn write_rows<'a>(
         &mut self,
         paths: impl IntoIterator<Item = &'a Path>,
         rows: &[f32],
-    ) -> Result<(), InterchangeError> {
-        let before = self.paths.len();
+    ) -> Result<(), TrainerError> {
         self.paths.extend(
             paths.into_iter().map(|path| ByteArray::from(path.to_string_lossy().into_owned().into_bytes())),
         );
-        let num_rows = self.paths.len() - before;
-        if num_rows * self.feature_dim != rows.len() {
-            self.paths.truncate(before);
-            let reason = format!("{} numbers are no {num_rows} rows of {}", rows.len(), self.feature_dim);
-            return Err(InterchangeError::Mismatch { reason });
-        }
         self.values.extend_from_slice(rows);
         if self.values.len() >= VALUES_PER_GROUP {
             self.write_group()?;
@@ -93,15 +82,15 @@ impl ParquetWriter {
     /// Completes the file and puts it in its place.
     ///
     /// # Errors
-    /// [`InterchangeError::Io`].
-    pub fn finish(mut self) -> Result<(), InterchangeError> {
+    /// [`TrainerError::Io`].
+    pub(super) fn finish(mut self) -> Result<(), TrainerError> {
         self.write_group()?;
         let path = self.path;
         let file = self.writer.into_inner().map_err(write_error(&path))?;
-        file.finish().map_err(InterchangeError::io("write", &path))
+        file.finish().map_err(TrainerError::io("write", &path))
     }
 
-    fn write_group(&mut self) -> Result<(), InterchangeError> {
+    fn write_group(&mut self) -> Result<(), TrainerError> {
         if self.paths.is_empty() {
             return Ok(());
         }
@@ -131,9 +120,9 @@ impl ParquetWriter {
     }
 }
 
-fn write_error(path: &Path) -> impl Fn(ParquetError) -> InterchangeError {
+fn write_error(path: &Path) -> impl Fn(ParquetError) -> TrainerError {
     let path = path.to_path_buf();
-    move |error| InterchangeError::Io {
+    move |error| TrainerError::Io {
         action: "write",
         path: path.clone(),
         source: std::io::Error::other(error),
@@ -144,8 +133,8 @@ fn write_error(path: &Path) -> impl Fn(ParquetError) -> InterchangeError {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use parquet::file::reader::{FileReader, SerializedFileReader};
-    use parquet::record::RowAccessor;
+    use ::parquet::file::reader::{FileReader, SerializedFileReader};
+    use ::parquet::record::RowAccessor;
 
     use super::*;
 
@@ -159,8 +148,6 @@ mod tests {
         writer.write_rows(names[..2].iter().map(Path::new), &rows[..6]).unwrap();
         writer.write_group().unwrap();
         writer.write_rows(names[2..].iter().map(Path::new), &rows[6..]).unwrap();
-        let error = writer.write_rows([Path::new("f.png")], &rows[..2]).unwrap_err();
-        assert!(matches!(error, InterchangeError::Mismatch { .. }));
         assert!(!path.exists());
         writer.finish().unwrap();
 
@@ -173,7 +160,7 @@ mod tests {
             let list = row.get_list(1).unwrap().elements().to_vec();
             let expected = &rows[3 * index..3 * index + 3];
             let expected: Vec<_> =
-                expected.iter().map(|&value| parquet::record::Field::Float(value)).collect();
+                expected.iter().map(|&value| ::parquet::record::Field::Float(value)).collect();
             assert_eq!(list, expected);
             num_rows += 1;
         }

@@ -1,23 +1,18 @@
 //! Networks as files for other programs.
 
-mod array;
-mod burnpack;
-mod onnx;
-mod pytorch;
-mod safetensors;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::{ConvNetConfig, NamedWeights};
 use deepcluster_clustering::ClusterModel;
-use deepcluster_models::{ConvNetConfig, NamedWeights};
 
-use crate::error::InterchangeError;
-use crate::parameter_names::pytorch_head;
-use crate::weight_shapes::weight_shapes;
-use array::Array;
+use crate::convnet::keys::pytorch_head;
+use crate::convnet::shapes::weight_shapes;
+use crate::weights::array::Array;
+use crate::weights::error::WeightsError;
+use crate::weights::{burnpack, safetensors, state_dict};
 
 /// Number of the layout of the exported files, in their metadata.
 const FORMAT: &str = "1";
@@ -39,7 +34,7 @@ pub enum ExportFormat {
     /// `[batch, num_components]` and `cluster`, int64 `[batch]`, the nearest centroid.
     Onnx,
     /// A record of Burn, for [`ModuleRecord::load`](burn::store::ModuleRecord::load) and
-    /// [`ConvNet`](deepcluster_models::ConvNet), without head and clusters.
+    /// [`ConvNet`](crate::ConvNet), without head and clusters.
     Burnpack,
 }
 
@@ -76,12 +71,12 @@ impl fmt::Display for ExportFormat {
 }
 
 impl FromStr for ExportFormat {
-    type Err = InterchangeError;
+    type Err = WeightsError;
 
-    fn from_str(name: &str) -> Result<Self, InterchangeError> {
+    fn from_str(name: &str) -> Result<Self, WeightsError> {
         Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
             let allowed = Self::ALL.map(Self::name).join(", ");
-            InterchangeError::UnknownFormat { name: name.to_string(), allowed }
+            WeightsError::UnknownFormat { name: name.to_string(), allowed }
         })
     }
 }
@@ -91,9 +86,9 @@ impl FromStr for ExportFormat {
 pub struct ExportedNetwork<'a> {
     /// The layers.
     pub config: &'a ConvNetConfig,
-    /// Their weights, as [`export_weights`](deepcluster_models::export_weights) names them.
+    /// Their weights, as [`export_weights`](crate::export_weights) names them.
     pub network: &'a NamedWeights,
-    /// The weights of the [`Head`](deepcluster_models::Head), if there is one.
+    /// The weights of the [`Head`](crate::Head), if there is one.
     pub head: Option<&'a NamedWeights>,
     /// The clusters of the features, if there are any.
     pub clusters: Option<&'a ClusterModel>,
@@ -114,15 +109,12 @@ pub struct ExportedNetwork<'a> {
 /// ([`ExportFormat::Burnpack`]).
 ///
 /// # Errors
-/// - [`InterchangeError::Mismatch`]: weights, head or clusters do not belong to the layers of
+/// - [`WeightsError::Mismatch`]: weights, head or clusters do not belong to the layers of
 ///   `network.config`.
-/// - [`InterchangeError::TooLarge`]: an ONNX model of more than 2 GiB.
-/// - [`InterchangeError::Io`]: the file cannot be written.
-pub fn export(
-    network: &ExportedNetwork<'_>,
-    format: ExportFormat,
-    path: &Path,
-) -> Result<(), InterchangeError> {
+/// - [`WeightsError::TooLarge`]: an ONNX model of more than 2 GiB.
+/// - [`WeightsError::NotCompiled`]: an ONNX model, in a build without the cargo feature `onnx`.
+/// - [`WeightsError::Io`]: the file cannot be written.
+pub fn export(network: &ExportedNetwork<'_>, format: ExportFormat, path: &Path) -> Result<(), WeightsError> {
     network.check()?;
     match format {
         ExportFormat::Safetensors => {
@@ -132,20 +124,23 @@ pub fn export(
             let mut metadata = network.all_metadata();
             // Loaders of PyTorch look for this entry.
             metadata.insert("format".to_string(), "pt".to_string());
-            safetensors::write(pytorch::state_dict(network)?, &metadata, path)
+            safetensors::write(state_dict::state_dict(network)?, &metadata, path)
         }
-        ExportFormat::Onnx => onnx::write(network, path),
+        #[cfg(feature = "onnx")]
+        ExportFormat::Onnx => crate::onnx::write(network, path),
+        #[cfg(not(feature = "onnx"))]
+        ExportFormat::Onnx => Err(WeightsError::NotCompiled { format: "ONNX", feature: "onnx" }),
         ExportFormat::Burnpack => burnpack::write(network, path),
     }
 }
 
 impl ExportedNetwork<'_> {
     /// Number of features per image.
-    fn feature_dim(&self) -> usize {
+    pub(crate) fn feature_dim(&self) -> usize {
         self.config.fully_connected
     }
 
-    fn check(&self) -> Result<(), InterchangeError> {
+    fn check(&self) -> Result<(), WeightsError> {
         self.config.validate().map_err(|error| mismatch(error.to_string()))?;
         let shapes = weight_shapes(self.config).expect("validate() has checked the image size");
         check_weights("network", self.network, &shapes)?;
@@ -170,7 +165,7 @@ impl ExportedNetwork<'_> {
         Ok(())
     }
 
-    fn all_metadata(&self) -> BTreeMap<String, String> {
+    pub(crate) fn all_metadata(&self) -> BTreeMap<String, String> {
         let mut metadata = self.metadata.clone();
         let entries = [
             ("deepcluster_format", FORMAT.to_string()),
@@ -190,7 +185,7 @@ fn check_weights(
     part: &str,
     weights: &NamedWeights,
     shapes: &BTreeMap<String, Vec<usize>>,
-) -> Result<(), InterchangeError> {
+) -> Result<(), WeightsError> {
     for (name, shape) in shapes {
         let data =
             weights.get(name).ok_or_else(|| mismatch(format!("the {part} lacks the weight '{name}'")))?;
@@ -208,7 +203,7 @@ fn check_weights(
 }
 
 /// The arrays of [`ExportFormat::Safetensors`].
-fn native_arrays<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<'a>>, InterchangeError> {
+fn native_arrays<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<'a>>, WeightsError> {
     let mut arrays = Vec::new();
     for (name, data) in network.network {
         arrays.push(Array::from_data(name.clone(), data)?);
@@ -231,6 +226,6 @@ fn native_arrays<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<'a>>, In
     Ok(arrays)
 }
 
-fn mismatch(reason: String) -> InterchangeError {
-    InterchangeError::Mismatch { reason }
+pub(crate) fn mismatch(reason: String) -> WeightsError {
+    WeightsError::Mismatch { reason }
 }
