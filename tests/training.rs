@@ -1,6 +1,8 @@
 //! The loop through the library: learning, stopping at any step, resuming, and using what was trained.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "training/own_networks.rs"]
+mod own_networks;
 #[path = "training/run_directory.rs"]
 mod run_directory;
 

@@ -84,7 +84,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 /// Every check, on the networks that `new` makes from a seed.
-fn check<B: Backbone>(new: impl Fn(u64, &Device) -> B) {
+fn check<B: Backbone + Sync>(new: impl Fn(u64, &Device) -> B) {
     let device = Device::flex();
     let network = new(1, &device);
     let name = network.name();
@@ -150,7 +150,7 @@ fn features_do_not_depend_on_the_batch<B: Backbone>(network: &B, name: &str) {
     }
 }
 
-fn features_do_not_depend_on_threads<B: Backbone>(network: &B, name: &str) {
+fn features_do_not_depend_on_threads<B: Backbone + Sync>(network: &B, name: &str) {
     let compute = |num_threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
         let batch = images(0..BATCH, &Device::flex());
