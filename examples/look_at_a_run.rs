@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
-use deepcluster::pictures::{
+use deepcluster::prelude::*;
+use deepcluster::report::pictures::{
     FilterPictureConfig, TopImageConfig, filter_pictures, kernel_sheet, top_image_sheet, top_images,
 };
-use deepcluster::prelude::*;
 use deepcluster::report::{ReportConfig, RunContents, write_report};
 use deepcluster::trainer::RunDirectory;
 

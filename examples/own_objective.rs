@@ -17,7 +17,7 @@ use deepcluster::engine::{
 };
 use deepcluster::models::{Head, export_weights, import_weights};
 use deepcluster::prelude::*;
-use deepcluster::trainer::RunObjective;
+use deepcluster::trainer::{RunObjective, TrainerError};
 
 const NUM_TURNS: usize = 4;
 
@@ -98,7 +98,7 @@ impl Objective for Rotations {
 }
 
 impl RunObjective for Rotations {
-    fn create(config: &TrainConfig, network: Network) -> Result<(Self, Learner<Model>), deepcluster::Error> {
+    fn create(config: &TrainConfig, network: Network) -> Result<(Self, Learner<Model>), TrainerError> {
         let training = &config.training;
         let sgd = || Sgd::new(training.learning_rate, training.momentum, training.weight_decay);
         let device = network.devices().into_iter().next().unwrap_or_default();

@@ -21,15 +21,27 @@
 //! }
 //! ```
 //!
-//! Every part is usable alone: [`models`] (networks, and their weights in the formats of other programs),
-//! [`clustering`] (PCA-whitening, k-means, Power Iteration Clustering, metrics) on any matrix, [`data`]
-//! (folders of images to batches), [`evaluation`] (measures of features), and [`trainer`] (the loop, its run
-//! directory and checkpoints).
+//! # Parts
+//! | module | content |
+//! | --- | --- |
+//! | [`data`] | images of a folder, decoded into batches |
+//! | [`models`] | networks and files of their weights; the trait [`Backbone`](models::Backbone) for your own |
+//! | [`clustering`] | PCA-whitening, k-means, Power Iteration Clustering and nearest neighbours of any matrix |
+//! | [`engine`] | learning in memory: objectives, steps, devices; the trait [`Objective`](engine::Objective) for your own |
+//! | [`trainer`] | runs: settings, checkpoints, results, trained networks |
+//! | [`evaluation`] | measures of clusters, neighbours and detections against labels |
+//! | `transfer` | linear probes, VOC tasks and retrieval by the protocols of the paper (feature `transfer`) |
+//! | `report` | the page of a run, and pictures of its network (feature `report`) |
 //!
-//! # Devices
-//! The device is chosen at run time ([`parse_device`]); the cargo features `flex` (CPU,
-//! default), `wgpu`, `vulkan`, `metal` and `cuda` decide what is compiled in.
+//! # Cargo features
+//! - `flex` (default): the CPU. `wgpu`, `vulkan`, `metal`, `cuda`: GPUs. The device is chosen at run time
+//!   ([`parse_device`](trainer::parse_device)).
+//! - `transfer`, `report`: the modules of the same names.
+//! - `onnx`, `parquet`: export of networks to ONNX, and of features to Parquet.
+//!
+//! The program `deepcluster` has all four.
 
+mod error;
 mod export;
 
 use std::path::Path;
@@ -40,18 +52,16 @@ pub use deepcluster_data as data;
 pub use deepcluster_engine as engine;
 pub use deepcluster_evaluation as evaluation;
 pub use deepcluster_models as models;
-pub use deepcluster_plots as plots;
+#[cfg(feature = "report")]
 pub use deepcluster_report as report;
-pub use deepcluster_report::pictures;
 pub use deepcluster_trainer as trainer;
+#[cfg(feature = "transfer")]
 pub use deepcluster_transfer as transfer;
-pub use deepcluster_transfer::proposals;
 
-/// Kinds of errors, for exit codes and statuses.
 pub use deepcluster_files::{HasKind, Kind};
 pub use deepcluster_kernels::keep_freed_memory;
-pub use deepcluster_trainer::TrainerError as Error;
 
+pub use error::Error;
 pub use export::{ExportSummary, export};
 
 use deepcluster_data::ImageFolder;
@@ -82,5 +92,5 @@ pub fn train(
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainedModel<Network>, Error> {
     let images = ImageFolder::scan(folder, &config.scan_config())?;
-    begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)
+    Ok(begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)?)
 }

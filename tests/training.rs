@@ -10,12 +10,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use deepcluster::Error;
 use deepcluster::clustering::{NmiNorm, nmi};
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
 use deepcluster::models::Backbone;
 use deepcluster::prelude::*;
 use deepcluster::trainer::EngineError;
+use deepcluster::trainer::TrainerError;
 
 fn draw_images(folder: &Path, num_images: usize) -> ImageFolder {
     let drawings = SyntheticConfig { num_images, image_size: 32, seed: 3 };
@@ -71,7 +71,7 @@ fn stopped_at_any_step_and_resumed_it_ends_in_the_same_files() {
         let out = folder.path().join(format!("stopped-after-{steps}"));
         let mut observer = StopAfter { steps_left: steps, in_training: false };
         let stopped = Trainer::new(tiny_config(), images.clone(), &out, &cpu()).unwrap().run(&mut observer);
-        assert!(matches!(stopped, Err(Error::Engine(EngineError::Stopped { .. }))), "{steps} steps");
+        assert!(matches!(stopped, Err(TrainerError::Engine(EngineError::Stopped { .. }))), "{steps} steps");
         Trainer::resume(&out, &cpu(), |_| Ok(())).unwrap().run(&mut ()).unwrap();
         for name in ["metrics.jsonl", "assignments.csv", "model.safetensors", "features.safetensors"] {
             let read = |run: &Path| fs::read(run.join(name)).unwrap();
@@ -220,5 +220,5 @@ fn two_processes_cannot_train_one_run() {
     let out = folder.path().join("run");
     let _first = Trainer::new(tiny_config(), images, &out, &cpu()).unwrap();
     let second = Trainer::resume(&out, &cpu(), |_| Ok(()));
-    assert!(matches!(second.err(), Some(Error::RunLocked { .. })));
+    assert!(matches!(second.err(), Some(TrainerError::RunLocked { .. })));
 }

@@ -1,6 +1,5 @@
 //! Runs of a network that is not one of the library.
 
-use deepcluster::Error;
 use deepcluster::burn::module::Module;
 use deepcluster::burn::nn::{Linear, LinearConfig};
 use deepcluster::burn::tensor::Tensor;
@@ -9,6 +8,7 @@ use deepcluster::models::{
 };
 use deepcluster::prelude::*;
 use deepcluster::trainer::TrainedNetwork;
+use deepcluster::trainer::TrainerError as Error;
 
 use crate::{StopAfter, cpu, draw_images, tiny_config};
 

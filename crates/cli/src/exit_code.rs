@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 
 use deepcluster::data::DataError;
-use deepcluster::pictures::PictureError;
 use deepcluster::report::ReportError;
-use deepcluster::trainer::EngineError;
+use deepcluster::report::pictures::PictureError;
+use deepcluster::trainer::{EngineError, TrainerError};
 use deepcluster::transfer::TransferError;
 use deepcluster::{Error, HasKind, Kind};
 
@@ -40,6 +40,7 @@ fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<Kind> {
     let kinds = [
         kind_of::<UsageError>,
         kind_of::<Error>,
+        kind_of::<TrainerError>,
         kind_of::<EngineError>,
         kind_of::<TransferError>,
         kind_of::<PictureError>,
@@ -66,8 +67,8 @@ mod tests {
     use deepcluster::evaluation::EvaluationError;
     use deepcluster::models::ModelError;
     use deepcluster::models::weights::WeightsError;
-    use deepcluster::plots::PlotError;
-    use deepcluster::proposals::ProposalError;
+    use deepcluster::report::PlotError;
+    use deepcluster::transfer::proposals::ProposalError;
 
     use super::*;
 
@@ -85,11 +86,11 @@ mod tests {
 
     /// Each error of a crate below the run, alone and as the trainer, transfer, pictures and the report pass
     /// it on.
-    fn lower_errors() -> Vec<(u8, Error)> {
-        let model = |error: ModelError| Error::from(error);
-        let data = |error: DataError| Error::from(error);
-        let clustering = |error: ClusteringError| Error::from(error);
-        let evaluation = |error: EvaluationError| Error::from(error);
+    fn lower_errors() -> Vec<(u8, TrainerError)> {
+        let model = |error: ModelError| TrainerError::from(error);
+        let data = |error: DataError| TrainerError::from(error);
+        let clustering = |error: ClusteringError| TrainerError::from(error);
+        let evaluation = |error: EvaluationError| TrainerError::from(error);
         vec![
             (2, data(DataError::FolderNotFound { path: path() })),
             (2, data(DataError::NotAFolder { path: path() })),
@@ -139,29 +140,42 @@ mod tests {
         ]
     }
 
-    fn trainer_errors() -> Vec<(u8, Error)> {
+    fn trainer_errors() -> Vec<(u8, TrainerError)> {
         vec![
-            (2, Error::InvalidConfig { field: text(), value: text(), allowed: text() }),
-            (2, Error::UnknownKey { key: text(), hint: text() }),
-            (2, Error::UnreadableConfig { origin: text(), reason: text() }),
-            (2, Error::ConfigChanged { path: path(), key: text(), saved: text(), asked: text() }),
-            (2, Error::RunExists { path: path() }),
-            (2, Error::NotEmpty { path: path() }),
-            (2, Error::NotARun { path: path(), reason: text() }),
-            (2, Error::NotBegun { path: path() }),
-            (2, Error::NoImages { path: path() }),
-            (2, Error::ImagesGone { path: path(), images: path() }),
-            (2, Error::UnknownFeatureFile { path: path(), reason: "no" }),
-            (2, Error::TooFewImages { folder: path(), num_images: 1, num_clusters: 2 }),
-            (1, Error::NoReadableImage { folder: path(), num_files: 1, reason: text() }),
-            (1, Error::Mixed { path: path(), first: "a", second: text(), reason: text() }),
-            (1, Error::Damaged { path: path(), reason: text() }),
-            (1, Error::NoUsableCheckpoint { path: path(), reason: text() }),
-            (1, Error::OtherVersion { path: path(), found: 2, supported: 1 }),
-            (1, Error::RunLocked { path: path() }),
-            (1, Error::Unfinished { path: path() }),
-            (1, Error::Io { action: "write", path: path(), source: io() }),
+            (2, TrainerError::InvalidConfig { field: text(), value: text(), allowed: text() }),
+            (2, TrainerError::UnknownKey { key: text(), hint: text() }),
+            (2, TrainerError::UnreadableConfig { origin: text(), reason: text() }),
+            (2, TrainerError::ConfigChanged { path: path(), key: text(), saved: text(), asked: text() }),
+            (2, TrainerError::RunExists { path: path() }),
+            (2, TrainerError::NotEmpty { path: path() }),
+            (2, TrainerError::NotARun { path: path(), reason: text() }),
+            (2, TrainerError::NotBegun { path: path() }),
+            (2, TrainerError::NoImages { path: path() }),
+            (2, TrainerError::ImagesGone { path: path(), images: path() }),
+            (2, TrainerError::UnknownFeatureFile { path: path(), reason: "no" }),
+            (2, TrainerError::TooFewImages { folder: path(), num_images: 1, num_clusters: 2 }),
+            (1, TrainerError::NoReadableImage { folder: path(), num_files: 1, reason: text() }),
+            (1, TrainerError::Mixed { path: path(), first: "a", second: text(), reason: text() }),
+            (1, TrainerError::Damaged { path: path(), reason: text() }),
+            (1, TrainerError::NoUsableCheckpoint { path: path(), reason: text() }),
+            (1, TrainerError::OtherVersion { path: path(), found: 2, supported: 1 }),
+            (1, TrainerError::RunLocked { path: path() }),
+            (1, TrainerError::Unfinished { path: path() }),
+            (1, TrainerError::Io { action: "write", path: path(), source: io() }),
         ]
+    }
+
+    #[test]
+    fn errors_of_the_facade_keep_the_code_of_their_cause() {
+        let usage = DataError::FolderNotFound { path: path() };
+        assert_eq!(exit_code(&Error::from(usage).into()), 2);
+        assert_eq!(exit_code(&Error::from(TransferError::NoLabels { folder: path() }).into()), 2);
+        assert_eq!(exit_code(&Error::from(ReportError::Stopped).into()), 130);
+        assert_eq!(exit_code(&Error::from(TrainerError::from(ClusteringError::Cancelled)).into()), 130);
+        assert_eq!(
+            exit_code(&Error::from(DataError::Io { action: "read", path: path(), source: io() }).into()),
+            1
+        );
     }
 
     #[test]
@@ -242,7 +256,7 @@ mod tests {
         let in_the_way = || io::Error::from(ErrorKind::AlreadyExists);
         assert_eq!(exit_code(&anyhow::Error::from(in_the_way()).context("cannot write")), 2);
         // A file that is in the way of a run is one as well.
-        let error = Error::Io { action: "write", path: path(), source: in_the_way() };
+        let error = TrainerError::Io { action: "write", path: path(), source: in_the_way() };
         assert_eq!(exit_code(&error.into()), 2);
     }
 }

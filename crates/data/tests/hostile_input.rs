@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use deepcluster_data::{DEFAULT_MAX_PIXELS, DataError, RgbImage8, decode_image, decode_image_bytes};
-use image::{DynamicImage, ImageFormat, RgbImage};
+use deepcluster_testing::encode;
+use image::{ImageFormat, RgbImage};
 use proptest::prelude::*;
 
 const FORMATS: [ImageFormat; 6] = [
@@ -27,9 +27,7 @@ fn decode(bytes: &[u8]) -> Result<RgbImage8, DataError> {
 fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let image =
         RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 37) as u8, (y * 53) as u8, (x * y) as u8]));
-    let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::from(image).write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
+    encode(image, format)
 }
 
 /// A PNG whose header states a size, followed by a little compressed data.

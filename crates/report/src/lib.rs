@@ -21,6 +21,7 @@ mod tables;
 mod thumbnails;
 
 pub use deepcluster_files::Replaceable;
+pub use deepcluster_plots::{ContactSheet, PlotError};
 pub use error::ReportError;
 pub use page::{ReportConfig, WrittenReport, write_report};
 pub use run_contents::RunContents;

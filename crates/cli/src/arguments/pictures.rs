@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use deepcluster::pictures::FilterChoice;
+use deepcluster::report::pictures::FilterChoice;
 
 use super::{DeviceChoice, Replacing};
 

@@ -1,7 +1,6 @@
 //! `deepcluster demo`
 
 use anyhow::{Context, bail};
-use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
 use deepcluster::trainer::{EpochMetrics, RunDirectory, TrainConfig, begin_run};
 use serde_json::json;
@@ -33,10 +32,10 @@ pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
     ));
     let drawings = SyntheticConfig { num_images: NUM_IMAGES, image_size: IMAGE_SIZE, seed: command.seed };
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    write_synthetic_folder(&folder, &drawings, &mut |_| {}).map_err(Error::from)?;
+    write_synthetic_folder(&folder, &drawings, &mut |_| {})?;
 
     let config = demo_config(command.seed);
-    let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+    let images = ImageFolder::scan(&folder, &config.scan_config())?;
     train(begin_run(config, images, &run, &[device])?, &mut progress, output)?;
     print_gain(&RunDirectory::open(&run)?.metrics()?, output)
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use deepcluster::Error;
 use deepcluster::clustering::FeatureType;
 use deepcluster::data::{ImageFolder, LabelSource};
 use deepcluster::models::LayerId;
+use deepcluster::trainer::TrainerError;
 use deepcluster::trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use serde_json::json;
 
@@ -36,9 +36,9 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     let scan = |config: &deepcluster::trainer::TrainConfig| {
         let mut scan = config.scan_config();
         scan.labels = LabelSource::None;
-        let images = ImageFolder::scan(&command.images, &scan).map_err(Error::from)?;
+        let images = ImageFolder::scan(&command.images, &scan)?;
         progress.say_found(&images);
-        Ok::<_, Error>(Arc::new(images))
+        Ok::<_, TrainerError>(Arc::new(images))
     };
     let (images, written) = if command.layer == LayerName::Whitened {
         let model = TrainedModel::load(&run, &device)?;

@@ -1,7 +1,7 @@
 //! `deepcluster filters`
 
 use deepcluster::models::ConvNet;
-use deepcluster::pictures::{
+use deepcluster::report::pictures::{
     AscentMethod, FilterChoice, FilterPictureConfig, convolution_names, filter_pictures, filter_sheet,
     layer_index,
 };

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use deepcluster::Error;
 use deepcluster::models::NetworkInfo;
-use deepcluster::trainer::{EpochTimings, RunDirectory, TrainConfig};
+use deepcluster::trainer::{EpochTimings, RunDirectory, TrainConfig, TrainerError};
 use serde_json::json;
 
 use crate::arguments::{Inspect, Output};
@@ -16,7 +15,9 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     let (config, metrics, timings) = (run.config()?, run.metrics()?, run.timings()?);
     let (finished, problem) = match run.is_finished() {
         Ok(finished) => (finished, None),
-        Err(error @ (Error::Mixed { .. } | Error::Damaged { .. })) => (false, Some(error.to_string())),
+        Err(error @ (TrainerError::Mixed { .. } | TrainerError::Damaged { .. })) => {
+            (false, Some(error.to_string()))
+        }
         Err(error) => return Err(error.into()),
     };
     let (images_root, origin, network) = (images_root(&run)?, run.origin()?, run.network()?);
@@ -96,10 +97,10 @@ fn network_lines(network: &NetworkInfo, config: &TrainConfig) -> [String; 2] {
 }
 
 /// The folder of images, which an imported run may lack.
-fn images_root(run: &RunDirectory) -> Result<Option<PathBuf>, Error> {
+fn images_root(run: &RunDirectory) -> Result<Option<PathBuf>, TrainerError> {
     match run.images_root() {
         Ok(path) => Ok(Some(path)),
-        Err(Error::NoImages { .. }) => Ok(None),
+        Err(TrainerError::NoImages { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use deepcluster::data::ImageFolder;
-use deepcluster::pictures::{ComparedNeighbors, FoundNeighbors, neighbor_sheet, neighbors_in_runs};
+use deepcluster::report::pictures::{ComparedNeighbors, FoundNeighbors, neighbor_sheet, neighbors_in_runs};
 use deepcluster::trainer::{RunDirectory, TrainedModel};
 use serde_json::json;
 

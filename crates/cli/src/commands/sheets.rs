@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use deepcluster::plots::ContactSheet;
+use deepcluster::report::ContactSheet;
 use deepcluster_files::{Replaceable, ResultFolder};
 
 use crate::arguments::Replacing;

@@ -1,7 +1,6 @@
 //! `deepcluster sweep`
 
 use anyhow::Context;
-use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
 use deepcluster::trainer::TrainConfig;
@@ -28,7 +27,7 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     command.settings.change(&mut base, None)?;
     base.validate()?;
     let task = task(&command, &base)?;
-    let images = ImageFolder::scan(&command.images, &base.scan_config()).map_err(Error::from)?;
+    let images = ImageFolder::scan(&command.images, &base.scan_config())?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(output, stop.clone());
     let say = Progress::new(output, stop);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deepcluster::data::ImageFolder;
-use deepcluster::pictures::{
+use deepcluster::report::pictures::{
     FilterTop, TopImageConfig, TopScore, filter_pictures, top_image_sheet, top_images,
 };
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
-use deepcluster::Error;
 use deepcluster::data::ImageFolder;
+use deepcluster::trainer::TrainerError;
 use deepcluster::trainer::{RunDirectory, TrainConfig, TrainingRun, begin_run, resume_run};
 use serde_json::json;
 
@@ -29,7 +29,7 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
         let config = command.settings.config()?;
         config.validate()?;
         let folder = command.images.context("a folder of images is needed")?;
-        let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+        let images = ImageFolder::scan(&folder, &config.scan_config())?;
         progress.say_found(&images);
         begin_run(config, images, &command.out, &devices)?
     };
@@ -72,21 +72,25 @@ pub(crate) fn train(
 
 impl Settings {
     /// The settings of a new run.
-    pub(crate) fn config(&self) -> Result<TrainConfig, Error> {
+    pub(crate) fn config(&self) -> Result<TrainConfig, TrainerError> {
         let mut config = TrainConfig::default();
         self.change(&mut config)?;
         Ok(config)
     }
 
     /// Applies the file, the options and --set, in this order.
-    pub(crate) fn change(&self, config: &mut TrainConfig) -> Result<(), Error> {
+    pub(crate) fn change(&self, config: &mut TrainConfig) -> Result<(), TrainerError> {
         self.common.change(config, self.clusters)
     }
 }
 
 impl CommonSettings {
     /// Applies the file, the options, among them a number of clusters, and --set, in this order.
-    pub(crate) fn change(&self, config: &mut TrainConfig, clusters: Option<usize>) -> Result<(), Error> {
+    pub(crate) fn change(
+        &self,
+        config: &mut TrainConfig,
+        clusters: Option<usize>,
+    ) -> Result<(), TrainerError> {
         if let Some(path) = &self.config {
             *config = TrainConfig::load(Path::new(path))?;
         }

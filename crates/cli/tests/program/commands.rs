@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config};
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 
 #[test]
 fn a_run_holds_every_file_and_assign_repeats_its_clusters() {

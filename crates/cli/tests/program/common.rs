@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
+pub(crate) use deepcluster_testing::program as deepcluster;
 use tempfile::TempDir;
 
 /// Files that are the same bytes for the same images, settings and seed.
@@ -36,13 +36,6 @@ pub(crate) fn tiny_config(folder: &Path, num_epochs: usize) -> PathBuf {
     );
     fs::write(&path, text).unwrap();
     path
-}
-
-/// The program under test, quiet.
-pub(crate) fn deepcluster() -> Command {
-    let mut command = Command::cargo_bin("deepcluster").unwrap();
-    command.args(["--quiet"]);
-    command
 }
 
 /// Trains on `images` into `run` and checks that it succeeds.

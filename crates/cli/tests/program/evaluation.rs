@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{deepcluster, finished_run};
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 use serde_json::Value;
 
 fn results(path: &std::path::Path) -> Value {

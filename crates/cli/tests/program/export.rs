@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{deepcluster, draw_images, finished_run, tiny_config};
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 
 /// Formats and the files that they give by default.
 const FORMATS: [(&str, &str); 4] = [

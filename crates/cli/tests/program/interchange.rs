@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::{deepcluster, draw_images, finished_run};
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 
 /// A tiny AlexNet of 3 clusters after 7 epochs.
 fn checkpoint() -> PathBuf {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 
 use crate::common::{assert_same_results, deepcluster, draw_images, tiny_config};
 

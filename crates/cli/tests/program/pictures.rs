@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use deepcluster_testing::assert_cmd::assert::Assert;
+use deepcluster_testing::predicates::str::contains;
 use image::GenericImageView;
 
 use crate::common::{deepcluster, finished_run};
 
 /// The lines of a CSV on standard output, without its header.
-fn rows(output: &assert_cmd::assert::Assert, header: &str) -> Vec<Vec<String>> {
+fn rows(output: &Assert, header: &str) -> Vec<Vec<String>> {
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some(header));
@@ -16,7 +18,7 @@ fn rows(output: &assert_cmd::assert::Assert, header: &str) -> Vec<Vec<String>> {
 }
 
 /// The lines of JSON on standard output that are no events.
-fn results(output: &assert_cmd::assert::Assert) -> Vec<serde_json::Value> {
+fn results(output: &Assert) -> Vec<serde_json::Value> {
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines.filter(|line| line.get("event").is_none()).collect()
@@ -111,7 +113,7 @@ fn neighbors_of_the_untrained_network_stand_beside_those_of_the_trained() {
     );
     assert!(rows.iter().all(|row| row[3] != query.to_str().unwrap()));
     assert!(shows_something(&picture));
-    command.assert().failure().stderr(predicates::str::contains("--force"));
+    command.assert().failure().stderr(contains("--force"));
     let json = command.args(["--json", "--force"]).assert().success();
     let lines = results(&json);
     assert_eq!(lines.len(), 8);

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Instant;
 
+use deepcluster_testing::predicates::prelude::*;
 use image::{GrayImage, Rgb, RgbImage};
-use predicates::prelude::*;
 use serde_json::Value;
 
 use crate::common::{deepcluster, finished_run, tiny_config};

@@ -176,7 +176,8 @@ pub fn detect_voc<N: DenseBackbone>(
             return Err(TransferError::NoProposals { image: name.clone() });
         }
     }
-    let (detector, frozen, losses) = training::train(trained, data, proposals, config, state, observer)?;
+    let training::TrainedDetector { detector, frozen, losses } =
+        training::train(trained, data, proposals, config, state, observer)?;
     let tested =
         test_images::test(&detector.valid(), frozen.as_ref(), trained, data, proposals, config, observer)?;
     Ok(DetectionResult {

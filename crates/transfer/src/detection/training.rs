@@ -21,6 +21,15 @@ use crate::fine_tuning::{
 use crate::proposals::image_boxes::Proposals;
 use crate::voc_dataset::{VocBox, VocDataset};
 
+/// A detector after its training.
+pub(super) struct TrainedDetector<N: DenseBackbone> {
+    /// On a device with autodiff.
+    pub(super) detector: Detector<N>,
+    /// The layers that did not learn, where there are any.
+    pub(super) frozen: Option<N>,
+    pub(super) losses: Vec<LossPoint>,
+}
+
 /// The detector, the convolutions where they do not learn, and the losses on the way.
 pub(super) fn train<N: DenseBackbone>(
     trained: &TrainedNetwork<N>,
@@ -29,7 +38,7 @@ pub(super) fn train<N: DenseBackbone>(
     config: &DetectionConfig,
     state: Option<&Path>,
     observer: &mut dyn Observer,
-) -> Result<(Detector<N>, Option<N>, Vec<LossPoint>), TransferError> {
+) -> Result<TrainedDetector<N>, TransferError> {
     let (network, device) = (trained.network(), trained.device());
     let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
     let tracking = device.clone().autodiff();
@@ -83,7 +92,7 @@ pub(super) fn train<N: DenseBackbone>(
         Ok(Some(detection_loss(scores, transforms, &sampled)))
     };
     let (detector, losses) = fine_tune(detector, &config.sgd, &record, observer, loss_of)?;
-    Ok((detector, frozen, losses))
+    Ok(TrainedDetector { detector, frozen, losses })
 }
 
 /// Everything that a state must share, as text; more steps may be asked for later, and tests may differ.

@@ -5,7 +5,6 @@ mod cluster_folders;
 use std::sync::Arc;
 
 use anyhow::Context;
-use deepcluster::Error;
 use deepcluster::data::ImageFolder;
 use deepcluster::trainer::{
     AssignedImages, RunDirectory, TrainedModel, write_assignments, write_assignments_to,
@@ -31,7 +30,7 @@ pub(crate) fn run(command: Assign, output: Output) -> anyhow::Result<()> {
     }
     let mut scan = model.config().scan_config();
     scan.labels = deepcluster::data::LabelSource::None;
-    let images = Arc::new(ImageFolder::scan(&command.images, &scan).map_err(Error::from)?);
+    let images = Arc::new(ImageFolder::scan(&command.images, &scan)?);
     let mut progress = Progress::new(output, stop_flag()?);
     progress.say_found(&images);
     let assigned = model.assign(&images, &mut progress)?;

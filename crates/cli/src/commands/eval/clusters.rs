@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
 use deepcluster::trainer::{RunDirectory, TrainedModel};
 use deepcluster::transfer::{ClusterReport, cluster_report};
@@ -24,7 +23,7 @@ pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
         None => run.images_root()?,
     };
     let scan = ScanConfig { labels: LabelSource::from(command.labels.clone()) };
-    let images = Arc::new(ImageFolder::scan(&folder, &scan).map_err(Error::from)?);
+    let images = Arc::new(ImageFolder::scan(&folder, &scan)?);
     let Some(labels) = images.labels() else {
         let message = format!("the images in {} have no labels", folder.display());
         return Err(UsageError(message).into());

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use deepcluster::Error;
 use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
 
 use deepcluster::transfer::{
@@ -34,7 +33,7 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
         None => LabelSource::from(command.labels.clone()),
     };
     let scan = |folder: &Path, labels: LabelSource| -> anyhow::Result<Arc<ImageFolder>> {
-        let mut images = ImageFolder::scan(folder, &ScanConfig { labels }).map_err(Error::from)?;
+        let mut images = ImageFolder::scan(folder, &ScanConfig { labels })?;
         if let Some(list) = &command.exclude {
             exclude(&mut images, list)?;
         }
