@@ -1,8 +1,12 @@
 //! Commands on a run of a network that is not one of the program.
 
-use deepcluster::burn::module::Module;
-use deepcluster::burn::nn::{Linear, LinearConfig};
-use deepcluster::burn::tensor::{Device, Tensor};
+// The derived code of a module names the crate.
+use deepcluster::burn::{
+    self,
+    module::Module,
+    nn::{Linear, LinearConfig},
+    tensor::{Device, Tensor},
+};
 use deepcluster::data::ImageFolder;
 use deepcluster::models::{Activation, Backbone, Input, LayerInfo, LayerKind, Pass};
 use deepcluster::trainer::{DeepCluster, TrainConfig, Trainer, parse_device};

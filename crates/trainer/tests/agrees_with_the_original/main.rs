@@ -16,7 +16,9 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use deepcluster_models::weights::{PytorchParameter, pytorch_head, pytorch_parameters};
-use deepcluster_models::{Architecture, Backbone, ConvNet, Head, NamedWeights, Pass, export_weights, sobel};
+use deepcluster_models::{
+    Activation, Architecture, Backbone, ConvNet, Head, NamedWeights, Pass, export_weights, sobel,
+};
 use deepcluster_trainer::{Sgd, training_step};
 use serde_json::Value;
 
