@@ -27,6 +27,12 @@ fn config(sobel: bool) -> ConvNetConfig {
     ConvNetConfig::new(Architecture::AlexnetSmall, 32, sobel, 0.0625).unwrap()
 }
 
+/// The formats of this build.
+fn formats() -> impl Iterator<Item = ExportFormat> {
+    let is_compiled = |format: &ExportFormat| cfg!(feature = "onnx") || *format != ExportFormat::Onnx;
+    ExportFormat::ALL.into_iter().filter(is_compiled)
+}
+
 /// A network with its head and clusters.
 struct Parts {
     config: ConvNetConfig,
@@ -207,7 +213,7 @@ fn a_record_of_burn_fills_another_network_bit_for_bit() {
 
 #[test]
 fn equal_networks_give_equal_bytes_in_every_format() {
-    for format in ExportFormat::ALL {
+    for format in formats() {
         assert!(Parts::new(true).export(format) == Parts::new(true).export(format), "{format}");
     }
 }
@@ -217,7 +223,7 @@ fn every_format_replaces_a_file_and_has_a_name() {
     let parts = Parts::new(false);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network");
-    for format in ExportFormat::ALL {
+    for format in formats() {
         fs::write(&path, "something else").unwrap();
         export(&parts.exported(), format, &path).unwrap();
         assert!(fs::metadata(&path).unwrap().len() > 10_000, "{format}");
@@ -256,7 +262,7 @@ fn parts_that_do_not_belong_together_are_named_and_nothing_is_written() {
         (ExportedNetwork { clusters: Some(&whitened), ..parts.exported() }, "centroids"),
     ];
     for (network, name) in cases {
-        for format in ExportFormat::ALL {
+        for format in formats() {
             let error = export(&network, format, &path).unwrap_err();
             assert!(matches!(error, WeightsError::Mismatch { .. }), "{error}");
             assert!(error.to_string().contains(name), "{error}");
@@ -268,9 +274,19 @@ fn parts_that_do_not_belong_together_are_named_and_nothing_is_written() {
 #[test]
 fn a_folder_that_does_not_exist_is_named() {
     let parts = Parts::new(true);
-    for format in ExportFormat::ALL {
+    for format in formats() {
         let error = export(&parts.exported(), format, Path::new("/no/such/folder/network")).unwrap_err();
         assert!(matches!(error, WeightsError::Io { .. }), "{error}");
         assert!(error.to_string().contains("/no/such/folder/network"), "{error}");
     }
+}
+
+#[cfg(not(feature = "onnx"))]
+#[test]
+fn a_format_that_is_not_compiled_is_refused_with_the_feature() {
+    let folder = tempfile::tempdir().unwrap();
+    let error =
+        export(&Parts::new(true).exported(), ExportFormat::Onnx, &folder.path().join("a")).unwrap_err();
+    assert!(error.to_string().contains("cargo feature `onnx`"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

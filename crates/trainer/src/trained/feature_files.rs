@@ -166,3 +166,15 @@ fn write_list(file: impl Write, images: &ImageFolder, rows: &[usize]) -> std::io
     }
     csv.flush()
 }
+
+#[cfg(all(test, not(feature = "parquet")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_that_is_not_compiled_is_refused_with_the_feature() {
+        let refused = Format::of(Path::new("features.parquet"), FeatureType::F32).err();
+        let error = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("cargo feature `parquet`"), "{error}");
+    }
+}
