@@ -8,7 +8,7 @@ use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
 use deepcluster_models::weights::WeightsError;
 #[cfg(feature = "report")]
-use deepcluster_report::{ReportError, pictures::PictureError};
+use deepcluster_report::ReportError;
 use deepcluster_trainer::TrainerError;
 #[cfg(feature = "transfer")]
 use deepcluster_transfer::TransferError;
@@ -48,12 +48,9 @@ pub enum Error {
     /// A protocol of evaluation that cannot be carried out.
     #[cfg(feature = "transfer")]
     Transfer(#[from] TransferError),
-    /// A report that cannot be made.
+    /// A report or a picture that cannot be made.
     #[cfg(feature = "report")]
     Report(#[from] ReportError),
-    /// A picture that cannot be made.
-    #[cfg(feature = "report")]
-    Picture(#[from] PictureError),
 }
 
 impl HasKind for Error {
@@ -70,8 +67,6 @@ impl HasKind for Error {
             Self::Transfer(error) => error.kind(),
             #[cfg(feature = "report")]
             Self::Report(error) => error.kind(),
-            #[cfg(feature = "report")]
-            Self::Picture(error) => error.kind(),
         }
     }
 }

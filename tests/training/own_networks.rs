@@ -71,7 +71,7 @@ fn a_network_of_another_input_is_refused_at_the_beginning_and_when_resumed() {
         error.to_string()
     };
     let error = words(begin(Input::for_side(48)).err());
-    for part in ["Blocks takes images of 48 px", "data.image_size is 32"] {
+    for part in ["Blocks takes images of 48 px", "images.size is 32"] {
         assert!(error.contains(part), "{error}");
     }
     let grey = Input { mean: [0.5; 3], ..Input::for_side(32) };
@@ -82,9 +82,9 @@ fn a_network_of_another_input_is_refused_at_the_beginning_and_when_resumed() {
     assert!(begin(Input::for_side(32)).unwrap().run(&mut observer).is_err());
 
     let resume =
-        |input| BlocksTrainer::resume_with_backbone(&out, &cpu(), |_| Ok(()), Blocks::of_input(input));
+        |input| BlocksTrainer::resume_with_backbone(&out, None, &cpu(), |_| Ok(()), Blocks::of_input(input));
     let error = words(resume(Input::for_side(40)).err());
-    assert!(error.contains("40 px") && error.contains("data.image_size is 32"), "{error}");
+    assert!(error.contains("40 px") && error.contains("images.size is 32"), "{error}");
     let run = RunDirectory::open(&out).unwrap();
     let load = |input| TrainedNetwork::load_backbone(&run, &cpu(), Blocks::of_input(input));
     assert!(words(load(Input::for_side(40)).err()).contains("40 px"));
@@ -96,9 +96,8 @@ fn rules_of_a_network_of_the_library_do_not_apply_to_another() {
     let folder = tempfile::tempdir().unwrap();
     let images = draw_images(folder.path(), 48);
     let mut config = tiny_config();
-    // AlexNet takes no images of 32 px, and its width is at most 8.
-    config.model.architecture = Some(Architecture::Alexnet);
-    config.model.width = 100.0;
+    // AlexNet takes no images of 32 px.
+    config.network.kind = Some(Architecture::Alexnet);
     config.training.epochs = 1;
     let out = folder.path().join("alexnet");
     assert!(Trainer::new(config.clone(), images.clone(), &out, &cpu()).is_err());
@@ -112,7 +111,7 @@ fn rules_of_a_network_of_the_library_do_not_apply_to_another() {
         Ok(())
     };
     let init = Blocks::of_input(Input::for_side(32));
-    BlocksTrainer::resume_with_backbone(&out, &cpu(), more, init).unwrap().run(&mut ()).unwrap();
+    BlocksTrainer::resume_with_backbone(&out, None, &cpu(), more, init).unwrap().run(&mut ()).unwrap();
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 
 use deepcluster::data::DataError;
 use deepcluster::report::ReportError;
-use deepcluster::report::pictures::PictureError;
 use deepcluster::trainer::{EngineError, TrainerError};
 use deepcluster::transfer::TransferError;
 use deepcluster::{Error, HasKind, Kind};
@@ -43,7 +42,6 @@ fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<Kind> {
         kind_of::<TrainerError>,
         kind_of::<EngineError>,
         kind_of::<TransferError>,
-        kind_of::<PictureError>,
         kind_of::<ReportError>,
         kind_of::<DataError>,
     ];
@@ -57,8 +55,6 @@ fn is_in_the_way(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::io;
     use std::path::PathBuf;
 
@@ -67,7 +63,7 @@ mod tests {
     use deepcluster::evaluation::EvaluationError;
     use deepcluster::models::ModelError;
     use deepcluster::models::weights::WeightsError;
-    use deepcluster::report::PlotError;
+    use deepcluster::report::charts::PlotError;
     use deepcluster::transfer::proposals::ProposalError;
 
     use super::*;
@@ -84,7 +80,7 @@ mod tests {
         io::Error::other("no space left")
     }
 
-    /// Each error of a crate below the run, alone and as the trainer, transfer, pictures and the report pass
+    /// Each error of a crate below the run, alone and as the trainer, transfer and the report pass
     /// it on.
     fn lower_errors() -> Vec<(u8, TrainerError)> {
         let model = |error: ModelError| TrainerError::from(error);
@@ -151,10 +147,10 @@ mod tests {
             (2, TrainerError::NotARun { path: path(), reason: text() }),
             (2, TrainerError::NotBegun { path: path() }),
             (2, TrainerError::NoImages { path: path() }),
-            (2, TrainerError::ImagesGone { path: path(), images: path() }),
+            (2, TrainerError::ImagesGone { path: path(), images: path().into() }),
             (2, TrainerError::UnknownFeatureFile { path: path(), reason: "no" }),
-            (2, TrainerError::TooFewImages { folder: path(), num_images: 1, num_clusters: 2 }),
-            (1, TrainerError::NoReadableImage { folder: path(), num_files: 1, reason: text() }),
+            (2, TrainerError::TooFewImages { folder: path().into(), num_images: 1, num_clusters: 2 }),
+            (1, TrainerError::NoReadableImage { folder: path().into(), num_files: 1, reason: text() }),
             (1, TrainerError::Mixed { path: path(), first: "a", second: text(), reason: text() }),
             (1, TrainerError::Damaged { path: path(), reason: text() }),
             (1, TrainerError::NoUsableCheckpoint { path: path(), reason: text() }),
@@ -169,7 +165,7 @@ mod tests {
     fn errors_of_the_facade_keep_the_code_of_their_cause() {
         let usage = DataError::FolderNotFound { path: path() };
         assert_eq!(exit_code(&Error::from(usage).into()), 2);
-        assert_eq!(exit_code(&Error::from(TransferError::NoLabels { folder: path() }).into()), 2);
+        assert_eq!(exit_code(&Error::from(TransferError::NoLabels { folder: path().into() }).into()), 2);
         assert_eq!(exit_code(&Error::from(ReportError::Stopped).into()), 130);
         assert_eq!(exit_code(&Error::from(TrainerError::from(ClusteringError::Cancelled)).into()), 130);
         assert_eq!(
@@ -186,11 +182,10 @@ mod tests {
                 let take = || errors().swap_remove(index);
                 let (code, error) = take();
                 let message = error.to_string();
-                let passed_on: [anyhow::Error; 5] = [
+                let passed_on: [anyhow::Error; 4] = [
                     error.into(),
                     anyhow::Error::from(take().1).context("while training"),
                     TransferError::from(take().1).into(),
-                    PictureError::from(take().1).into(),
                     ReportError::from(take().1).into(),
                 ];
                 for error in passed_on {
@@ -201,47 +196,40 @@ mod tests {
     }
 
     #[test]
-    fn evaluations_pictures_and_reports_have_codes() {
+    fn evaluations_and_reports_have_codes() {
         let unknown = |path| ProposalError::UnknownFormat { path };
-        let plot = || PlotError::UnknownFormat { path: path() };
         let transfer: [(u8, TransferError); 16] = [
             (130, TransferError::Stopped),
             (2, TransferError::InvalidConfig { field: "epochs", value: text(), allowed: text() }),
-            (2, TransferError::NoLabels { folder: path() }),
-            (2, TransferError::UnknownClass { folder: path(), class: text() }),
+            (2, TransferError::NoLabels { folder: path().into() }),
+            (2, TransferError::UnknownClass { folder: path().into(), class: text() }),
             (2, TransferError::UnknownLayer { layer: text(), known: text() }),
             (2, TransferError::NoProposals { image: text() }),
-            (2, TransferError::NoSuchImage { image: text(), folder: path() }),
+            (2, TransferError::NoSuchImage { image: text(), folder: path().into() }),
             (2, TransferError::MalformedGroundTruth { path: path(), reason: text() }),
             (2, TransferError::UnknownMaskValue { image: text(), value: 9, num_classes: 2 }),
-            (2, TransferError::OtherTask { path: path(), what: "settings" }),
+            (2, TransferError::OtherTask { path: path(), difference: "settings".to_string() }),
             (2, unknown(path()).into()),
+            (2, ProposalError::Matlab { path: path() }.into()),
             (1, ProposalError::Malformed { path: path(), reason: text() }.into()),
             (1, TransferError::Damaged { path: path(), reason: text() }),
             (1, TransferError::NoReadableImage { image: text() }),
             (1, TransferError::Device { during: "a step", source: text().into() }),
-            (1, plot().into()),
         ];
-        let pictures: [(u8, PictureError); 7] = [
-            (130, PictureError::Stopped),
-            (2, PictureError::InvalidConfig { field: "steps", value: text(), allowed: text() }),
-            (2, PictureError::UnknownLayer { layer: text(), known: text() }),
-            (2, PictureError::MalformedFilters { text: text() }),
-            (2, PictureError::NoSuchFilter { layer: text(), filter: 9, last: 1 }),
-            (2, PictureError::ImagesTooSmall { size: 1, layer: text() }),
-            (1, plot().into()),
-        ];
-        let reports: [(u8, ReportError); 5] = [
+        let reports: [(u8, ReportError); 9] = [
             (130, ReportError::Stopped),
-            (2, ReportError::InvalidConfig { field: "images", value: text(), allowed: "1" }),
+            (2, ReportError::InvalidConfig { field: "steps", value: text(), allowed: text() }),
+            (2, ReportError::UnknownLayer { layer: text(), known: text() }),
+            (2, ReportError::MalformedFilters { text: text() }),
+            (2, ReportError::NoSuchFilter { layer: text(), filter: 9, last: 1 }),
+            (2, ReportError::ImagesTooSmall { size: 1, layer: text() }),
             (1, ReportError::Page { reason: text() }),
             (1, ReportError::Io { action: "write", path: path(), source: io() }),
-            (1, plot().into()),
+            (1, PlotError::UnknownFormat { path: path() }.into()),
         ];
         let transfer = transfer.map(|(code, error)| (code, anyhow::Error::from(error)));
-        let pictures = pictures.map(|(code, error)| (code, anyhow::Error::from(error)));
         let reports = reports.map(|(code, error)| (code, anyhow::Error::from(error)));
-        for (code, error) in transfer.into_iter().chain(pictures).chain(reports) {
+        for (code, error) in transfer.into_iter().chain(reports) {
             assert_eq!(exit_code(&error), code, "{error:?}");
         }
     }

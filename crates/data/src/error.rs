@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use deepcluster_files::{HasKind, Kind};
 use thiserror::Error;
 
-use crate::formats::READABLE_FORMATS;
+use crate::decode::formats::READABLE_FORMATS;
+use crate::source::Location;
 
 /// Everything that can go wrong while images are found, decoded, transformed or drawn.
 #[derive(Debug, Error)]
@@ -34,6 +35,12 @@ pub enum DataError {
         /// The operating system's answer.
         #[source]
         source: io::Error,
+    },
+    /// Images are at a place that this crate cannot open.
+    #[error("{location} can only be opened by the program that has its images: pass them, or name a folder")]
+    UnknownLocation {
+        /// The place.
+        location: Location,
     },
     /// A folder without one readable image.
     #[error(
@@ -235,6 +242,7 @@ impl HasKind for DataError {
     fn kind(&self) -> Kind {
         match self {
             Self::FolderNotFound { .. }
+            | Self::UnknownLocation { .. }
             | Self::NotAFolder { .. }
             | Self::NoImages { .. }
             | Self::NoFolderLabels { .. }

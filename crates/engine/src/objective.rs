@@ -173,6 +173,7 @@ impl Plan {
         let sample = |(position, &image): (usize, &u32)| Sample {
             image_index: image as usize,
             augmentation_seed: place.seed(SeedUse::Augmentation, position),
+            crop: 0,
         };
         let steps = images.chunks(batch_size).zip((0..).step_by(batch_size));
         Self { steps: steps.map(|(images, first)| (first..).zip(images).map(sample).collect()).collect() }

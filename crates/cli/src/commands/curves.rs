@@ -1,8 +1,8 @@
 //! `deepcluster curves`
 
 use anyhow::bail;
+use deepcluster::report::charts::write_curves;
 use deepcluster::trainer::RunDirectory;
-use deepcluster::transfer::write_curves;
 use serde_json::json;
 
 use crate::arguments::{Curves, Output};

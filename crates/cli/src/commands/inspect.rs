@@ -1,7 +1,6 @@
 //! `deepcluster inspect`
 
-use std::path::PathBuf;
-
+use deepcluster::data::Location;
 use deepcluster::models::NetworkInfo;
 use deepcluster::trainer::{EpochTimings, RunDirectory, TrainConfig, TrainerError};
 use serde_json::json;
@@ -20,11 +19,11 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    let (images_root, origin, network) = (images_root(&run)?, run.origin()?, run.network()?);
+    let (location, origin, network) = (location(&run)?, run.origin()?, run.network()?);
     if output.json {
         print_json(&json!({
             "run": command.run.to_string_lossy(),
-            "images": images_root.as_ref().map(|path| path.to_string_lossy()),
+            "images": location.as_ref().map(Location::to_string),
             "imported": origin,
             "finished": finished,
             "problem": problem,
@@ -36,13 +35,13 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     print_out(&format!("run      {}", command.run.display()));
-    match &images_root {
-        Some(path) => print_out(&format!("images   {}", path.display())),
+    match &location {
+        Some(location) => print_out(&format!("images   {location}")),
         None => {
             print_out("images   none; name a folder to continue: deepcluster train FOLDER --out RUN --resume")
         }
     }
-    print_out(&format!("task     {}", config.objective.kind.name()));
+    print_out(&format!("task     {}", config.objective.kind().name()));
     if let Some(origin) = &origin {
         print_out(&format!("imported from {} after {} epochs", origin.file.display(), origin.epoch));
     }
@@ -83,7 +82,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
 fn network_lines(network: &NetworkInfo, config: &TrainConfig) -> [String; 2] {
     let NetworkInfo { name, side, num_parameters, layers, .. } = network;
     let is_ours = config.network().is_ok_and(|config| config.architecture.name() == name);
-    let input = match (is_ours, config.model.sobel) {
+    let input = match (is_ours, config.network.sobel) {
         (true, true) => ", Sobel",
         (true, false) => ", RGB",
         (false, _) => "",
@@ -96,10 +95,10 @@ fn network_lines(network: &NetworkInfo, config: &TrainConfig) -> [String; 2] {
     ]
 }
 
-/// The folder of images, which an imported run may lack.
-fn images_root(run: &RunDirectory) -> Result<Option<PathBuf>, TrainerError> {
-    match run.images_root() {
-        Ok(path) => Ok(Some(path)),
+/// The place of the images, which an imported run may lack.
+fn location(run: &RunDirectory) -> Result<Option<Location>, TrainerError> {
+    match run.location() {
+        Ok(location) => Ok(Some(location)),
         Err(TrainerError::NoImages { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use deepcluster::report::ContactSheet;
+use deepcluster::report::sheets::ContactSheet;
 use deepcluster_files::{Replaceable, ResultFolder};
 
 use crate::arguments::Replacing;

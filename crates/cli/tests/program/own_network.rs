@@ -7,7 +7,7 @@ use deepcluster::burn::{
     nn::{Linear, LinearConfig},
     tensor::{Device, Tensor},
 };
-use deepcluster::data::ImageFolder;
+use deepcluster::data::Images;
 use deepcluster::models::{Activation, Backbone, Input, LayerInfo, LayerKind, Pass};
 use deepcluster::trainer::{DeepCluster, TrainConfig, Trainer, parse_device};
 
@@ -60,7 +60,7 @@ fn inspect_prints_the_network_of_the_run_and_other_commands_name_it() {
     let run = folder.path().join("run");
     let config = TrainConfig::load(&tiny_config(folder.path(), 1)).unwrap();
     let device = parse_device("cpu").unwrap();
-    let found = ImageFolder::open(&images).unwrap();
+    let found = Images::open(&images).unwrap();
     let init = |seed, device: &Device| Ok(Blocks::new(seed, device));
     let trainer = Trainer::<DeepCluster<Blocks>>::with_backbone(config, found, &run, &device, init);
     trainer.unwrap().run(&mut ()).unwrap();

@@ -36,7 +36,7 @@ fn filters_and_kernels_of_a_run_are_drawn() {
     let mut command = deepcluster();
     command.args(["filters", "--layer", "conv1,conv5", "--filter", "0..3,5", "--steps", "4", "--size", "40"]);
     let output = command.arg(&run).assert().success();
-    let rows = rows(&output, "layer,filter,answer,answer_to_noise");
+    let rows = rows(&output, "layer,filter,response,noise_response");
     let named: Vec<_> = rows.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
     let expected = ["conv1", "conv5"].map(|layer| ["0", "1", "2", "5"].map(|filter| (layer, filter)));
     assert_eq!(named, expected.concat());

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn plan(sizes: &[usize]) -> Vec<Vec<Sample>> {
-        let sample = |image_index| Sample { image_index, augmentation_seed: 0 };
+        let sample = |image_index| Sample { image_index, augmentation_seed: 0, crop: 0 };
         sizes.iter().map(|&size| (0..size).map(sample).collect()).collect()
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use png::{BitDepth, ColorType, Decoder, Transformations};
 
 use crate::decode::DEFAULT_MAX_PIXELS;
-use crate::decoder_guard::catch_decoder_panic;
+use crate::decode::decoder_guard::catch_decoder_panic;
 use crate::error::DataError;
 
 /// Deflate cannot expand data more than this.
@@ -80,8 +80,6 @@ fn decode(file: File, num_file_bytes: u64) -> Result<LabelMap, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn png(color: ColorType, depth: BitDepth, width: u32, rows: &[u8]) -> tempfile::NamedTempFile {

@@ -73,8 +73,6 @@ impl ConvNet {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::activation::relu;
     use burn::tensor::{Device, Distribution, Tolerance};
 

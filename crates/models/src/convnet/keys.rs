@@ -69,8 +69,6 @@ fn linear(name: &str, pytorch_name: &str) -> [PytorchParameter; 2] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::collections::BTreeSet;
 
     use super::*;

@@ -132,8 +132,6 @@ impl DenseBackbone for ConvNet {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::optim::GradientsParams;
     use burn::tensor::TensorData;
 

@@ -29,8 +29,6 @@ pub(crate) fn weight_shapes(config: &ConvNetConfig) -> Option<BTreeMap<String, V
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::{Architecture, export_weights};
     use burn::tensor::Device;

@@ -1,7 +1,5 @@
 //! Exported models compute what the network computes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
 use std::collections::BTreeMap;
 
 use crate::{

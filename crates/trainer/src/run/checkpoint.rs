@@ -404,8 +404,6 @@ pub(crate) fn remove_leftovers(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::TensorData;
 
     use super::*;

@@ -156,8 +156,6 @@ impl<'a> TensorFile<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use safetensors::tensor::TensorView;
 
     use super::*;

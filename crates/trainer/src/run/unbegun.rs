@@ -67,8 +67,6 @@ fn is_leftover(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::{RunDirectory, TrainConfig, TrainerError};
 
@@ -87,7 +85,7 @@ mod tests {
 
     fn create(folder: &Path) -> Result<RunDirectory, TrainerError> {
         let images = tempfile::tempdir().unwrap();
-        RunDirectory::create(folder, images.path(), &TrainConfig::default())
+        RunDirectory::create(folder, &images.path().into(), &TrainConfig::default())
     }
 
     #[test]

@@ -131,8 +131,6 @@ fn write_error(path: &Path) -> impl Fn(ParquetError) -> TrainerError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use ::parquet::file::reader::{FileReader, SerializedFileReader};
     use ::parquet::record::RowAccessor;
 

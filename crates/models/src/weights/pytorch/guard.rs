@@ -151,8 +151,6 @@ fn skip_line(reader: &mut impl BufRead) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::io::Write;
 
     use super::*;

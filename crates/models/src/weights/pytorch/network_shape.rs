@@ -170,8 +170,6 @@ fn expected_shapes(config: &ConvNetConfig) -> Vec<(String, Vec<usize>)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn shapes(config: &ConvNetConfig) -> BTreeMap<String, Vec<usize>> {
