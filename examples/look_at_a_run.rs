@@ -22,12 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write_synthetic_folder(&images, &drawings, &mut |_| {})?;
     let device = Device::default();
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.25;
-    config.clustering.num_clusters = Some(40);
+    config.images.size = 32;
+    config.network.width = 0.25;
+    config.objective.clustering_mut().num_clusters = Some(40);
     config.training.epochs = 3;
     config.training.batch_size = 32;
-    let images = ImageFolder::open(&images)?;
+    let images = Images::open(&images)?;
     let model = Trainer::new(config, images.clone(), &run, &device)?.run(&mut ())?;
 
     let out = Path::new("deepcluster-pictures");

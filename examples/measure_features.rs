@@ -20,12 +20,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let device = Device::default();
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.25;
-    config.clustering.num_clusters = Some(60);
+    config.images.size = 32;
+    config.network.width = 0.25;
+    config.objective.clustering_mut().num_clusters = Some(60);
     config.training.epochs = 3;
     config.training.batch_size = 32;
-    Trainer::new(config.clone(), ImageFolder::open(path("train"))?, path("run"), &device)?.run(&mut ())?;
+    Trainer::new(config.clone(), Images::open(path("train"))?, path("run"), &device)?.run(&mut ())?;
 
     let data = LabelledPair::scan(&path("train"), &path("test"), &LabelSource::Auto)?;
     let untrained = TrainedNetwork::untrained(config, &device)?;

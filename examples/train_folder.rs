@@ -40,17 +40,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = arguments.next().unwrap_or_else(|| temporary.path().join("run"));
 
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.5;
-    config.clustering.num_clusters = Some(30);
+    config.images.size = 32;
+    config.network.width = 0.5;
+    config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 2;
     config.training.batch_size = 64;
     let model = deepcluster::train(&folder, &out, config, &mut Print)?;
 
-    let images = Arc::new(ImageFolder::open(&folder)?);
+    let images = Arc::new(Images::open(&folder)?);
     let assigned = model.assign(&images, &mut ())?;
     for (&image, cluster) in assigned.image_indices.iter().zip(&assigned.clusters).take(12) {
-        println!("{} is in cluster {cluster}", images.relative_path(image).display());
+        println!("{} is in cluster {cluster}", images.name(image));
     }
     Ok(())
 }

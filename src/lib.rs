@@ -10,11 +10,11 @@
 //!
 //! fn main() -> Result<(), deepcluster::Error> {
 //!     let mut config = TrainConfig::default();
-//!     config.data.image_size = 64;
-//!     config.clustering.num_clusters = Some(50);
+//!     config.images.size = 64;
+//!     config.objective.clustering_mut().num_clusters = Some(50);
 //!     config.training.epochs = 10;
 //!     let model = deepcluster::train("photos", "run", config, &mut ())?;
-//!     let images = std::sync::Arc::new(ImageFolder::open("new-photos")?);
+//!     let images = std::sync::Arc::new(Images::open("new-photos")?);
 //!     let assigned = model.assign(&images, &mut ())?;
 //!     println!("{:?}", assigned.clusters);
 //!     Ok(())
@@ -24,7 +24,7 @@
 //! # Parts
 //! | module | content |
 //! | --- | --- |
-//! | [`data`] | images of a folder, decoded into batches |
+//! | [`data`] | images of a folder, or of a source of your own, decoded into batches |
 //! | [`models`] | AlexNet and VGG-16 behind a Sobel filter; the trait [`Backbone`](models::Backbone) for your own |
 //! | [`clustering`] | PCA-whitening, k-means, Power Iteration Clustering and nearest neighbours of any matrix |
 //! | [`engine`] | learning in memory: objectives, steps, devices; the trait [`Objective`](engine::Objective) for your own |
@@ -62,7 +62,7 @@ pub use deepcluster_kernels::keep_freed_memory;
 pub use error::Error;
 pub use export::{ExportSummary, export};
 
-use deepcluster_data::ImageFolder;
+use deepcluster_data::{Images, Location};
 use deepcluster_models::ConvNet;
 use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, parse_device};
 
@@ -70,7 +70,7 @@ use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, p
 pub mod prelude {
     pub use burn::tensor::Device;
     pub use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, WhiteningConfig};
-    pub use deepcluster_data::ImageFolder;
+    pub use deepcluster_data::Images;
     pub use deepcluster_models::{Architecture, Backbone, ConvNet};
     pub use deepcluster_trainer::{
         DeepCluster, EpochMetrics, EpochTimings, Event, Observer, RunDirectory, TrainConfig, TrainObserver,
@@ -78,17 +78,17 @@ pub mod prelude {
     };
 }
 
-/// Trains on the images under `folder` with the best device of this build, keeps the run in the folder `out`,
+/// Trains on the images of a folder, or another place, with the best device of this build, keeps the run in the folder `out`,
 /// and gives the trained network with its clusters. `observer` is told of progress; `&mut ()` is not.
 ///
 /// # Errors
-/// Everything that [`ImageFolder::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.
+/// Everything that [`Images::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.
 pub fn train(
-    folder: impl AsRef<Path>,
+    images: impl Into<Location>,
     out: impl AsRef<Path>,
     config: TrainConfig,
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainedModel<ConvNet>, Error> {
-    let images = ImageFolder::scan(folder, &config.scan_config())?;
+    let images = Images::scan(images, &config.scan_config())?;
     Ok(begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)?)
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
-use deepcluster::data::{ImageFolder, Loader, LoaderConfig, Normalization, Sample, Transform};
+use deepcluster::data::{Images, Loader, LoaderConfig, Normalization, Sample, Transform};
 use deepcluster::models::{Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head};
 use deepcluster::trainer::{Sgd, parse_device, training_step};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn load(request: &Value) -> Result<usize, Box<dyn Error>> {
     let folder = request["folder"].as_str().ok_or("folder is missing")?;
     let size = request["size"].as_u64().ok_or("size is missing")? as u32;
     let workers = request["workers"].as_u64().ok_or("workers is missing")? as usize;
-    let images = Arc::new(ImageFolder::open(folder)?);
+    let images = Arc::new(Images::open(folder)?);
     let samples: Vec<Sample> = (0..images.len())
         .map(|image_index| Sample { image_index, augmentation_seed: image_index as u64, crop: 0 })
         .collect();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
+use deepcluster::data::{Location, SyntheticConfig, write_synthetic_folder};
 use deepcluster::prelude::*;
 use deepcluster::report::RunContents;
 use deepcluster::trainer::EngineError;
@@ -22,10 +22,10 @@ struct Finished {
 
 fn config(epochs: usize) -> TrainConfig {
     let mut config = TrainConfig { seed: 5, ..TrainConfig::default() };
-    config.data.image_size = 32;
-    config.model.width = 0.125;
-    config.clustering.num_clusters = Some(6);
-    config.clustering.pca_dim = 8;
+    config.images.size = 32;
+    config.network.width = 0.125;
+    config.objective.clustering_mut().num_clusters = Some(6);
+    config.objective.whitening_mut().num_components = 8;
     config.training.epochs = epochs;
     config.training.batch_size = 24;
     config.training.checkpoint_steps = 1;
@@ -44,7 +44,7 @@ fn finished(epochs: usize) -> Finished {
 
 impl Finished {
     fn train(&self, out: &Path, config: TrainConfig) {
-        let images = ImageFolder::open(self.folder.path().join("images")).unwrap();
+        let images = Images::open(self.folder.path().join("images")).unwrap();
         Trainer::new(config, images, out, &cpu()).unwrap().run(&mut ()).unwrap();
     }
 
@@ -320,7 +320,7 @@ fn fewer_epochs_than_have_begun_are_refused() {
     assert_eq!(RunDirectory::open(&finished.out).unwrap().config().unwrap().training.epochs, 2);
     // Within an epoch it counts.
     let out = finished.folder.path().join("stopped");
-    let images = ImageFolder::open(finished.folder.path().join("images")).unwrap();
+    let images = Images::open(finished.folder.path().join("images")).unwrap();
     let stopped =
         Trainer::new(config(2), images, &out, &cpu()).unwrap().run(&mut StopAtOnce { saved: false });
     assert!(stopped.is_err());
@@ -343,29 +343,43 @@ fn images_may_move_but_not_be_others() {
     assert!(matches!(error, TrainerError::ImagesGone { .. }), "{error}");
     assert!(RunDirectory::open(&finished.out).unwrap().is_finished().unwrap());
     let run = RunDirectory::open(&finished.out).unwrap();
-    run.set_images_root(&moved).unwrap();
-    assert_eq!(run.images_root().unwrap(), fs::canonicalize(&moved).unwrap());
+    run.set_location(&Location::from(&moved)).unwrap();
+    assert_eq!(run.location().unwrap(), Location::from(fs::canonicalize(&moved).unwrap()));
     resume(&finished.out, Some(2)).unwrap().run(&mut ()).unwrap();
     // Two of them are missing here.
     let other = root.join("other");
     copy_folder(&moved, &other);
     let images = run.images().unwrap();
     for index in [5, 11] {
-        fs::remove_file(other.join(images.relative_path(index))).unwrap();
+        fs::remove_file(other.join(images.name(index))).unwrap();
     }
-    let words = run.set_images_root(&other).unwrap_err().to_string();
-    let first = images.relative_path(5).display().to_string();
-    for word in ["lacks 2 of its 48 images", &first] {
+    let words = run.set_location(&Location::from(&other)).unwrap_err().to_string();
+    let first = images.name(5);
+    for word in ["lacks 2 of its 48 images", first] {
         assert!(words.contains(word), "{words}");
     }
-    assert_eq!(run.images_root().unwrap(), fs::canonicalize(&moved).unwrap());
-    assert!(matches!(run.set_images_root(&root.join("nowhere")), Err(TrainerError::Data(_))));
+    assert_eq!(run.location().unwrap(), Location::from(fs::canonicalize(&moved).unwrap()));
+    assert!(matches!(run.set_location(&Location::from(root.join("nowhere"))), Err(TrainerError::Data(_))));
+}
+
+#[test]
+fn a_run_of_an_earlier_version_names_its_folder_without_its_kind() {
+    let finished = finished(1);
+    let file = finished.out.join("run.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let folder = fs::canonicalize(finished.folder.path().join("images")).unwrap();
+    assert!(text.contains(&format!("folder:{}", folder.display())), "{text}");
+    fs::write(&file, text.replace("folder:", "")).unwrap();
+    let run = RunDirectory::open(&finished.out).unwrap();
+    assert_eq!(run.location().unwrap(), Location::Folder(folder));
+    resume(&finished.out, Some(2)).unwrap().run(&mut ()).unwrap();
+    assert!(run.is_finished().unwrap());
 }
 
 #[test]
 fn a_run_that_has_just_begun_is_unfinished_and_not_damaged() {
     let finished = finished(0);
-    let images = ImageFolder::open(finished.folder.path().join("images")).unwrap();
+    let images = Images::open(finished.folder.path().join("images")).unwrap();
     let begun = finished.folder.path().join("begun");
     let _trainer = Trainer::new(config(1), images, &begun, &cpu()).unwrap();
     let run = RunDirectory::open(&begun).unwrap();

@@ -4,15 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use deepcluster::burn::tensor::Device;
+use deepcluster::clustering::FeatureType;
 use deepcluster::interchange::ExportFormat;
 use deepcluster::trainer::{TrainerError, parse_device, parse_devices};
 use deepcluster_files::Replaceable;
 
+use named::named;
+
 mod eval;
+mod named;
 mod pictures;
+mod settings;
 
 pub(crate) use eval::*;
 pub(crate) use pictures::*;
+pub(crate) use settings::{Settings, SettingsButClusters};
 
 /// Learns visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
 #[derive(Debug, Parser)]
@@ -134,54 +140,6 @@ pub(crate) struct Import {
     pub(crate) settings: Settings,
 }
 
-/// Settings of a run; later ones win over earlier ones: file, options, --set.
-#[derive(Debug, Args)]
-pub(crate) struct Settings {
-    /// Number of clusters; about 10 times the kinds you expect [default: a 50th of the images]
-    #[arg(long, short = 'k')]
-    pub(crate) clusters: Option<usize>,
-    #[command(flatten)]
-    pub(crate) common: CommonSettings,
-}
-
-/// All settings but the number of clusters.
-#[derive(Debug, Args)]
-pub(crate) struct CommonSettings {
-    /// TOML file with settings; what it leaves out keeps its default.
-    #[arg(long, short)]
-    pub(crate) config: Option<PathBuf>,
-    /// Task without labels that the network learns: deepcluster or nat [default: deepcluster]
-    #[arg(long)]
-    pub(crate) objective: Option<String>,
-    /// Network: alexnet, alexnet-small or vgg16 [default: by image size]
-    #[arg(long)]
-    pub(crate) arch: Option<String>,
-    /// Side of the network's input in pixels [default: 224]
-    #[arg(long)]
-    pub(crate) image_size: Option<usize>,
-    /// Clustering algorithm: kmeans, pic or lin-cohen-pic [default: kmeans]
-    #[arg(long)]
-    pub(crate) clustering: Option<String>,
-    /// Rounds of clustering and training [default: 200]
-    #[arg(long, short)]
-    pub(crate) epochs: Option<usize>,
-    /// Images per training step [default: 256]
-    #[arg(long)]
-    pub(crate) batch_size: Option<usize>,
-    /// Step size of SGD in DeepCluster; NAT has nat.learning_rate [default: 0.05]
-    #[arg(long)]
-    pub(crate) learning_rate: Option<f64>,
-    /// The one seed of everything random [default: 31]
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// Labels, for reports only: auto, none, folders, or a CSV file with columns path and label [default: auto]
-    #[arg(long)]
-    pub(crate) labels: Option<String>,
-    /// Any setting by its key in the configuration file, as in --set clustering.pca_dim=128
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Assign {
     /// Folder of a finished run.
@@ -273,7 +231,7 @@ pub(crate) struct Sweep {
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
     #[command(flatten)]
-    pub(crate) settings: CommonSettings,
+    pub(crate) settings: SettingsButClusters,
 }
 
 /// The task that runs are compared by.
@@ -302,9 +260,9 @@ pub(crate) struct Features {
     /// Which features.
     #[arg(long, value_enum, default_value_t = LayerName::Fc7)]
     pub(crate) layer: LayerName,
-    /// Numbers of a .npy file.
-    #[arg(long, value_enum, default_value_t = NumberType::F32)]
-    pub(crate) dtype: NumberType,
+    /// Numbers of a .npy file, of 32 or 16 bits.
+    #[arg(long, value_parser = named(&[FeatureType::F32, FeatureType::F16]), default_value = "f32")]
+    pub(crate) dtype: FeatureType,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
@@ -318,15 +276,6 @@ pub(crate) enum LayerName {
     Convolutions,
     /// What is clustered: fc7 after PCA-whitening, at length 1. Needs a finished run.
     Whitened,
-}
-
-/// How numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum NumberType {
-    /// 32 bits.
-    F32,
-    /// 16 bits.
-    F16,
 }
 
 #[derive(Debug, Args)]

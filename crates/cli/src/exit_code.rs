@@ -147,10 +147,10 @@ mod tests {
             (2, TrainerError::NotARun { path: path(), reason: text() }),
             (2, TrainerError::NotBegun { path: path() }),
             (2, TrainerError::NoImages { path: path() }),
-            (2, TrainerError::ImagesGone { path: path(), images: path() }),
+            (2, TrainerError::ImagesGone { path: path(), images: path().into() }),
             (2, TrainerError::UnknownFeatureFile { path: path(), reason: "no" }),
-            (2, TrainerError::TooFewImages { folder: path(), num_images: 1, num_clusters: 2 }),
-            (1, TrainerError::NoReadableImage { folder: path(), num_files: 1, reason: text() }),
+            (2, TrainerError::TooFewImages { folder: path().into(), num_images: 1, num_clusters: 2 }),
+            (1, TrainerError::NoReadableImage { folder: path().into(), num_files: 1, reason: text() }),
             (1, TrainerError::Mixed { path: path(), first: "a", second: text(), reason: text() }),
             (1, TrainerError::Damaged { path: path(), reason: text() }),
             (1, TrainerError::NoUsableCheckpoint { path: path(), reason: text() }),
@@ -165,7 +165,7 @@ mod tests {
     fn errors_of_the_facade_keep_the_code_of_their_cause() {
         let usage = DataError::FolderNotFound { path: path() };
         assert_eq!(exit_code(&Error::from(usage).into()), 2);
-        assert_eq!(exit_code(&Error::from(TransferError::NoLabels { folder: path() }).into()), 2);
+        assert_eq!(exit_code(&Error::from(TransferError::NoLabels { folder: path().into() }).into()), 2);
         assert_eq!(exit_code(&Error::from(ReportError::Stopped).into()), 130);
         assert_eq!(exit_code(&Error::from(TrainerError::from(ClusteringError::Cancelled)).into()), 130);
         assert_eq!(
@@ -201,11 +201,11 @@ mod tests {
         let transfer: [(u8, TransferError); 16] = [
             (130, TransferError::Stopped),
             (2, TransferError::InvalidConfig { field: "epochs", value: text(), allowed: text() }),
-            (2, TransferError::NoLabels { folder: path() }),
-            (2, TransferError::UnknownClass { folder: path(), class: text() }),
+            (2, TransferError::NoLabels { folder: path().into() }),
+            (2, TransferError::UnknownClass { folder: path().into(), class: text() }),
             (2, TransferError::UnknownLayer { layer: text(), known: text() }),
             (2, TransferError::NoProposals { image: text() }),
-            (2, TransferError::NoSuchImage { image: text(), folder: path() }),
+            (2, TransferError::NoSuchImage { image: text(), folder: path().into() }),
             (2, TransferError::MalformedGroundTruth { path: path(), reason: text() }),
             (2, TransferError::UnknownMaskValue { image: text(), value: 9, num_classes: 2 }),
             (2, TransferError::OtherTask { path: path(), difference: "settings".to_string() }),

@@ -8,9 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use deepcluster_data::{
-    DiskCacheConfig, ImageFolder, Loader, LoaderConfig, Normalization, Sample, Transform,
-};
+use deepcluster_data::{DiskCacheConfig, Images, Loader, LoaderConfig, Normalization, Sample, Transform};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -23,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         arguments.next().map(|folder| DiskCacheConfig { folder: folder.into(), max_bytes: 10 << 30 });
 
     let start = Instant::now();
-    let images = Arc::new(ImageFolder::open(&folder)?);
+    let images = Arc::new(Images::open(&folder)?);
     println!("found {} images in {:.2} s", images.len(), start.elapsed().as_secs_f64());
 
     let cache_bytes = cache_mib << 20;

@@ -1,12 +1,13 @@
 //! The one error type of this crate.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use deepcluster_files::{HasKind, Kind};
 use thiserror::Error;
 
-use crate::formats::READABLE_FORMATS;
+use crate::decode::formats::READABLE_FORMATS;
+use crate::source::location::Location;
 
 /// Everything that can go wrong while images are found, decoded, transformed or drawn.
 #[derive(Debug, Error)]
@@ -34,6 +35,12 @@ pub enum DataError {
         /// The operating system's answer.
         #[source]
         source: io::Error,
+    },
+    /// Images are at a place that this crate cannot open.
+    #[error("{location} can only be opened by the program that has its images: pass them, or name a folder")]
+    UnknownLocation {
+        /// The place.
+        location: Location,
     },
     /// A folder without one readable image.
     #[error(
@@ -235,6 +242,7 @@ impl HasKind for DataError {
     fn kind(&self) -> Kind {
         match self {
             Self::FolderNotFound { .. }
+            | Self::UnknownLocation { .. }
             | Self::NotAFolder { .. }
             | Self::NoImages { .. }
             | Self::NoFolderLabels { .. }
@@ -269,6 +277,14 @@ impl DataError {
                 format!("{width} x {height} pixels are more than the {max_pixels} allowed by max_pixels")
             }
             other => other.to_string(),
+        }
+    }
+
+    /// An encoded image that cannot be read, or that its source finds damaged.
+    pub(crate) fn reading(path: impl Into<PathBuf>, error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidData => Self::Decode { path: path.into(), reason: error.to_string() },
+            _ => Self::io("open", path, error),
         }
     }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deepcluster_data::{
-    DataError, DiskCacheConfig, ImageBatch, ImageFolder, LabelSource, Loader, LoaderConfig, Normalization,
-    Sample, ScanConfig, SyntheticConfig, Transform, VocFolder, VocTask, write_synthetic_folder,
+    DataError, DiskCacheConfig, ImageBatch, Images, LabelSource, Loader, LoaderConfig, Normalization, Sample,
+    ScanConfig, SyntheticConfig, Transform, VocFolder, VocTask, write_synthetic_folder,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -129,7 +129,7 @@ fn images() -> TempDir {
 fn check_labels(folder: &Path, bytes: &[u8]) {
     let path = folder.join("the labels.csv");
     fs::write(&path, bytes).unwrap();
-    match ImageFolder::scan(folder, &ScanConfig { labels: LabelSource::Csv(path) }) {
+    match Images::scan(folder, &ScanConfig { labels: LabelSource::Csv(path) }) {
         Ok(images) => {
             if let Some(labels) = images.labels() {
                 assert_eq!(labels.of_image.len(), 3);
@@ -224,7 +224,7 @@ fn annotations_of_voc_give_boxes_or_an_error_that_names_them() {
 /// A cache of a few images, whole.
 struct Kept {
     _root: TempDir,
-    images: Arc<ImageFolder>,
+    images: Arc<Images>,
     folder: PathBuf,
     files: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -237,7 +237,7 @@ impl Kept {
         let root = tempfile::tempdir().unwrap();
         let drawings = SyntheticConfig { num_images: NUM_IMAGES, image_size: 24, seed: 3 };
         write_synthetic_folder(&root.path().join("images"), &drawings, &mut |_| {}).unwrap();
-        let images = Arc::new(ImageFolder::open(root.path().join("images")).unwrap());
+        let images = Arc::new(Images::open(root.path().join("images")).unwrap());
         let folder = root.path().join("cache");
         let mut kept = Self { _root: root, images, folder, files: Vec::new() };
         kept.read();

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use deepcluster_data::{
-    DiskCacheConfig, ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
+    DiskCacheConfig, Images, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
     write_synthetic_folder,
 };
 
@@ -27,7 +27,7 @@ fn draw(folder: &Path, seed: u64) {
 
 /// All pixels of a folder, read twice.
 fn pixels(images: &Path, cache: Option<&Path>) -> Vec<u8> {
-    let images = Arc::new(ImageFolder::open(images).unwrap());
+    let images = Arc::new(Images::open(images).unwrap());
     let disk_cache = cache.map(|folder| DiskCacheConfig { folder: folder.into(), max_bytes: MAX_BYTES });
     let config = LoaderConfig { num_workers: 2, cache_bytes: 0, disk_cache, ..LoaderConfig::default() };
     let loader = Loader::new(images, config).unwrap();

@@ -113,7 +113,7 @@ impl<O: Objective> EpochSteps<'_, O> {
         };
         for batch in loader.batches(objective.view(), rest) {
             if let Some((image_index, reason)) = batch.failures.first() {
-                let path = loader.images().path(*image_index);
+                let path = loader.images().place(*image_index).into();
                 return Err(EngineError::ImageVanished { path, reason: reason.clone() }.into());
             }
             done += batch.image_indices.len();

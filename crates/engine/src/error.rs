@@ -47,7 +47,7 @@ pub enum EngineError {
     },
     /// The loss is no longer a finite number.
     #[error(
-        "training diverged in epoch {epoch}, step {step}: the loss is {loss}. Lower training.learning_rate"
+        "training diverged in epoch {epoch}, step {step}: the loss is {loss}. Lower objective.learning_rate"
     )]
     Diverged {
         /// Epoch, from 0.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use deepcluster_data::{
-    DataError, ImageBatch, ImageFolder, Loader, LoaderConfig, Normalization, Sample, Transform,
+    DataError, ImageBatch, Images, Loader, LoaderConfig, Normalization, Sample, Transform,
 };
 use deepcluster_models::Input;
 
@@ -96,14 +96,14 @@ impl<'a> ImagePass<'a> {
 /// ```no_run
 /// use std::sync::Arc;
 ///
-/// use deepcluster_data::{ImageFolder, LoaderConfig};
+/// use deepcluster_data::{Images, LoaderConfig};
 /// use deepcluster_engine::{ImageReading, parse_device};
 /// use deepcluster_models::Input;
 ///
 /// # fn main() -> Result<(), deepcluster_engine::EngineError> {
 /// let input = Input::imagenet(224, 256);
 /// let reading = ImageReading { input, loader: LoaderConfig::default(), batch_size: 64 };
-/// let (loader, device) = (reading.loader(Arc::new(ImageFolder::open("photos")?))?, parse_device("auto")?);
+/// let (loader, device) = (reading.loader(Arc::new(Images::open("photos")?))?, parse_device("auto")?);
 /// let all: Vec<usize> = (0..loader.images().len()).collect();
 /// reading.pass(&loader, &all, &device).run(&mut (), |images, _| {
 ///     println!("{:?}", images.dims());
@@ -127,7 +127,7 @@ impl ImageReading {
     ///
     /// # Errors
     /// [`DataError::InvalidConfig`] for settings of the loader that are out of range.
-    pub fn loader(&self, images: Arc<ImageFolder>) -> Result<Loader, DataError> {
+    pub fn loader(&self, images: Arc<Images>) -> Result<Loader, DataError> {
         Loader::new(images, self.loader.clone())
     }
 

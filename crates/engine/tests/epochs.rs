@@ -10,8 +10,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use deepcluster_clustering::Rows;
 use deepcluster_data::{
-    ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
-    write_synthetic_folder,
+    Images, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform, write_synthetic_folder,
 };
 use deepcluster_engine::{
     Batch, Course, EngineError, Epoch, EpochClusters, EpochSteps, Event, Learner, Losses, Objective,
@@ -116,7 +115,7 @@ fn loader() -> (tempfile::TempDir, Loader) {
     let root = tempfile::tempdir().unwrap();
     let drawings = SyntheticConfig { num_images: 4, image_size: 32, seed: 1 };
     write_synthetic_folder(root.path(), &drawings, &mut |_| {}).unwrap();
-    let images = Arc::new(ImageFolder::open(root.path()).unwrap());
+    let images = Arc::new(Images::open(root.path()).unwrap());
     let loader = Loader::new(images, LoaderConfig::default()).unwrap();
     (root, loader)
 }

@@ -43,7 +43,7 @@ pub enum InterchangeError {
     /// A model is larger than its format allows.
     #[error(
         "the model takes {num_bytes} bytes and ONNX files end at 2 GiB ({limit} bytes): export it as safetensors, \
-         or train a network with a smaller model.width"
+         or train a network with a smaller network.width"
     )]
     TooLarge {
         /// Size of the model in bytes.

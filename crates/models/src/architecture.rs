@@ -103,7 +103,7 @@ impl ConvNetConfig {
     ) -> Result<Self, ModelError> {
         if !(width > 0.0 && width <= 8.0) {
             return Err(ModelError::InvalidConfig {
-                field: "model.width",
+                field: "network.width",
                 value: width.to_string(),
                 allowed: "more than 0 and at most 8".to_string(),
             });
@@ -138,7 +138,7 @@ impl ConvNetConfig {
             Err(ModelError::InvalidConfig { field, value, allowed: allowed.to_string() })
         };
         if !(0.0..1.0).contains(&self.dropout) {
-            return invalid("model.dropout", self.dropout.to_string(), "at least 0 and less than 1");
+            return invalid("network.dropout", self.dropout.to_string(), "at least 0 and less than 1");
         }
         if self.fully_connected == 0 {
             return invalid("model.fully_connected", "0".to_string(), "at least 1");
@@ -159,8 +159,8 @@ impl ConvNetConfig {
         if self.num_weights() > MAX_WEIGHTS {
             let value = format!("{} with images of {} px", self.fully_connected, self.image_size);
             let allowed = format!(
-                "the network would have {} weights, and at most {MAX_WEIGHTS} are allowed: lower model.width or \
-                 data.image_size",
+                "the network would have {} weights, and at most {MAX_WEIGHTS} are allowed: lower network.width or \
+                 images.size",
                 self.num_weights()
             );
             return invalid("model.fully_connected", value, &allowed);
@@ -285,7 +285,7 @@ mod tests {
     fn widths_out_of_range_are_refused() {
         for width in [0.0, -1.0, f64::NAN, f64::INFINITY, 9.0] {
             let error = ConvNetConfig::new(Architecture::Alexnet, 224, true, width).unwrap_err();
-            assert!(error.to_string().contains("model.width"), "{error}");
+            assert!(error.to_string().contains("network.width"), "{error}");
         }
     }
 }

@@ -129,7 +129,7 @@ fn label_counts(contents: &RunContents, images: &[usize]) -> Vec<(u32, usize)> {
 pub(crate) mod tests {
     use std::path::PathBuf;
 
-    use deepcluster_data::{ImageFolder, Labels};
+    use deepcluster_data::{Images, Labels};
     use deepcluster_trainer::TrainConfig;
 
     use super::*;
@@ -146,7 +146,7 @@ pub(crate) mod tests {
         let paths = (0..7).map(|index| PathBuf::from(format!("{index}.png"))).collect();
         RunContents {
             config: TrainConfig::default(),
-            images: ImageFolder::from_paths("images".into(), paths, Some(labels)),
+            images: Images::from_paths("images".into(), paths, Some(labels)),
             clusters: vec![0, 0, 0, 3, 3, 3, 3],
             distances: vec![0.1, 0.0, 0.2, 0.4, 0.3, 0.5, 0.9],
             features: Some(Array2::from_shape_vec((7, 2), rows).unwrap()),

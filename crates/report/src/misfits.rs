@@ -82,7 +82,7 @@ fn is_alike(a: &Glance, b: &Glance) -> bool {
 }
 
 fn are_identical(contents: &RunContents, images: &[usize]) -> bool {
-    let bytes = |image: usize| std::fs::read(contents.images.path(image)).ok();
+    let bytes = |image: usize| contents.images.read(image).ok()?.into_vec().ok();
     let first = bytes(images[0]);
     first.is_some() && images[1..].iter().all(|&image| bytes(image) == first)
 }

@@ -171,8 +171,8 @@ fn warnings(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> V
     }
     if cards.len() > 1 && are_equally_far_apart(contents) {
         let text = "There are no more images than numbers that describe one, and whitening has put all of them \
-                    equally far \
-                    apart: clusters and likeness are chance. More images, or a smaller clustering.pca_dim, would help.";
+                    equally far apart: clusters and likeness are chance. More images, or a smaller \
+                    objective.whitening.num_components, would help.";
         warn(text.to_string(), Vec::new());
     } else if cards.len() > 1 && total < 5 * cards.len() {
         warn(
@@ -194,7 +194,7 @@ fn warnings(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> V
 
 /// Whether whitening had so many components that nothing of the distances is left.
 fn are_equally_far_apart(contents: &RunContents) -> bool {
-    let features = contents.features.as_ref().filter(|_| contents.config.clustering.whiten);
+    let features = contents.features.as_ref().filter(|_| contents.config.objective.whitening().whiten);
     features.is_some_and(|features| features.nrows() <= features.ncols() + 1)
 }
 
@@ -308,7 +308,7 @@ mod tests {
                 ndarray::Array2::from_shape_fn((4, num_components), |(row, column)| (row + column) as f32);
             let contents = RunContents { features: Some(features), ..contents() };
             let found = warnings(&contents, &cards, &COUNTS);
-            found.iter().any(|finding| finding.text.contains("clustering.pca_dim"))
+            found.iter().any(|finding| finding.text.contains("whitening.num_components"))
         };
         assert!(told(3) && !told(2));
     }

@@ -1,9 +1,9 @@
 //! Errors of training runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use deepcluster_clustering::ClusteringError;
-use deepcluster_data::DataError;
+use deepcluster_data::{DataError, Location};
 use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
@@ -44,7 +44,7 @@ pub enum TrainerError {
     #[error("{}", too_few_images(folder, *num_images, *num_clusters))]
     TooFewImages {
         /// Where the images lie.
-        folder: PathBuf,
+        folder: Location,
         /// Readable images.
         num_images: usize,
         /// Clusters asked for.
@@ -54,7 +54,7 @@ pub enum TrainerError {
     #[error("none of the {num_files} images in {folder} can be decoded; the first: {reason}")]
     NoReadableImage {
         /// Where the images lie.
-        folder: PathBuf,
+        folder: Location,
         /// Files tried.
         num_files: usize,
         /// Why the first failed.
@@ -88,7 +88,7 @@ pub enum TrainerError {
     },
     /// A run directory written by another version of this crate.
     #[error(
-        "{path} was written in format {found}; this version reads format {supported}: use the version that wrote it, or train again"
+        "{path} was written in format {found}; this version reads formats up to {supported}: use the version that wrote it, or train again"
     )]
     OtherVersion {
         /// The folder.
@@ -132,10 +132,10 @@ pub enum TrainerError {
     OtherImages {
         /// The run directory.
         path: PathBuf,
-        /// Its folder of images.
-        images: PathBuf,
-        /// The folder asked for.
-        asked: PathBuf,
+        /// The place of its images.
+        images: Location,
+        /// The place asked for.
+        asked: Location,
         /// Images of the run that are not in it.
         num_missing: usize,
         /// Images of the run.
@@ -151,7 +151,18 @@ pub enum TrainerError {
         /// The run directory.
         path: PathBuf,
         /// Where its images were.
-        images: PathBuf,
+        images: Location,
+    },
+    /// The images of a run are at a place that this crate cannot open.
+    #[error(
+        "the images of the run in {path} are at {images}, which only the program can open that began the run: pass \
+         them when it is resumed"
+    )]
+    ImagesUnknown {
+        /// The run directory.
+        path: PathBuf,
+        /// The place of its images.
+        images: Location,
     },
     /// Files of a run are of two results.
     #[error(
@@ -238,6 +249,7 @@ impl HasKind for TrainerError {
             | Self::NotBegun { .. }
             | Self::NoImages { .. }
             | Self::ImagesGone { .. }
+            | Self::ImagesUnknown { .. }
             | Self::UnknownFeatureFile { .. }
             | Self::OtherImages { .. }
             | Self::TooFewImages { .. } => Kind::Usage,
@@ -258,15 +270,15 @@ impl HasKind for TrainerError {
 }
 
 /// Advice that can be followed: no number of clusters is below two.
-fn too_few_images(folder: &Path, num_images: usize, num_clusters: usize) -> String {
-    let found = format!("{num_images} readable image(s) in {}", folder.display());
+fn too_few_images(folder: &Location, num_images: usize, num_clusters: usize) -> String {
+    let found = format!("{num_images} readable image(s) in {folder}");
     if num_images < 2 {
         return format!(
             "{found} cannot be clustered: add images, at least 2, and better ten or more for each kind you expect"
         );
     }
     format!(
-        "{found} cannot fill {num_clusters} clusters: lower clustering.num_clusters to at most {num_images} \
+        "{found} cannot fill {num_clusters} clusters: lower objective.clustering.num_clusters to at most {num_images} \
          or add images"
     )
 }

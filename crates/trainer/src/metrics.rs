@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deepcluster_clustering::{Assignments, NmiNorm, nmi};
-use deepcluster_data::ImageFolder;
+use deepcluster_clustering::Assignments;
+use deepcluster_data::Images;
 use deepcluster_engine::EpochClusters;
-use deepcluster_evaluation::{ClusterAgreement, cluster_agreement};
+use deepcluster_evaluation::{ClusterAgreement, NmiNorm, cluster_agreement, nmi};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
@@ -70,7 +70,7 @@ pub struct EpochTimings {
 pub(crate) fn epoch_metrics(
     epoch: usize,
     clusters: Option<&EpochClusters>,
-    images: &ImageFolder,
+    images: &Images,
 ) -> Result<EpochMetrics, TrainerError> {
     let mut metrics = EpochMetrics { epoch, num_images: images.len(), ..EpochMetrics::default() };
     let Some(EpochClusters { clustering, previous, num_components, .. }) = clusters else {

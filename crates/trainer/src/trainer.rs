@@ -5,7 +5,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use deepcluster_clustering::{ClusterModel, Rows};
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::features::GatheredFeatures;
 use deepcluster_engine::{
     Course, EngineError, Epoch, EpochSteps, Event, Learner, Objective, Observer, explain_features,
@@ -29,7 +29,7 @@ use crate::settings::config::TrainConfig;
 use crate::trained::model::TrainedModel;
 use crate::trained::network::TrainedNetwork;
 
-/// Trains a network for an [`Objective`] on a folder of images, and keeps everything about it in a
+/// Trains a network for an [`Objective`] on images, and keeps everything about it in a
 /// [`RunDirectory`].
 ///
 /// Every epoch is prepared by the objective and trained step by step. After the last the features of all
@@ -37,11 +37,11 @@ use crate::trained::network::TrainedNetwork;
 /// belong to the saved weights.
 ///
 /// ```no_run
-/// use deepcluster_data::ImageFolder;
+/// use deepcluster_data::Images;
 /// use deepcluster_trainer::{TrainConfig, Trainer, parse_device};
 ///
 /// # fn main() -> Result<(), deepcluster_trainer::TrainerError> {
-/// let images = ImageFolder::open("photos")?;
+/// let images = Images::open("photos")?;
 /// let trainer = Trainer::new(TrainConfig::default(), images, "run", &parse_device("auto")?)?;
 /// let model = trainer.run(&mut ())?;
 /// println!("{} clusters", model.clusters().centroids.nrows());
@@ -83,7 +83,7 @@ impl<O: RunObjective> Trainer<O> {
     }
 
     /// The images of the run; those that cannot be read leave after the first pass.
-    pub fn images(&self) -> &ImageFolder {
+    pub fn images(&self) -> &Images {
         &self.images.folder
     }
 
@@ -202,7 +202,9 @@ impl<O: RunObjective> Trainer<O> {
         let features = self.features(observer)?;
         let (place, num_epochs) = (self.place(), self.config.training.epochs);
         let mut last = Epoch { place, num_epochs, device: &self.devices[0], observer };
-        let made = cluster_images(features, &self.config, &mut last).map_err(|error| self.explain(error))?;
+        let objective = &self.config.objective;
+        let made = cluster_images(features, objective.whitening(), objective.clustering(), &mut last)
+            .map_err(|error| self.explain(error))?;
         let ImageClusters { mut clusters, whitening, whitened } = made;
         clusters.previous = self.objective.assignments().cloned();
         self.record(Some(&clusters), observer)?;
@@ -231,7 +233,7 @@ impl<O: RunObjective> Trainer<O> {
                 observer.event(&Event::Warning(warning));
             }
         } else if let Some((image_index, reason)) = failures.into_iter().next() {
-            let path = self.images.folder.path(image_index);
+            let path = self.images.folder.place(image_index).into();
             return Err(EngineError::ImageVanished { path, reason }.into());
         }
         let timings = &mut self.progress.timings;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
-use deepcluster_data::DataError;
+use deepcluster_data::{DataError, Location};
 use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
@@ -31,14 +31,14 @@ pub enum TransferError {
         "the images in {folder} have no labels: put those of each class in a folder of its own, or name a CSV file"
     )]
     NoLabels {
-        /// Folder of the images.
-        folder: PathBuf,
+        /// Place of the images.
+        folder: Location,
     },
     /// The test images have a class that the training images lack.
     #[error("{folder} has the class '{class}', of which the training images have none")]
     UnknownClass {
-        /// Folder of the test images.
-        folder: PathBuf,
+        /// Place of the test images.
+        folder: Location,
         /// Name of the class.
         class: String,
     },
@@ -71,8 +71,8 @@ pub enum TransferError {
     NoSuchImage {
         /// Its name without extension.
         image: String,
-        /// Folder that was searched.
-        folder: PathBuf,
+        /// Place that was searched.
+        folder: Location,
     },
     /// An image that is needed, or a whole set, cannot be read.
     #[error("the image '{image}', without which nothing can be measured, cannot be read")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::{ImageReading, Observer, host_values};
 use deepcluster_models::{Backbone, DropoutMasks, LayerId};
 use ndarray::Array2;
@@ -25,7 +25,7 @@ pub(crate) fn layer_features<B: Backbone>(
     network: &B,
     reading: &ImageReading,
     device: &Device,
-    images: &Arc<ImageFolder>,
+    images: &Arc<Images>,
     wanted: &[usize],
     layers: &[String],
     observer: &mut dyn Observer,

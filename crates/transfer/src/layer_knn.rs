@@ -74,7 +74,7 @@ mod tests {
             .init(1, &device)
             .unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let layers: Vec<String> = ["conv1", "conv5", "fc7"].map(str::to_string).to_vec();
         let config = WeightedKnnConfig { num_neighbors: vec![1], temperature: 0.07 };
         let run = |layers: &[String]| {

@@ -46,14 +46,15 @@ pub fn train_with_labels(
         return Err(TransferError::InvalidConfig { field, value, allowed });
     }
     let num_steps = epochs * steps_per_epoch;
+    let learned = settings.objective.sgd();
     let sgd = TaskSgd {
         num_steps,
         batch_size: training.batch_size,
-        learning_rate: training.learning_rate,
+        learning_rate: learned.learning_rate,
         decay_steps: num_steps,
         decay_factor: 1.0,
-        momentum: training.momentum,
-        weight_decay: training.weight_decay,
+        momentum: learned.momentum,
+        weight_decay: learned.weight_decay,
         max_gradient_norm: None,
     };
     let network = untrained.network().clone().train();
@@ -67,9 +68,9 @@ pub fn train_with_labels(
         fingerprint(&weights, names.iter().map(Vec::as_slice).chain([num_classes.to_string().as_bytes()])),
     );
     let record = TaskRecord { state, identity };
-    let data = &settings.data;
+    let data = &settings.images;
     let crop = Transform::RandomCrop {
-        size: data.image_size as u32,
+        size: data.size as u32,
         scale: (data.crop_scale_min as f32, data.crop_scale_max as f32),
         ratio: (data.crop_ratio_min as f32, data.crop_ratio_max as f32),
         flip_probability: data.flip_probability as f32,
@@ -118,11 +119,11 @@ mod tests {
         let path = |name: &str| root.path().join(name);
         let data = LabelledPair::scan(&path("train"), &path("test"), &LabelSource::Auto).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
-        settings.model.width = 0.25;
-        settings.model.dropout = 0.0;
+        settings.images.size = 32;
+        settings.network.width = 0.25;
+        settings.network.dropout = 0.0;
         settings.training.batch_size = 16;
-        settings.training.learning_rate = 0.01;
+        settings.set("objective.learning_rate=0.01").unwrap();
         let device = Device::flex();
         let untrained = TrainedNetwork::untrained(settings.clone(), &device).unwrap();
         let train = |epochs, state: Option<&Path>| {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use burn::tensor::Device;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_evaluation::WeightedKnnConfig;
 use deepcluster_files::write_whole;
 use deepcluster_models::{ConvNet, NamedWeights};
@@ -131,7 +131,7 @@ struct SavedPoint {
 /// # Errors
 /// [`TransferError::InvalidConfig`] without numbers of clusters; errors of the training and of the task.
 pub fn sweep_clusters(
-    images: &ImageFolder,
+    images: &Images,
     sweep: &Sweep,
     out: &Path,
     device: &Device,
@@ -144,7 +144,7 @@ pub fn sweep_clusters(
     for &num_clusters in clusters {
         let folder = out.join(format!("k-{num_clusters}"));
         let mut config = base.clone();
-        config.clustering.num_clusters = Some(num_clusters);
+        config.objective.clustering_mut().num_clusters = Some(num_clusters);
         let point = point(images, config, task, &folder, device, observer)?;
         finished(&point);
         points.push(point);
@@ -153,7 +153,7 @@ pub fn sweep_clusters(
 }
 
 fn point(
-    images: &ImageFolder,
+    images: &Images,
     config: TrainConfig,
     task: &SweepTask,
     folder: &Path,
@@ -223,11 +223,11 @@ mod tests {
         let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
         let task = SweepTask::Knn(data, config);
         let mut base = TrainConfig::default();
-        base.data.image_size = 32;
-        base.model.width = 0.125;
+        base.images.size = 32;
+        base.network.width = 0.125;
         base.training.epochs = 1;
         base.training.batch_size = 16;
-        let folder = ImageFolder::open(&images).unwrap();
+        let folder = Images::open(&images).unwrap();
         let out = root.path().join("out");
         let mut num_finished = 0;
         let mut run = |clusters: &[usize]| {

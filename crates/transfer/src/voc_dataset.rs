@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use deepcluster_data::{ImageFolder, VOC_CLASSES, VocFolder, VocTask};
+use deepcluster_data::{Images, VOC_CLASSES, VocFolder, VocTask};
 use deepcluster_evaluation::BoundingBox;
 
 use crate::error::TransferError;
@@ -26,7 +26,7 @@ pub struct VocImages {
     /// Names without extension.
     pub names: Vec<String>,
     /// The files, in the same order.
-    pub images: Arc<ImageFolder>,
+    pub images: Arc<Images>,
     /// The objects of each.
     pub objects: Vec<Vec<VocBox>>,
 }
@@ -92,9 +92,8 @@ impl VocDataset {
             found.into_iter().map(str::to_string).collect()
         };
         let assemble = |list: Vec<(String, Vec<deepcluster_data::VocObject>)>| {
-            let (mut names, mut paths, mut boxes) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut names, mut boxes) = (Vec::new(), Vec::new());
             for (name, objects) in list {
-                paths.push(folder.image_path(&name));
                 names.push(name);
                 let numbered = objects.into_iter().filter_map(|object| {
                     let class = class_names.iter().position(|class| *class == object.class)?;
@@ -108,18 +107,12 @@ impl VocDataset {
                 });
                 boxes.push(numbered.collect());
             }
-            let images =
-                Arc::new(ImageFolder::from_paths(folder.root().to_path_buf(), absolute(paths), None));
+            let images = Arc::new(folder.images(&names));
             VocImages { names, images, objects: boxes }
         };
         let (train, test) = (assemble(train), assemble(test));
         Ok(Self { class_names, train, test })
     }
-}
-
-/// Paths that stay right when joined to a root.
-fn absolute(paths: Vec<std::path::PathBuf>) -> Vec<std::path::PathBuf> {
-    paths.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect()
 }
 
 #[cfg(test)]
@@ -191,7 +184,7 @@ pub(crate) mod tests {
         assert_eq!(data.train.names, ["train000", "train001", "train002"]);
         let classes: Vec<usize> = data.test.objects.iter().map(|objects| objects[0].class).collect();
         assert_eq!(classes, [0, 1, 0]);
-        assert!(data.train.images.path(0).exists());
+        assert!(data.train.images.file(0).unwrap().exists());
         let error = VocDataset::open(root.path(), "train", "val").unwrap_err().to_string();
         assert!(error.contains("val.txt"), "{error}");
     }
@@ -202,7 +195,7 @@ pub(crate) mod tests {
         let object = |class, is_difficult| VocBox { class, bounds, is_difficult };
         let images = VocImages {
             names: vec!["a".to_string()],
-            images: Arc::new(ImageFolder::from_paths("".into(), vec!["a".into()], None)),
+            images: Arc::new(Images::from_paths("".into(), vec!["a".into()], None)),
             objects: vec![vec![
                 object(0, true),
                 object(1, false),

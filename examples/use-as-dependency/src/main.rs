@@ -20,9 +20,9 @@ fn main() -> Result<(), deepcluster::Error> {
     };
     let out = arguments.next().unwrap_or_else(|| base.join("run"));
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.5;
-    config.clustering.num_clusters = Some(30);
+    config.images.size = 32;
+    config.network.width = 0.5;
+    config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 1;
     let model = deepcluster::train(&folder, &out, config, &mut ())?;
     println!("{} clusters, kept in {}", model.clusters().centroids.nrows(), out.display());

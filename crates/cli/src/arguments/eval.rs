@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+use deepcluster::transfer::FineTunedLayers;
 
+use super::named::named;
 use super::{DeviceChoice, Replacing};
 
 /// Protocols; results go to standard output and, as JSON and Markdown, to a folder.
@@ -61,9 +63,9 @@ pub(crate) struct VocData {
 /// How a network is fine-tuned to a task.
 #[derive(Debug, Args)]
 pub(crate) struct FineTuning {
-    /// What learns [default: fc6-8 to classify, all else]
-    #[arg(long, value_enum)]
-    pub(crate) layers: Option<TunedLayers>,
+    /// Layers that learn: fc6-8, the fully connected ones drawn anew on frozen convolutions, or all [default: fc6-8 to classify, otherwise all]
+    #[arg(long, value_parser = named(&[FineTunedLayers::FullyConnected, FineTunedLayers::All]))]
+    pub(crate) layers: Option<FineTunedLayers>,
     /// Steps [default: 80000 to classify, 40000 to detect, 13000 to segment]
     #[arg(long)]
     pub(crate) steps: Option<usize>,
@@ -79,16 +81,6 @@ pub(crate) struct FineTuning {
     /// The one seed of new layers, order and crops.
     #[arg(long, default_value_t = 31)]
     pub(crate) seed: u64,
-}
-
-/// Which layers learn a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TunedLayers {
-    /// The fully connected ones, drawn anew, on frozen convolutions.
-    #[value(name = "fc6-8")]
-    FullyConnected,
-    /// All.
-    All,
 }
 
 #[derive(Debug, Args)]

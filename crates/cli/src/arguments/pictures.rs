@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use deepcluster::report::pictures::FilterChoice;
+use clap::Args;
+use deepcluster::report::pictures::{AscentMethod, FilterChoice, TopScore};
 
+use super::named::named;
 use super::{DeviceChoice, Replacing};
 
 #[derive(Debug, Args)]
@@ -62,9 +63,9 @@ pub(crate) struct LayerFilters {
 /// How pictures of filters are found.
 #[derive(Debug, Args)]
 pub(crate) struct Ascent {
-    /// How pictures are found.
-    #[arg(long, value_enum, default_value_t = PictureMethod::Modern)]
-    pub(crate) method: PictureMethod,
+    /// How pictures are found: modern, cosine waves under random moves, or original, pixels and blur.
+    #[arg(long, value_parser = named(&[AscentMethod::Modern, AscentMethod::Original]), default_value = "modern")]
+    pub(crate) method: AscentMethod,
     /// Side of a picture in pixels [default: 128, or 224 by the original method; at most twice the network's input]
     #[arg(long)]
     pub(crate) size: Option<usize>,
@@ -79,15 +80,6 @@ pub(crate) struct Ascent {
     pub(crate) seed: u64,
 }
 
-/// How pictures of filters are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PictureMethod {
-    /// Cosine waves under random moves: clear pictures.
-    Modern,
-    /// Pixels and blur, as in the original code.
-    Original,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct TopImages {
     /// Folder of a run, finished or not.
@@ -99,9 +91,9 @@ pub(crate) struct TopImages {
     /// Images for each filter.
     #[arg(long, short = 'n', default_value_t = 9)]
     pub(crate) count: usize,
-    /// By what images are ranked.
-    #[arg(long, value_enum, default_value_t = Score::Mean)]
-    pub(crate) score: Score,
+    /// Ranking of images: mean of a filter's map, as in the original code, or its max.
+    #[arg(long, value_parser = named(&[TopScore::Mean, TopScore::Max]), default_value = "mean")]
+    pub(crate) score: TopScore,
     /// Leave out the pictures of the filters, which take most of the time.
     #[arg(long)]
     pub(crate) no_filter_pictures: bool,
@@ -114,15 +106,6 @@ pub(crate) struct TopImages {
     pub(crate) replacing: Replacing,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
-}
-
-/// By what images are ranked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Score {
-    /// The mean of a filter's map, as in the original code.
-    Mean,
-    /// Its maximum.
-    Max,
 }
 
 #[derive(Debug, Args)]

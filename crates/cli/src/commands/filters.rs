@@ -2,13 +2,13 @@
 
 use deepcluster::models::{Backbone, ConvNet};
 use deepcluster::report::pictures::{
-    AscentMethod, FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
+    FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
 };
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 
 use super::sheets::SheetFolder;
-use crate::arguments::{Ascent, Filters, LayerFilters, Output, PictureMethod};
+use crate::arguments::{Ascent, Filters, LayerFilters, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::{print_json, print_out};
@@ -69,10 +69,7 @@ impl LayerFilters {
 impl Ascent {
     pub(super) fn config(&self) -> FilterPictureConfig {
         FilterPictureConfig {
-            method: match self.method {
-                PictureMethod::Modern => AscentMethod::Modern,
-                PictureMethod::Original => AscentMethod::Original,
-            },
+            method: self.method,
             size: self.size,
             steps: self.steps,
             step_size: self.step_size,

@@ -1,7 +1,7 @@
 //! `deepcluster sweep`
 
 use anyhow::Context;
-use deepcluster::data::{ImageFolder, LabelSource};
+use deepcluster::data::{Images, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
 use deepcluster::report::charts::{SWEEP_TABLE, write_sweep};
 use deepcluster::trainer::TrainConfig;
@@ -24,11 +24,10 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
         .check([SWEEP_TABLE])
         .with_context(|| format!("cannot write to {}", command.out.display()))?;
     let device = command.device.device()?;
-    let mut base = TrainConfig::default();
-    command.settings.change(&mut base, None)?;
+    let base = command.settings.config()?;
     base.validate()?;
     let task = task(&command, &base)?;
-    let images = ImageFolder::scan(&command.images, &base.scan_config())?;
+    let images = Images::scan(&command.images, &base.scan_config())?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(output, stop.clone());
     let say = Progress::new(output, stop);
@@ -56,7 +55,7 @@ fn task(command: &Sweep, base: &TrainConfig) -> anyhow::Result<SweepTask> {
         let train = command.train.as_ref().unwrap_or(&command.images);
         let test =
             command.test.as_ref().ok_or_else(|| missing("--test", "a folder of test images with labels"))?;
-        let labels = match &base.data.labels {
+        let labels = match &base.images.labels {
             LabelSource::None => LabelSource::Auto,
             labels => labels.clone(),
         };

@@ -3,9 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::DataError;
-use crate::normalize::{Normalization, append_normalized};
-use crate::square::Square;
-use crate::transform::Transform;
+use crate::view::Transform;
+use crate::view::normalize::{Normalization, append_normalized};
+use crate::view::square::Square;
 
 /// One image of a batch to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use image::{ExtendedColorType, ImageFormat, save_buffer_with_format};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
-use crate::rgb_image::RgbImage8;
 use kinds::KINDS;
 use render::render;
 use scene::Scene;

@@ -7,7 +7,7 @@ use std::path::Path;
 use png::{BitDepth, ColorType, Decoder, Transformations};
 
 use crate::decode::DEFAULT_MAX_PIXELS;
-use crate::decoder_guard::catch_decoder_panic;
+use crate::decode::decoder_guard::catch_decoder_panic;
 use crate::error::DataError;
 
 /// Deflate cannot expand data more than this.

@@ -7,7 +7,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
+use crate::decode::decode_image;
+use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
+use crate::source::Images;
 
 pub use annotation::{VocAnnotation, VocObject};
 pub use label_map::LabelMap;
@@ -114,6 +117,23 @@ impl VocFolder {
             names.push(name.to_string());
         }
         if names.is_empty() { Err(missing()) } else { Ok(names) }
+    }
+
+    /// The images of these names, in their order.
+    pub fn images(&self, names: &[String]) -> Images {
+        let path = |name: &String| {
+            let path = self.image_path(name);
+            std::path::absolute(&path).unwrap_or(path)
+        };
+        Images::from_paths(self.root.clone(), names.iter().map(path).collect(), None)
+    }
+
+    /// The decoded image of this name.
+    ///
+    /// # Errors
+    /// Those of [`Images::decode`].
+    pub fn image(&self, name: &str, max_pixels: u64) -> Result<RgbImage8, DataError> {
+        decode_image(&self.image_path(name), max_pixels)
     }
 
     /// Path of an image: `.jpg`, or the first other extension there is.

@@ -20,9 +20,9 @@ const NO_LABEL: u16 = u16::MAX;
 /// Data for the script of the page.
 #[derive(Serialize)]
 pub(super) struct PageData<'a> {
-    /// Folder of the images as the beginning of a link, and paths below it.
-    root: String,
-    paths: Vec<String>,
+    /// Folder of the images as the beginning of a link, where they are files, and their names: paths below it.
+    root: Option<String>,
+    paths: Vec<&'a str>,
     labels: &'a [String],
     /// u16 for each position, in base64; 65,535 where there is none.
     label_of: Option<String>,
@@ -84,12 +84,8 @@ impl Page<'_> {
             Some(MapData { name, places: base64_u16(quantized(&on_page).into_iter()) })
         });
         PageData {
-            root: file_url(images.root()),
-            paths: self
-                .order
-                .iter()
-                .map(|&image| images.relative_path(image).to_string_lossy().into_owned())
-                .collect(),
+            root: images.location().folder().map(file_url),
+            paths: self.order.iter().map(|&image| images.name(image)).collect(),
             labels: labels.map(|labels| labels.names.as_slice()).unwrap_or_default(),
             label_of,
             clusters: self.clusters(),

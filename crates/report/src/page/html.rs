@@ -59,8 +59,7 @@ impl Page<'_> {
     }
 
     fn title(&self) -> String {
-        let root = self.contents.images.root();
-        root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned()
+        self.contents.images.location().title()
     }
 
     /// The curves as SVG.

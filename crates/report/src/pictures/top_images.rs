@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::sheets::{ContactSheet, RgbImage, SheetCell, SheetColumns};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::{Observer, host_values};
 use deepcluster_models::{Backbone, ConvNet, Input};
 use deepcluster_trainer::TrainedNetwork;
@@ -80,7 +80,7 @@ pub struct FilterTop {
 /// [`ReportError::Stopped`] on request of `observer`, [`ReportError::Trainer`] where the device fails.
 pub fn top_images(
     trained: &TrainedNetwork<ConvNet>,
-    images: &Arc<ImageFolder>,
+    images: &Arc<Images>,
     layer: &str,
     filters: &[usize],
     config: TopImageConfig,
@@ -140,7 +140,7 @@ pub fn top_images(
 pub fn top_image_sheet(
     layer: &str,
     input: &Input,
-    images: &ImageFolder,
+    images: &Images,
     tops: &[FilterTop],
     pictures: &[FilterPicture],
 ) -> Result<ContactSheet, ReportError> {
@@ -154,7 +154,7 @@ pub fn top_image_sheet(
             row.push(Some(SheetCell { picture, caption: format!("filter {}", top.filter), frame: None }));
         }
         for (rank, image) in top.images.iter().enumerate() {
-            let mut picture = shown_image(&images.path(image.image_index), input, CELL_SIZE)?;
+            let mut picture = shown_image(images, image.image_index, input, CELL_SIZE)?;
             dim(&mut picture, &image.map);
             let caption = match rank {
                 0 if pictures.is_empty() => format!("filter {}: {:.2}", top.filter, image.score),
@@ -229,7 +229,7 @@ mod tests {
 
     struct Setup {
         trained: TrainedNetwork<ConvNet>,
-        images: Arc<ImageFolder>,
+        images: Arc<Images>,
         _folder: tempfile::TempDir,
     }
 
@@ -245,11 +245,11 @@ mod tests {
             image.save(folder.path().join(format!("{index}.png"))).unwrap();
         }
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         settings.training.feature_batch_size = 4;
         let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = config.init(3, &Device::flex()).unwrap();
-        let images = Arc::new(ImageFolder::open(folder.path()).unwrap());
+        let images = Arc::new(Images::open(folder.path()).unwrap());
         let trained = TrainedNetwork::from_network(settings, network, &Device::flex());
         Setup { trained, images, _folder: folder }
     }

@@ -54,7 +54,7 @@ impl EpochLog {
             self.tensorboard = Tensorboard::Open(file);
         }
         match &mut self.tensorboard {
-            Tensorboard::Open(file) => file.log_epoch(metrics, timings, config.training.learning_rate),
+            Tensorboard::Open(file) => file.log_epoch(metrics, timings, config.objective.learning_rate()),
             Tensorboard::Unopened | Tensorboard::Off => Ok(()),
         }
     }

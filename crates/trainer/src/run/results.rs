@@ -211,7 +211,7 @@ impl RunDirectory {
         let Some(text) = model.entries.get(CONFIG) else {
             return Err(damaged_result(&path, "its settings are missing".to_string()));
         };
-        let trained = TrainConfig::from_toml(text, "its settings")
+        let trained = TrainConfig::of_run(text, "its settings")
             .map_err(|error| damaged_result(&path, error.to_string()))?;
         let epoch = mark.map_or(trained.training.epochs, |mark| mark.epoch);
         if epoch != config.training.epochs {
@@ -236,7 +236,7 @@ impl RunDirectory {
         let header = Header::read(&path).ok()?;
         match header.mark(&path).ok()? {
             Some(mark) => Some(mark.epoch),
-            None => Some(TrainConfig::from_toml(header.entries.get(CONFIG)?, "").ok()?.training.epochs),
+            None => Some(TrainConfig::of_run(header.entries.get(CONFIG)?, "").ok()?.training.epochs),
         }
     }
 

@@ -85,7 +85,7 @@ mod tests {
 
     fn create(folder: &Path) -> Result<RunDirectory, TrainerError> {
         let images = tempfile::tempdir().unwrap();
-        RunDirectory::create(folder, images.path(), &TrainConfig::default())
+        RunDirectory::create(folder, &images.path().into(), &TrainConfig::default())
     }
 
     #[test]

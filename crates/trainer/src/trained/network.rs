@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::features::{ExtractedFeatures, FeatureBatch, extract, extract_batches};
 use deepcluster_engine::{EngineError, ImageReading, Observer, SeedUse, derive_seed};
 use deepcluster_models::{Backbone, ConvNet, LayerId, ModelError, NamedWeights, import_weights};
@@ -129,7 +129,7 @@ impl<B: Backbone> TrainedNetwork<B> {
     /// [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
     pub fn features(
         &self,
-        images: &Arc<ImageFolder>,
+        images: &Arc<Images>,
         observer: &mut dyn Observer,
     ) -> Result<ExtractedFeatures, TrainerError> {
         let reading = self.reading();
@@ -146,7 +146,7 @@ impl<B: Backbone> TrainedNetwork<B> {
     /// why.
     pub(crate) fn extract_batches(
         &self,
-        images: &Arc<ImageFolder>,
+        images: &Arc<Images>,
         layer: LayerId,
         observer: &mut dyn Observer,
         sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), TrainerError>,
@@ -168,15 +168,11 @@ impl<B: Backbone> TrainedNetwork<B> {
 }
 
 /// Refuses a folder of which no image can be read.
-fn refuse_none(
-    images: &ImageFolder,
-    num_read: usize,
-    failures: &[(usize, String)],
-) -> Result<(), TrainerError> {
+fn refuse_none(images: &Images, num_read: usize, failures: &[(usize, String)]) -> Result<(), TrainerError> {
     if num_read > 0 {
         return Ok(());
     }
     let reason = first_failure(images, failures);
-    let folder = images.root().to_path_buf();
+    let folder = images.location();
     Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason })
 }

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use deepcluster_data::{DEFAULT_MAX_PIXELS, DataError, Normalization, decode_image, normalized_image};
+use deepcluster_data::{DEFAULT_MAX_PIXELS, DataError, Images, Normalization, normalized_image};
 use deepcluster_evaluation::BoundingBox;
 use deepcluster_kernels::{MapRegion, roi_max_pool};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, MapGeometry};
@@ -91,13 +91,14 @@ pub(super) struct DetectorImage {
 impl DetectorImage {
     /// Reads an image and resizes it to the sides of `config`.
     pub(super) fn read(
-        path: &std::path::Path,
+        images: &Images,
+        image_index: usize,
         config: &DetectionConfig,
         mirror: bool,
         normalization: Normalization,
         device: &Device,
     ) -> Result<Self, DataError> {
-        let image = decode_image(path, DEFAULT_MAX_PIXELS)?;
+        let image = images.decode(image_index, DEFAULT_MAX_PIXELS)?;
         let (short, long) = (image.width.min(image.height), image.width.max(image.height));
         let scale = (config.short_side as f32 / short as f32).min(config.long_side as f32 / long as f32);
         let side = |length: u32| ((length as f32 * scale).round() as u32).max(1);

@@ -226,7 +226,7 @@ mod tests {
         let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = network.init(1, &device).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let trained = TrainedNetwork::from_network(settings, network, &device);
         let run = |num_steps, state: Option<&Path>, layers| {
             let mut config =

@@ -54,8 +54,7 @@ pub(super) fn test(
         if observer.should_stop() {
             return Err(TransferError::Stopped);
         }
-        let path = data.test.images.path(image);
-        match DetectorImage::read(&path, config, false, normalization, trained.device()) {
+        match DetectorImage::read(&data.test.images, image, config, false, normalization, trained.device()) {
             Err(error) => log::warn!("left out: {error}"),
             Ok(input) => {
                 num_images += 1;

@@ -50,13 +50,13 @@ pub(super) fn train(
     let mut steps = None;
     let step_loss = |detector: &Detector, step: usize| {
         let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, seeds, step));
-        let images = steps.next().unwrap_or_default();
+        let order = steps.next().unwrap_or_default();
         let (mut pooled, mut sampled) = (Vec::new(), Vec::new());
-        for (position, index) in images.into_iter().enumerate() {
+        let images = &data.train.images;
+        for (position, index) in order.into_iter().enumerate() {
             let generator = |seed| ChaCha8Rng::seed_from_u64(seed);
             let mirror = generator(seeds.augmentation(step, position)).random::<bool>();
-            let path = data.train.images.path(index);
-            let image = match DetectorImage::read(&path, config, mirror, normalization, device) {
+            let image = match DetectorImage::read(images, index, config, mirror, normalization, device) {
                 Ok(image) => image,
                 Err(error) => {
                     log::warn!("left out: {error}");

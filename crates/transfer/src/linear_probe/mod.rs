@@ -176,7 +176,7 @@ mod tests {
 
     fn reading() -> ImageReading {
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         settings.reading()
     }
 

@@ -1,13 +1,11 @@
 //! From images to vectors of length 1.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
 use deepcluster_clustering::{Whitening, WhiteningConfig};
-use deepcluster_data::{
-    CropBox, DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, normalized_image, resize_crop,
-};
+use deepcluster_data::{CropBox, DEFAULT_MAX_PIXELS, Images, RgbImage8, normalized_image, resize_crop};
 use deepcluster_engine::{Event, Observer, Phase, host_values};
 use deepcluster_evaluation::normalized_rows;
 use deepcluster_kernels::roi_max_pool;
@@ -26,20 +24,25 @@ use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
 const STATE_IMAGES: usize = 250;
 
 /// An image, or a part of it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct RetrievalImage {
-    pub(super) path: PathBuf,
+#[derive(Debug, Clone)]
+pub(super) struct RetrievalImage<'a> {
+    pub(super) images: &'a Images,
+    pub(super) image_index: usize,
     /// Left, upper, right and lower edge of the part.
     pub(super) crop: Option<(f32, f32, f32, f32)>,
 }
 
-impl RetrievalImage {
-    pub(super) fn all(images: &ImageFolder) -> Vec<Self> {
-        (0..images.len()).map(|index| Self { path: images.path(index), crop: None }).collect()
+impl<'a> RetrievalImage<'a> {
+    pub(super) fn all(images: &'a Images) -> Vec<Self> {
+        (0..images.len()).map(|image_index| Self { images, image_index, crop: None }).collect()
+    }
+
+    pub(super) fn name(&self) -> &'a str {
+        self.images.name(self.image_index)
     }
 
     fn read(&self) -> Result<RgbImage8, TransferError> {
-        let image = decode_image(&self.path, DEFAULT_MAX_PIXELS)?;
+        let image = self.images.decode(self.image_index, DEFAULT_MAX_PIXELS)?;
         let Some(corners) = self.crop else { return Ok(image) };
         let crop: CropBox = crop_box(corners, image.width, image.height);
         Ok(resize_crop(&image, crop, crop.width, crop.height)?)
@@ -69,8 +72,10 @@ impl Extraction<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Option<Array2<f32>>>, TransferError> {
         let state = self.states.map(|folder| super::state_file(folder, name));
-        let keys: Vec<String> =
-            images.iter().map(|image| format!("{} {:?}", image.path.display(), image.crop)).collect();
+        let keys: Vec<String> = images
+            .iter()
+            .map(|image| format!("{} {:?}", image.images.place(image.image_index), image.crop))
+            .collect();
         let identity = TaskIdentity::new(
             TaskSettings::new(self.config, &[]),
             fingerprint(&export_weights(self.trained.network())?, keys.iter().map(|key| key.as_bytes())),
@@ -182,7 +187,7 @@ impl RegionWhitening {
         let vectors: Vec<Array2<f32>> =
             extraction.region_vectors(super::WHITENING, images, observer)?.into_iter().flatten().collect();
         if vectors.is_empty() {
-            let image = images.first().map(|image| image.path.display().to_string()).unwrap_or_default();
+            let image = images.first().map(|image| image.images.place(image.image_index)).unwrap_or_default();
             return Err(TransferError::NoReadableImage { image });
         }
         let views: Vec<_> = vectors.iter().map(|matrix| matrix.view()).collect();

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::nearest_neighbors;
-use deepcluster_data::{CropBox, ImageFolder};
+use deepcluster_data::{CropBox, Images};
 use deepcluster_engine::Observer;
 use deepcluster_evaluation::{Relevance, found_within, retrieval_average_precision};
 use deepcluster_models::ConvNet;
@@ -120,9 +120,9 @@ pub struct RecallResult {
 /// [`TransferError::Device`], [`TransferError::Evaluation`] for a query without an image to find.
 pub fn retrieve_landmarks(
     trained: &TrainedNetwork<ConvNet>,
-    images: &ImageFolder,
+    images: &Images,
     ground_truth: &LandmarkGroundTruth,
-    whitening_images: &ImageFolder,
+    whitening_images: &Images,
     config: &RetrievalConfig,
     states: Option<&Path>,
     observer: &mut dyn Observer,
@@ -130,14 +130,14 @@ pub fn retrieve_landmarks(
     config.validate()?;
     let database = RetrievalImage::all(images);
     let by_name: HashMap<String, usize> =
-        database.iter().enumerate().map(|(index, image)| (stem(&image.path), index)).collect();
+        database.iter().enumerate().map(|(index, image)| (stem(image.name()), index)).collect();
     let queries: Vec<RetrievalImage> = ground_truth
         .queries
         .iter()
         .map(|query| {
             let index = by_name.get(&query.image).ok_or_else(|| TransferError::NoSuchImage {
                 image: query.image.clone(),
-                folder: images.root().to_path_buf(),
+                folder: images.location(),
             })?;
             let [left, top, right, bottom] = query.bounds;
             let crop = Some((left, top, right, bottom));
@@ -168,7 +168,7 @@ pub fn retrieve_landmarks(
                 Relevance::Irrelevant
             }
         };
-        let names: Vec<String> = ranking.iter().map(|&(_, index)| stem(&database[index].path)).collect();
+        let names: Vec<String> = ranking.iter().map(|&(_, index)| stem(database[index].name())).collect();
         let num_relevant = names.iter().filter(|name| relevance(name) == Relevance::Relevant).count();
         let precision = retrieval_average_precision(names.iter().map(|name| relevance(name)), num_relevant)?;
         results.push((query.name.clone(), precision));
@@ -186,7 +186,7 @@ pub fn retrieve_landmarks(
 pub fn recall_at(
     trained: &TrainedNetwork<ConvNet>,
     folder: &LabelledFolder,
-    whitening_images: &ImageFolder,
+    whitening_images: &Images,
     counts: &[usize],
     config: &RetrievalConfig,
     states: Option<&Path>,
@@ -225,9 +225,9 @@ pub fn recall_at(
     Ok(RecallResult { recalls: counts.iter().map(|&k| (k, found(k))).collect(), num_queries: labels.len() })
 }
 
-/// Name of a file without folder and extension.
-fn stem(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+/// Name of an image without folder and extension.
+fn stem(name: &str) -> String {
+    Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The box of whole pixels around corners that are given in fractions, within an image.
@@ -283,7 +283,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         textures(root.path());
         let scan = ScanConfig { labels: LabelSource::Folders };
-        let images = std::sync::Arc::new(ImageFolder::scan(root.path(), &scan).unwrap());
+        let images = std::sync::Arc::new(Images::scan(root.path(), &scan).unwrap());
         let labels = images.labels().unwrap().of_image.clone();
         let folder = LabelledFolder { images: images.clone(), labels };
         let network = network();
@@ -304,11 +304,11 @@ mod tests {
         fs::write(truth.join("a_1_good.txt"), "fine_0\nfine_1\nfine_2\n").unwrap();
         fs::write(truth.join("a_1_ok.txt"), "fine_3\nfine_4\n").unwrap();
         fs::write(truth.join("a_1_junk.txt"), "fine_5\n").unwrap();
-        let images = ImageFolder::open(root.path()).unwrap();
+        let images = Images::open(root.path()).unwrap();
         let ground_truth = LandmarkGroundTruth::open(&truth).unwrap();
         let network = network();
         let states = root.path().join("states");
-        let run = |images: &ImageFolder, truth: &LandmarkGroundTruth| {
+        let run = |images: &Images, truth: &LandmarkGroundTruth| {
             retrieve_landmarks(&network, images, truth, images, &CONFIG, Some(&states), &mut ())
         };
         let result = run(&images, &ground_truth).unwrap();
@@ -332,7 +332,7 @@ mod tests {
     fn states_whose_numbers_cannot_be_are_refused() {
         let root = tempfile::tempdir().unwrap();
         textures(root.path());
-        let images = ImageFolder::open(root.path()).unwrap();
+        let images = Images::open(root.path()).unwrap();
         let (network, states) = (network(), root.path().join("states"));
         let labels = vec![Some(0); images.len()];
         let images = std::sync::Arc::new(images);

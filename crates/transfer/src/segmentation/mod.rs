@@ -9,9 +9,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use deepcluster_data::{
-    DEFAULT_MAX_PIXELS, LabelMap, Normalization, decode_image, normalized_image, resize_labels,
-};
+use deepcluster_data::{DEFAULT_MAX_PIXELS, LabelMap, Normalization, normalized_image, resize_labels};
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::PixelConfusion;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
@@ -168,7 +166,7 @@ impl Example {
         mirror: bool,
         normalization: Normalization,
     ) -> Result<Option<Self>, TransferError> {
-        let image = match decode_image(&data.folder.image_path(name), DEFAULT_MAX_PIXELS) {
+        let image = match data.folder.image(name, DEFAULT_MAX_PIXELS) {
             Ok(image) => image,
             Err(error) => {
                 log::warn!("left out: {error}");

@@ -239,7 +239,7 @@ mod tests {
         let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.125).unwrap();
         let network = network.init(1, &device).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let trained = TrainedNetwork::from_network(settings, network, &device);
         let run = |layers, num_steps, state: Option<&Path>| {
             let mut config = VocClassificationConfig { layers, crop_scale: (0.5, 1.0), ..Default::default() };

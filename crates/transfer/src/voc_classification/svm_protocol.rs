@@ -186,7 +186,7 @@ mod tests {
         let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = network.init(1, &device).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let config = SvmConfig { layers: vec!["conv1".into(), "fc7".into()], ..Default::default() };
         let layers = svm_on_layers(&network, &settings.reading(), &device, &data, &config, &mut ()).unwrap();
         assert_eq!((layers[0].layer.as_str(), layers[1].layer.as_str()), ("conv1", "fc7"));

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::results::{ResultsPlace, networks, percent, table};
-use crate::arguments::{FineTuning, TunedLayers, VocData};
+use crate::arguments::{FineTuning, VocData};
 use crate::progress::Progress;
 
 /// The networks to measure, with their names, and where results go.
@@ -86,12 +86,7 @@ impl VocData {
 impl FineTuning {
     /// Puts what the user has chosen into the settings of a task.
     pub(super) fn apply(&self, layers: &mut FineTunedLayers, sgd: &mut TaskSgd, seed: &mut u64) {
-        if let Some(chosen) = self.layers {
-            *layers = match chosen {
-                TunedLayers::FullyConnected => FineTunedLayers::FullyConnected,
-                TunedLayers::All => FineTunedLayers::All,
-            };
-        }
+        *layers = self.layers.unwrap_or(*layers);
         sgd.num_steps = self.steps.unwrap_or(sgd.num_steps);
         sgd.batch_size = self.batch_size.unwrap_or(sgd.batch_size);
         sgd.learning_rate = self.learning_rate.unwrap_or(sgd.learning_rate);

@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) use self::image_file::CacheKey;
 use self::image_file::{header, is_image_file, is_image_name, read_image};
 use self::used_bytes::{FILE_BYTES, UsedBytes};
+use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
-use crate::rgb_image::RgbImage8;
 
 /// Where decoded images are kept on disk, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub struct DiskCacheConfig {
 
 /// A folder with a file for each image: the first that fit.
 ///
-/// A file is a magic number and a version in 8 bytes, the length of its key in 4 bytes and the key (of what file, in
-/// which state, within which bound, shrunk to what), width and height in 4 bytes each, a CRC-32 of the pixels, and the
+/// A file is a magic number and a version in 8 bytes, the length of its key in 4 bytes and the key (which version of
+/// which image, within which bound, shrunk to what), width and height in 4 bytes each, a CRC-32 of the pixels, and the
 /// pixels `[height, width, 3]`; all numbers in little-endian order. A file that is anything else counts as not there.
 /// So files are written under their own names: one that is not complete, and never will be where its process was
 /// killed, is no image to anybody. It is counted at its full length from the start, and replaced when its image comes
@@ -213,6 +213,7 @@ fn remove_oldest(mut files: Vec<ImageFile>, max_bytes: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::decode::DEFAULT_MAX_PIXELS;
+    use crate::source::folder::file_version;
 
     fn image(side: u32, value: u8) -> RgbImage8 {
         RgbImage8 { width: side, height: side, pixels: vec![value; (side * side * 3) as usize] }
@@ -223,7 +224,7 @@ mod tests {
     }
 
     fn key_of(path: &Path, shrink_to: Option<u32>) -> Option<CacheKey> {
-        CacheKey::new(path, DEFAULT_MAX_PIXELS, shrink_to)
+        Some(CacheKey::new(file_version(path)?, DEFAULT_MAX_PIXELS, shrink_to))
     }
 
     /// Bytes of all files of a cache.
@@ -274,7 +275,8 @@ mod tests {
         }
         let other = cache.folder.join("notes.txt");
         fs::write(&other, "not ours").unwrap();
-        let cache = open(folder.path(), 1100);
+        // 300 bytes of pixels and 52 before them for each: two fit.
+        let cache = open(folder.path(), 1000);
         let kept: Vec<bool> = keys.iter().map(|key| cache.get(key).is_some()).collect();
         assert_eq!(kept, [true, true, false]);
         assert!(other.exists());
@@ -423,7 +425,8 @@ mod tests {
         let key = key_of(&path, None).unwrap();
         assert_eq!(key_of(&path, None).unwrap(), key);
         assert_ne!(key_of(&path, Some(256)).unwrap().file_name(), key.file_name());
-        assert_ne!(CacheKey::new(&path, 1000, None).unwrap().file_name(), key.file_name());
+        let bounded = CacheKey::new(file_version(&path).unwrap(), 1000, None);
+        assert_ne!(bounded.file_name(), key.file_name());
         fs::write(&path, "other").unwrap();
         assert_ne!(key_of(&path, None).unwrap().file_name(), key.file_name());
         fs::remove_file(&path).unwrap();

@@ -276,9 +276,9 @@ mod tests {
 
     fn network(sobel: bool) -> TrainedNetwork<ConvNet> {
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
-        settings.model.width = 0.25;
-        settings.model.sobel = sobel;
+        settings.images.size = 32;
+        settings.network.width = 0.25;
+        settings.network.sobel = sobel;
         let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, sobel, 0.25).unwrap();
         let network = config.init(3, &Device::flex()).unwrap();
         TrainedNetwork::from_network(settings, network, &Device::flex())

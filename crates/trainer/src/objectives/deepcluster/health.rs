@@ -1,7 +1,8 @@
 //! Warnings in plain words when a run goes wrong.
 
 use crate::metrics::EpochMetrics;
-use crate::settings::config::{ClusteringChoice, Sampling, TrainConfig};
+use crate::objectives::deepcluster::config::{DeepClusterConfig, Sampling};
+use crate::settings::clustering::ClusteringChoice;
 
 /// A cluster with more than this share of the images is a sign of collapse.
 const LARGE_CLUSTER_FRACTION: f64 = 0.3;
@@ -20,12 +21,12 @@ const FEW_IMAGES_PER_CLUSTER: usize = 5;
 
 /// What should be said before training with `num_clusters` clusters of `num_images` images.
 pub(crate) fn warnings_before_training(
-    config: &TrainConfig,
+    config: &DeepClusterConfig,
     num_images: usize,
     num_clusters: usize,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    let is_given = config.clustering.algorithm != ClusteringChoice::Pic;
+    let is_given = config.clustering.choice() != ClusteringChoice::Pic;
     if is_given && num_images < FEW_IMAGES_PER_CLUSTER * num_clusters {
         let advice = if num_clusters > 2 {
             "Fewer clusters (about 10 times the number of kinds you expect) or more images work better"
@@ -42,16 +43,16 @@ pub(crate) fn warnings_before_training(
 }
 
 /// Warnings about the last epoch of `history`, the epochs of a run so far.
-pub(crate) fn warnings_of_epoch(config: &TrainConfig, history: &[EpochMetrics]) -> Vec<String> {
+pub(crate) fn warnings_of_epoch(config: &DeepClusterConfig, history: &[EpochMetrics]) -> Vec<String> {
     let Some(metrics) = history.last() else { return Vec::new() };
     let mut warnings = Vec::new();
     let largest = metrics.cluster_sizes.iter().copied().max().unwrap_or(0);
     let largest_fraction = largest as f64 / metrics.num_images.max(1) as f64;
     if metrics.num_clusters > 3 && largest_fraction > LARGE_CLUSTER_FRACTION {
-        let advice = if config.training.sampling == Sampling::Uniform {
+        let advice = if config.sampling == Sampling::Uniform {
             "A lower learning rate"
         } else {
-            "Uniform sampling (training.sampling), a lower learning rate"
+            "Uniform sampling (objective.sampling), a lower learning rate"
         };
         warnings.push(format!(
             "one cluster holds {:.0} % of the images: the network may be collapsing to a single answer. {advice} or \
@@ -59,9 +60,10 @@ pub(crate) fn warnings_of_epoch(config: &TrainConfig, history: &[EpochMetrics]) 
             100.0 * largest_fraction
         ));
     }
-    let can_be_lowered = metrics.num_clusters > 2 && config.clustering.algorithm != ClusteringChoice::Pic;
+    let can_be_lowered = metrics.num_clusters > 2 && config.clustering.choice() != ClusteringChoice::Pic;
     if metrics.num_empty * 4 > metrics.num_clusters {
-        let advice = if can_be_lowered { "lower clustering.num_clusters" } else { "add more varied images" };
+        let advice =
+            if can_be_lowered { "lower objective.clustering.num_clusters" } else { "add more varied images" };
         warnings.push(format!(
             "{} of {} clusters are empty: there are fewer kinds of features than clusters; {advice}",
             metrics.num_empty, metrics.num_clusters
@@ -76,15 +78,15 @@ pub(crate) fn warnings_of_epoch(config: &TrainConfig, history: &[EpochMetrics]) 
         } else if nmi < UNRELATED_NMI {
             warnings.push(format!(
                 "the clusters have nothing in common with those of the epoch before (NMI {nmi:.3}): the network \
-                 changes too fast to learn them; lower training.learning_rate"
+                 changes too fast to learn them; lower objective.learning_rate"
             ));
         }
     }
     if let Some(loss) = metrics.loss.filter(|_| keeps_guessing(history)) {
         let advice = if can_be_lowered {
-            "Raise training.learning_rate, use more images, or fewer clusters"
+            "Raise objective.learning_rate, use more images, or fewer clusters"
         } else {
-            "Raise training.learning_rate, or use more images"
+            "Raise objective.learning_rate, or use more images"
         };
         warnings.push(format!(
             "the loss {loss:.2} is that of guessing (ln {} = {:.2}), for {GUESSING_EPOCHS} epochs now: the network \
@@ -145,13 +147,13 @@ mod tests {
     }
 
     fn is_called_guessing(losses: &[f64]) -> bool {
-        let warnings = warnings_of_epoch(&TrainConfig::default(), &run_of(losses));
+        let warnings = warnings_of_epoch(&DeepClusterConfig::default(), &run_of(losses));
         warnings.iter().any(|warning| warning.contains("that of guessing"))
     }
 
     #[test]
     fn a_healthy_epoch_gives_no_warning() {
-        let config = TrainConfig::default();
+        let config = DeepClusterConfig::default();
         assert!(warnings_of_epoch(&config, &[healthy()]).is_empty());
         assert!(warnings_of_epoch(&config, &[]).is_empty());
         assert!(warnings_before_training(&config, 1000, 10).is_empty());
@@ -169,11 +171,11 @@ mod tests {
         for (words, change) in cases {
             let mut metrics = healthy();
             change(&mut metrics);
-            let warnings = warnings_of_epoch(&TrainConfig::default(), &[metrics]);
+            let warnings = warnings_of_epoch(&DeepClusterConfig::default(), &[metrics]);
             assert_eq!(warnings.len(), 1, "{warnings:?}");
             assert!(warnings[0].contains(words), "{warnings:?}");
         }
-        let warnings = warnings_before_training(&TrainConfig::default(), 30, 10);
+        let warnings = warnings_before_training(&DeepClusterConfig::default(), 30, 10);
         assert!(warnings[0].contains("3.0 images per cluster"));
     }
 
@@ -199,16 +201,16 @@ mod tests {
 
     #[test]
     fn advice_can_be_followed() {
-        let mut config = TrainConfig::default();
+        let mut config = DeepClusterConfig::default();
         // Two clusters are the least, sampling is uniform already, and PIC has no number of clusters to lower.
         let mut metrics = EpochMetrics { num_clusters: 2, num_empty: 1, ..healthy() };
         assert!(!warnings_of_epoch(&config, &[metrics.clone()])[0].contains("num_clusters"));
         assert!(!warnings_before_training(&config, 3, 2)[0].contains("Fewer clusters"));
         metrics = EpochMetrics { cluster_sizes: vec![91, 1, 8, 0], num_clusters: 4, ..healthy() };
-        assert!(!warnings_of_epoch(&config, &[metrics.clone()])[0].contains("training.sampling"));
-        config.training.sampling = Sampling::Shuffle;
-        assert!(warnings_of_epoch(&config, &[metrics])[0].contains("training.sampling"));
-        config.clustering.algorithm = ClusteringChoice::Pic;
+        assert!(!warnings_of_epoch(&config, &[metrics.clone()])[0].contains("objective.sampling"));
+        config.sampling = Sampling::Shuffle;
+        assert!(warnings_of_epoch(&config, &[metrics])[0].contains("objective.sampling"));
+        config.clustering.algorithm = ClusteringChoice::Pic.config();
         assert!(warnings_before_training(&config, 3, 2).is_empty());
     }
 }

@@ -5,7 +5,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::settings::config::Sampling;
+use crate::objectives::deepcluster::config::Sampling;
 
 /// The images of one epoch in training order, `num_samples` of them, drawn from the clusters as `sampling` says.
 /// Each image's pseudo-label is its cluster.

@@ -72,7 +72,7 @@ impl EventFile {
             history.metrics.iter().filter(|metrics| (kept.num_epochs..epoch).contains(&metrics.epoch))
         {
             let timings = history.timings.iter().find(|timings| timings.epoch == metrics.epoch);
-            let summary = epoch_summary(metrics, timings, config.training.learning_rate);
+            let summary = epoch_summary(metrics, timings, config.objective.learning_rate());
             events.append(metrics.epoch, What::Summary(summary))?;
         }
         events.file.sync_all()?;
