@@ -1,5 +1,4 @@
 //! Damaged files of proposals are refused or read, in memory that their length bounds.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 
