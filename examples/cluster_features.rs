@@ -3,7 +3,7 @@
 //! `cargo run --release --example cluster_features`, a second. Expect an NMI above 0.99: the groups lie apart.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
-use deepcluster::clustering::{NmiNorm, nmi};
+use deepcluster::evaluation::{NmiNorm, nmi};
 use deepcluster::prelude::*;
 use ndarray::Array2;
 

@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::decode::bytes::ImageBytes;
 use crate::decode::rgb_image::RgbImage8;
 use crate::decode::{DecodedImage, decode_counted};
 use crate::error::DataError;
+use crate::source::ImageSource;
 use crate::source::folder::FolderSource;
 use crate::source::labels::Labels;
-use crate::source::scan::ScanConfig;
+use crate::source::location::Location;
 use crate::source::scan_summary::ScanSummary;
-use crate::source::{ImageBytes, ImageSource, Location};
 
 /// A file or folder that was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,36 +57,6 @@ pub struct Images {
 }
 
 impl Images {
-    /// Finds the images at a place. In a folder these are the image files at any depth, in the byte order of their
-    /// names, folder by folder.
-    ///
-    /// The extension decides: files of readable formats are images, files of other image formats are
-    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts both. Only
-    /// where the extension says nothing (there is none, or one such as `bin`), or names a format that is not read,
-    /// are the first bytes looked at, and the file is an image if they are those of one. Links are followed; a link
-    /// to a folder that contains it is skipped, as is what cannot be read.
-    ///
-    /// Left out are files and folders whose name begins with a dot; folders of systems, such as `@eaDir`,
-    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below the root that hold a run or other results marked as such.
-    ///
-    /// # Errors
-    /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: the folder cannot be read.
-    /// - [`DataError::NoImages`]: there are no images.
-    /// - [`DataError::NoFolderLabels`], [`DataError::MalformedLabels`], [`DataError::DuplicateLabel`],
-    ///   [`DataError::LabelsMatchNothing`]: the labels asked for are not available.
-    /// - [`DataError::UnknownLocation`]: only another program can open the place.
-    pub fn scan(location: impl Into<Location>, config: &ScanConfig) -> Result<Self, DataError> {
-        location.into().open(config)
-    }
-
-    /// [`Images::scan`] with the default settings.
-    ///
-    /// # Errors
-    /// Those of [`Images::scan`].
-    pub fn open(location: impl Into<Location>) -> Result<Self, DataError> {
-        Self::scan(location, &ScanConfig::default())
-    }
-
     /// All images of a source, without labels.
     pub fn from_source(source: Arc<dyn ImageSource>) -> Self {
         let num_images = source.len();
@@ -184,13 +154,7 @@ impl Images {
     /// cannot be read.
     pub fn read(&self, image_index: usize) -> Result<ImageBytes, DataError> {
         let read = self.source.read(self.source_index(image_index)?);
-        read.map_err(|source| {
-            let path = self.place_path(image_index);
-            match source.kind() {
-                io::ErrorKind::InvalidData => DataError::Decode { path, reason: source.to_string() },
-                _ => DataError::io("open", path, source),
-            }
-        })
+        read.map_err(|error| DataError::reading(self.place_path(image_index), error))
     }
 
     /// The decoded image; `max_pixels` bounds its size as in [`decode_image`](crate::decode_image).

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use deepcluster_data::Location;
-use deepcluster_interchange::pytorch::PytorchCheckpoint;
+use deepcluster_models::weights::PytorchCheckpoint;
 
 use crate::error::TrainerError;
 use crate::objectives::config::ObjectiveConfig;
@@ -22,7 +22,7 @@ impl RunDirectory {
     /// learning rate, momentum and weight decay of its SGD. `change` may alter them, but not the network.
     ///
     /// # Errors
-    /// [`TrainerError::Interchange`] for a file that is no such checkpoint, [`TrainerError::InvalidConfig`],
+    /// [`TrainerError::Weights`] for a file that is no such checkpoint, [`TrainerError::InvalidConfig`],
     /// [`TrainerError::TooFewImages`], and those of [`RunDirectory::create`].
     pub fn import_checkpoint(
         checkpoint: &Path,
@@ -59,7 +59,7 @@ impl RunDirectory {
             },
         };
         let origin = Origin { file: checkpoint.to_path_buf(), epoch: file.epoch() };
-        Self::create_with(out, location, Some((origin, &state)), &config)
+        Self::create_with(out, location, Some((origin, &state)), &config, None)
     }
 }
 
