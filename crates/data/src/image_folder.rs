@@ -11,7 +11,7 @@ use crate::scan_summary::ScanSummary;
 pub struct SkippedFile {
     /// Its path, relative to the root where it lies below it.
     pub path: PathBuf,
-    /// Why, in words that do not repeat the path.
+    /// Reason, without the path.
     pub reason: String,
 }
 

@@ -1,4 +1,4 @@
-//! Which part of an image a transform shows.
+//! The part of an image that a transform shows.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

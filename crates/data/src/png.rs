@@ -53,7 +53,8 @@ pub(crate) fn decode_png(reader: impl BufRead + Seek, max_bytes: u64) -> Result<
     Ok(RgbImage8 { width, height, pixels })
 }
 
-/// Rows of the seven passes of an interlaced image. Asking for one more would look for what follows the pixels.
+/// Rows of the seven passes of an interlaced image. Asking for one more would look for what follows the
+/// pixels.
 fn num_interlaced_rows(width: u32, height: u32) -> u32 {
     // First column, first row, and distance of rows.
     const PASSES: [(u32, u32, u32); 7] =

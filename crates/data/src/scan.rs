@@ -41,7 +41,7 @@ const SYSTEM_FOLDERS: [&str; 14] = [
     "temporary items",
 ];
 
-/// Files of systems, in lower case, that nobody wants to hear of.
+/// System files that are not reported, in lower case.
 const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
 
 /// Files and folders found so far.
@@ -59,8 +59,8 @@ impl ImageFolder {
     ///
     /// The extension decides: files of readable formats are images, files of other image formats are
     /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts
-    /// both. Only where the extension says nothing (there is none, or one such as `bin`), or names a format
-    /// that is not read, are the first bytes looked at, and the file is an image if they are those of one.
+    /// both. Only if the extension is missing, uninformative (such as `bin`) or that of a format
+    /// that is not read, the first bytes decide.
     /// Links are followed; a link to a folder that contains it is skipped, as is what cannot be read.
     ///
     /// Left out are files and folders whose name begins with a dot; folders of systems, such as `@eaDir`,
@@ -71,7 +71,7 @@ impl ImageFolder {
     /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: `root` cannot be read.
     /// - [`DataError::NoImages`]: there are no images.
     /// - [`DataError::NoFolderLabels`], [`DataError::MalformedLabels`], [`DataError::DuplicateLabel`],
-    ///   [`DataError::LabelsMatchNothing`]: the labels asked for cannot be had.
+    ///   [`DataError::LabelsMatchNothing`]: the requested labels are not available.
     pub fn scan(root: impl AsRef<Path>, config: &ScanConfig) -> Result<Self, DataError> {
         scan(root.as_ref(), config)
     }
@@ -167,7 +167,7 @@ impl Findings {
             {
                 self.images.push(path);
             }
-            // Programs that send or convert photographs often leave them the wrong name.
+            // Programs that send or convert photographs often keep a wrong extension.
             FileKind::UnreadableFormat(_) if is_file && has_image_content_but_tiff(entry.path()) => {
                 self.images.push(path);
             }
@@ -194,7 +194,7 @@ impl Findings {
     }
 }
 
-/// The operating system's words without the path, which the caller names.
+/// Error message of the operating system without the path, which the caller names.
 fn into_io(error: walkdir::Error) -> io::Error {
     let text = error.to_string();
     error.into_io_error().unwrap_or_else(|| io::Error::other(text))

@@ -1,8 +1,9 @@
 //! DeepCluster networks in the formats of other programs.
 //!
-//! [`pytorch::PytorchCheckpoint`] reads checkpoints of the original code. [`export`] writes a network as safetensors, as
-//! a `state_dict` of the original PyTorch code, as ONNX, or as a record of Burn, [`ParquetWriter`] features. [`pytorch_parameters`] pairs the weights
-//! of a network here with their names in the original code.
+//! [`pytorch::PytorchCheckpoint`] reads checkpoints of the original code. [`export`] writes a network as
+//! safetensors, as a `state_dict` of the original PyTorch code, as ONNX, or as a record of Burn,
+//! [`ParquetWriter`] features. [`pytorch_parameters`] pairs the weights of a network here with their names in
+//! the original code.
 
 mod error;
 mod export;

@@ -42,7 +42,7 @@ pub trait Backbone: Module + ModuleDisplay {
     /// - output: `[batch, channels, height, width]`
     fn forward_convolutions(&self, images: Tensor<4>) -> Tensor<4>;
 
-    /// Names of the layers that [`forward_taps`](Backbone::forward_taps) gives, first to last.
+    /// Names of the layers that [`forward_taps`](Backbone::forward_taps) returns, first to last.
     fn tap_names(&self) -> Vec<String>;
 
     /// The activations of every named layer (after its ReLU, before pooling), for probes and pictures.

@@ -9,8 +9,9 @@ use rand_chacha::ChaCha8Rng;
 
 /// The source of the dropout masks of one forward pass.
 ///
-/// The masks are drawn on the host from their own generator, because the generator of a Burn device is shared by
-/// the whole process: with it, a second training in the same program would change the numbers of the first.
+/// The masks are drawn on the host from their own generator, because the generator of a Burn device is shared
+/// by the whole process: with it, a second training in the same program would change the numbers of the
+/// first.
 #[derive(Debug)]
 pub struct DropoutMasks {
     generator: Option<RefCell<ChaCha8Rng>>,
@@ -46,8 +47,8 @@ impl DropoutMasks {
     }
 }
 
-/// Sets elements to zero with a given probability and scales the others so that the mean stays (Srivastava et al.,
-/// JMLR 2014).
+/// Sets elements to zero with a given probability and scales the others so that the mean stays (Srivastava et
+/// al., JMLR 2014).
 #[derive(Module, Debug)]
 pub struct Dropout {
     probability: f64,

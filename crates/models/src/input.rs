@@ -1,4 +1,4 @@
-//! The images a network takes in.
+//! Input images of a network.
 
 /// The square that a network sees of an image, and the statistics its values are normalised with.
 ///

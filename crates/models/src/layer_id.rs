@@ -1,4 +1,4 @@
-//! Names of the layers whose values are looked at.
+//! Names of layers whose activations can be read.
 
 use burn::tensor::Tensor;
 

@@ -1,12 +1,13 @@
-//! The convolutional networks that DeepCluster trains: AlexNet and VGG-16 with batch normalisation behind a fixed
-//! Sobel stage (Caron et al., ECCV 2018, section 3.1 and 4.1).
+//! The convolutional networks that DeepCluster trains: AlexNet and VGG-16 with batch normalisation behind a
+//! fixed Sobel stage (Caron et al., ECCV 2018, section 3.1 and 4.1).
 //!
-//! A network is a [`Backbone`]: it maps images `[batch, 3, size, size]` to features `[batch, feature_dim]`, the
-//! output of its last fully connected layer before the final ReLU. The features are clustered; the [`Head`] that
-//! predicts the cluster of an image sits on top and is replaced after every clustering.
+//! A network is a [`Backbone`]: it maps images `[batch, 3, size, size]` to features `[batch, feature_dim]`,
+//! the output of its last fully connected layer before the final ReLU. The features are clustered; the
+//! [`Head`] that predicts the cluster of an image sits on top and is replaced after every clustering.
 //!
-//! This crate knows no files, no clustering and no training loop. It names no backend: the [`burn::tensor::Device`]
-//! given to [`ConvNetConfig::init`] decides where a network lives, and whether it tracks gradients.
+//! This crate knows no files, no clustering and no training loop. It names no backend: the
+//! [`burn::tensor::Device`] given to [`ConvNetConfig::init`] decides where a network lives, and whether it
+//! tracks gradients.
 
 mod architecture;
 mod backbone;

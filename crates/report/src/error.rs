@@ -23,7 +23,7 @@ pub enum ReportError {
         allowed: &'static str,
     },
     /// The page cannot be put together.
-    #[error("the page cannot be put together: {reason}")]
+    #[error("cannot build the page: {reason}")]
     Page {
         /// The part that failed.
         reason: String,

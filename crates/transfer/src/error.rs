@@ -36,7 +36,7 @@ pub enum TransferError {
         folder: PathBuf,
     },
     /// The test images have a class that the training images lack.
-    #[error("{folder} has the class '{class}', of which the training images have none")]
+    #[error("{folder} has the class '{class}', which no training image has")]
     UnknownClass {
         /// Where the test images lie.
         folder: PathBuf,
@@ -53,7 +53,7 @@ pub enum TransferError {
     },
     /// The state of a task that was stopped belongs to another one.
     #[error(
-        "{path} holds the state of another task ({what} differs): remove it to begin anew, or choose another folder"
+        "{path} holds the state of another task ({what} differs): remove it to start over, or choose another folder"
     )]
     OtherTask {
         /// The file.
@@ -62,7 +62,7 @@ pub enum TransferError {
         what: &'static str,
     },
     /// An image of a data set has no boxes to look at.
-    #[error("there are no proposals for the image '{image}'")]
+    #[error("no proposals for the image '{image}'")]
     NoProposals {
         /// Its name without extension.
         image: String,
@@ -76,13 +76,13 @@ pub enum TransferError {
         folder: PathBuf,
     },
     /// An image that is needed, or a whole set, cannot be read.
-    #[error("the image '{image}', without which nothing can be measured, cannot be read")]
+    #[error("cannot read the image '{image}', which the measurement needs")]
     NoReadableImage {
         /// Its name.
         image: String,
     },
     /// The ground truth of a retrieval cannot be understood.
-    #[error("{path} is no ground truth of queries: {reason}")]
+    #[error("{path} is not a ground truth of queries: {reason}")]
     MalformedGroundTruth {
         /// The file or folder.
         path: PathBuf,
@@ -104,8 +104,8 @@ pub enum TransferError {
     },
     /// A mask has a value that is no class.
     #[error(
-        "the mask of '{image}' has the value {value}, but there are {num_classes} classes: name them in classes.txt, or \
-         name the value that does not count"
+        "the mask of '{image}' has the value {value}, but there are {num_classes} classes: list them in classes.txt, or \
+         set the value to ignore"
     )]
     UnknownMaskValue {
         /// Name of the image without extension.
@@ -116,7 +116,7 @@ pub enum TransferError {
         num_classes: usize,
     },
     /// The loss of a task is no longer a number.
-    #[error("the loss was no finite number in step {step}: choose a learning rate below {learning_rate}")]
+    #[error("the loss was not finite in step {step}: choose a learning rate below {learning_rate}")]
     Diverged {
         /// The step, from 0.
         step: usize,
@@ -124,7 +124,7 @@ pub enum TransferError {
         learning_rate: f64,
     },
     /// A file is damaged.
-    #[error("{path} is damaged: {reason}; remove it to begin anew")]
+    #[error("{path} is damaged: {reason}; remove it to start over")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -150,7 +150,7 @@ pub enum TransferError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The observer asked to stop.
-    #[error("stopped; the same command goes on where it was")]
+    #[error("stopped; run the same command again to continue")]
     Stopped,
     /// Reading images failed.
     #[error(transparent)]

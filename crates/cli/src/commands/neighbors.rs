@@ -68,7 +68,11 @@ fn print_found(
                 let path = path.to_string_lossy();
                 if output.json {
                     print_json(&json!({
-                        "query": query, "network": network, "rank": rank, "neighbor": path, "distance": distance,
+                        "query": query,
+                        "network": network,
+                        "rank": rank,
+                        "neighbor": path,
+                        "distance": distance,
                     }));
                     continue;
                 }

@@ -170,7 +170,7 @@ struct Opened {
     problems: Arc<Mutex<Vec<String>>>,
 }
 
-/// Opens a page of the disk; `None`, with a message, where there is no browser.
+/// Opens a local page; `None`, with a message, without a browser.
 fn open(page: &Path, size: (u32, u32)) -> Option<Opened> {
     let browsers =
         ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].map(PathBuf::from);

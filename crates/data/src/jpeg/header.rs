@@ -117,10 +117,10 @@ impl JpegHeader {
             && self.first_scan.is_none_or(|number| usize::from(number) == frame.components.len())
     }
 
-    /// Whether the fast decoder reads the file rightly.
+    /// Whether the fast decoder reads the file correctly.
     ///
-    /// It does not where sequential channels come in several scans, where the first channel is not the one with the
-    /// most samples, and where channels have a number of samples that is no power of two.
+    /// It does not where sequential channels come in several scans, where the first channel is not the one
+    /// with the most samples, and where a sampling factor is not a power of two.
     pub(crate) fn suits_fast_decoder(&self) -> bool {
         let frame = &self.frame;
         let Some(first) = frame.components.first() else { return true };

@@ -1,11 +1,11 @@
 //! JPEG files, decoded from the first row to the last one that is needed.
 //!
-//! The codes of a JPEG can only be read in their order, so what lies above a crop has to be decoded; what lies below
-//! has not. The decoder is made to stop there by a smaller height in the frame header.
+//! The codes of a JPEG can only be read in their order, so what lies above a crop has to be decoded; what
+//! lies below has not. The decoder is made to stop there by a smaller height in the frame header.
 //!
-//! Nearly all files go to the fast decoder, `zune-jpeg`. Those that it gets wrong go to `jpeg-decoder`, which is right
-//! for every layout of scans and channels, and slower; of these a damaged file is an error, while the fast decoder
-//! shows it as far as it goes.
+//! Nearly all files go to the fast decoder, `zune-jpeg`. Those that it gets wrong go to `jpeg-decoder`, which
+//! is right for every layout of scans and channels, and slower; of these a damaged file is an error, while
+//! the fast decoder shows it as far as it goes.
 
 mod components;
 mod general;
@@ -22,21 +22,21 @@ use crate::rgb_image::RgbImage8;
 use components::Components;
 use header::JpegHeader;
 
-/// Rows below the last one needed that are decoded too, for each block of chroma that covers several rows: these are
-/// blended with the rows of the next block.
+/// Rows below the last one needed that are decoded too, for each block of chroma that covers several rows:
+/// these are blended with the rows of the next block.
 const CHROMA_MARGIN: u32 = 2;
 
 /// Most pixels of all scans together: every scan of a file goes over the whole image again.
 ///
-/// Of the largest images that are read unless set otherwise this allows 22 scans, where encoders write 10, and
-/// thousands of a megapixel.
+/// Of the largest images that are read unless set otherwise this allows 22 scans, where encoders write 10,
+/// and thousands of a megapixel.
 const MAX_SCANNED_PIXELS: u64 = 4_000_000_000;
 
-/// Decodes the file in `bytes`, whose header is given, down to the row that `rows_needed` gives for its width and
-/// height, or as a whole where the file does not allow less; at most `max_bytes` of pixels.
+/// Decodes the file in `bytes`, whose header is given, down to the row that `rows_needed` gives for its width
+/// and height, or as a whole where the file does not allow less; at most `max_bytes` of pixels.
 ///
-/// Which files are decoded in part depends on their bytes alone, and only those whose lower part cannot fail are.
-/// EXIF orientation is not applied.
+/// Which files are decoded in part depends on their bytes alone, and only those whose lower part cannot fail
+/// are. EXIF orientation is not applied.
 ///
 /// The error is the reason in words.
 pub(crate) fn decode_jpeg(
@@ -120,7 +120,7 @@ fn count_scans(bytes: &[u8]) -> u64 {
     num_scans
 }
 
-/// Which colours are asked of the decoder.
+/// Colours requested from the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Output {
     /// Grey or RGB.
@@ -169,8 +169,9 @@ struct Frame {
 }
 
 impl Frame {
-    /// The frame of a file whose decoding can stop anywhere: all its components come in one scan, block by block in
-    /// the order of the image, and no marker within or after the codes could make a decoder fail later.
+    /// The frame of a file whose decoding can stop anywhere: all its components come in one scan, block by
+    /// block in the order of the image, and no marker within or after the codes could make a decoder fail
+    /// later.
     fn of_single_scan(bytes: &[u8]) -> Option<Self> {
         let mut frame: Option<(Self, u8)> = None;
         let mut position = 2;
@@ -222,7 +223,7 @@ impl Frame {
 fn ends_without_markers(codes: &[u8]) -> bool {
     for position in memchr::memchr_iter(0xFF, codes) {
         match codes.get(position + 1) {
-            // A byte of the codes that is no marker, a restart, and padding.
+            // An escaped code byte, a restart marker, or padding.
             Some(0x00 | 0xD0..=0xD7 | 0xFF) => {}
             other => return other == Some(&0xD9),
         }
@@ -266,8 +267,8 @@ mod tests {
         try_decode(bytes, NO_LIMIT, rows).unwrap()
     }
 
-    /// Checks for every number of rows that those decoded are the first rows of the whole; how many pixels were left
-    /// out.
+    /// Checks for every number of rows that those decoded are the first rows of the whole; how many pixels
+    /// were left out.
     fn check_all_heights(bytes: &[u8], name: &str) -> usize {
         let whole = decode(bytes, HEIGHT.into());
         assert_eq!((whole.width, whole.height), (WIDTH.into(), HEIGHT.into()), "{name}");
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn what_cannot_be_cut_is_decoded_as_a_whole() {
         let progressive = encode(ColorType::Rgb, |encoder| encoder.set_progressive(true));
-        // The encoder writes each channel in a scan of its own.
+        // The encoder writes each channel in its own scan.
         let scans = encode(ColorType::Rgb, |encoder| encoder.set_sampling_factor(SamplingFactor::F_4_1));
         let sound = encode(ColorType::Rgb, |_| ());
         let mut cut_short = sound.clone();

@@ -10,8 +10,8 @@ use deepcluster_files::OutputFile;
 use super::ExportedNetwork;
 use crate::error::InterchangeError;
 
-/// Writes the network alone: what [`Module::load_record`](burn::module::Module::load_record) takes must have a place in
-/// the module.
+/// Writes the network alone: what [`Module::load_record`](burn::module::Module::load_record) takes must have
+/// a place in the module.
 pub(super) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), InterchangeError> {
     let mut tensors = Vec::with_capacity(network.network.len());
     for (name, data) in network.network {

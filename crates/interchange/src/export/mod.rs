@@ -161,7 +161,8 @@ impl ExportedNetwork<'_> {
         let takes = whitening.as_ref().map_or(self.feature_dim(), |whitening| whitening.feature_dim());
         if takes != self.feature_dim() || centroids.ncols() != num_columns || centroids.nrows() == 0 {
             return Err(mismatch(format!(
-                "{} centroids of {} dimensions behind a whitening of {takes} dimensions do not fit features of {}",
+                "{} centroids of {} dimensions behind a whitening of {takes} dimensions do not fit features \
+                 of {}",
                 centroids.nrows(),
                 centroids.ncols(),
                 self.feature_dim()

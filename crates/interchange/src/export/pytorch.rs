@@ -8,8 +8,8 @@ use super::{ExportedNetwork, mismatch};
 use crate::error::InterchangeError;
 use crate::parameter_names::{PytorchParameter, pytorch_head, pytorch_parameters};
 
-/// Every tensor that `load_state_dict(strict=True)` of the original class asks for, `top_layer` only where there is a
-/// head.
+/// Every tensor that `load_state_dict(strict=True)` of the original class asks for, `top_layer` only where
+/// there is a head.
 pub(super) fn state_dict<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<'a>>, InterchangeError> {
     let mut arrays = Vec::new();
     for parameter in pytorch_parameters(network.config) {
@@ -30,7 +30,8 @@ pub(super) fn state_dict<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<
     Ok(arrays)
 }
 
-/// The fixed filters as the original has them: the mean of the colours as a convolution, then the two derivatives.
+/// The fixed filters as the original has them: the mean of the colours as a convolution, then the two
+/// derivatives.
 pub(super) fn sobel_arrays() -> [Array<'static>; 4] {
     [
         Array::from_f32("sobel.0.weight", vec![1, 3, 1, 1], vec![1.0 / 3.0; 3]),

@@ -46,13 +46,13 @@ impl PytorchCheckpoint {
     /// Opens a checkpoint and finds out what it holds, without reading a tensor.
     ///
     /// # Errors
-    /// [`InterchangeError::Io`] where the file cannot be opened, [`InterchangeError::Checkpoint`] where it is no
-    /// checkpoint of AlexNet or VGG-16, is damaged, or asks for more memory than a checkpoint needs.
+    /// [`InterchangeError::Io`] where the file cannot be opened, [`InterchangeError::Checkpoint`] where it is
+    /// no checkpoint of AlexNet or VGG-16, is damaged, or asks for more memory than a checkpoint needs.
     pub fn open(path: &Path) -> Result<Self, InterchangeError> {
         let io = |source| InterchangeError::Io { action: "open", path: path.to_path_buf(), source };
         let metadata = std::fs::metadata(path).map_err(io)?;
         if !metadata.is_file() {
-            return Err(io(std::io::Error::other("it is no file")));
+            return Err(io(std::io::Error::other("it is not a file")));
         }
         std::fs::File::open(path).map_err(io)?;
         Self::parse(path, metadata.len())
@@ -106,7 +106,8 @@ impl PytorchCheckpoint {
         self.shape.width
     }
 
-    /// Side of the images in pixels: 224 where the first fully connected layer allows it, else the smallest it allows.
+    /// Side of the images in pixels: 224 if the first fully connected layer allows it, otherwise the smallest
+    /// it allows.
     pub fn image_size(&self) -> usize {
         self.shape.image_size
     }
@@ -151,8 +152,8 @@ impl PytorchCheckpoint {
         self.num_clusters().map(|_| self.read_weights(&pytorch_head())).transpose()
     }
 
-    /// Reads the momentum of the SGD by the names of the weights here, each as a flat array in their layout, or `None`
-    /// without any.
+    /// Reads the momentum of the SGD by the names of the weights here, each as a flat array in their layout,
+    /// or `None` without any.
     ///
     /// # Errors
     /// As [`read_network`](Self::read_network).
@@ -200,7 +201,8 @@ impl PytorchCheckpoint {
                     Ok(())
                 }
                 (weight, bias) => Err(format!(
-                    "its head top_layer has the shapes {weight:?} and {bias:?}, and needs [k, {width}] and [k]"
+                    "its head top_layer has the shapes {weight:?} and {bias:?}, and needs [k, {width}] and \
+                     [k]"
                 )),
             },
             _ => Err("its head top_layer has a weight or a bias, and needs both".to_string()),
@@ -230,7 +232,8 @@ impl PytorchCheckpoint {
                 values.iter().zip(&expected).position(|(a, b): (&f32, &f32)| (a - b).abs() > SOBEL_TOLERANCE);
             if let Some(position) = differs {
                 return Err(format!(
-                    "its Sobel filter {name} has {} at position {position}, and the filter of the original has {}",
+                    "its Sobel filter {name} has {} at position {position}, and the filter of the original \
+                     has {}",
                     values[position], expected[position]
                 ));
             }

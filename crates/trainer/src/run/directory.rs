@@ -1,4 +1,4 @@
-//! The folder of a run: its layout, its lock, its settings and where its images are.
+//! The folder of a run: layout, lock, settings and the location of its images.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ use crate::run::layout::{CHECKPOINTS, CONFIG_FILE, LOCK, RUN_FILE};
 use crate::run::unbegun::{clear_unbegun, is_unbegun};
 use crate::settings::config::TrainConfig;
 
-/// Number of the layout and the file formats; it rises when an older program could not read a run any more.
+/// Number of the layout and the file formats; it rises when older programs can no longer read a run.
 const FORMAT: u64 = 1;
 /// A longer `run.json` is damage.
 const MAX_RUN_FILE_BYTES: u64 = 1 << 20;
@@ -53,7 +53,7 @@ struct RunFile {
     imported: Option<Origin>,
 }
 
-/// Where an imported run comes from.
+/// Origin of an imported run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The file it was read from.
@@ -63,12 +63,12 @@ pub struct Origin {
 }
 
 impl RunDirectory {
-    /// Creates a new run in an empty or missing folder and locks it. A folder in which a run was about to begin when
-    /// its process ended counts as empty.
+    /// Creates a new run in an empty or missing folder and locks it. A folder in which a run was about to
+    /// begin when its process ended counts as empty.
     ///
     /// # Errors
-    /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder cannot be
-    /// written.
+    /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder
+    /// cannot be written.
     pub fn create(path: &Path, images_root: &Path, config: &TrainConfig) -> Result<Self, TrainerError> {
         Self::create_with(path, Some(images_root), None, config)
     }
@@ -82,7 +82,8 @@ impl RunDirectory {
     ) -> Result<Self, TrainerError> {
         let images = images_root.map(absolute).transpose()?;
         create_folder(path).map_err(TrainerError::io("create", path))?;
-        // Asked before the lock puts a file into a folder that may be somebody else's, and by its holder again.
+        // Asked before the lock puts a file into a folder that may be somebody else's, and by its holder
+        // again.
         refuse_taken(path)?;
         let run = Self { path: path.to_path_buf(), lock: Some(lock(path)?) };
         refuse_taken(path)?;
@@ -139,14 +140,14 @@ impl RunDirectory {
         })
     }
 
-    /// Opens an existing run and locks it, to go on with it. Temporary files of killed processes go.
+    /// Opens and locks an existing run to continue it. Removes temporary files of killed processes.
     ///
     /// # Errors
     /// [`TrainerError::NotARun`], [`TrainerError::OtherVersion`], [`TrainerError::RunLocked`].
     pub fn open_to_train(path: &Path) -> Result<Self, TrainerError> {
         let run = Self::open(path)?;
         let run = Self { lock: Some(lock(path)?), ..run };
-        // A leftover that cannot be removed is in nobody's way.
+        // A leftover that cannot be removed does no harm.
         let _ = remove_leftovers(path);
         checkpoint::remove_leftovers(&run.file(CHECKPOINTS));
         Ok(run)
@@ -180,7 +181,7 @@ impl RunDirectory {
         self.run_file()?.images.ok_or_else(|| TrainerError::NoImages { path: self.path.clone() })
     }
 
-    /// Where an imported run comes from; `None` for a run that was begun here.
+    /// Origin of an imported run; `None` for others.
     ///
     /// # Errors
     /// As [`RunDirectory::open`].

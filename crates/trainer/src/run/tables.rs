@@ -34,8 +34,8 @@ impl RunDirectory {
     /// The images of the run in their order, with the labels they had.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] before the first pass over the images, [`TrainerError::Damaged`] where the list
-    /// cannot be read.
+    /// [`TrainerError::Unfinished`] before the first pass over the images, [`TrainerError::Damaged`] where
+    /// the list cannot be read.
     pub fn images(&self) -> Result<ImageFolder, TrainerError> {
         let row = |record: &ByteRecord| {
             let label = (!record[1].is_empty()).then(|| String::from_utf8_lossy(&record[1]).into_owned());
@@ -75,12 +75,12 @@ impl RunDirectory {
         self.read_table(SKIPPED, &SKIPPED_HEADER, skipped)
     }
 
-    /// Cluster of each image by the latest clustering, in the order of [`images`](Self::images), and its distance to
-    /// the centre of the cluster. There are no more clusters than images.
+    /// Cluster of each image by the latest clustering, in the order of [`images`](Self::images), and its
+    /// distance to the centre of the cluster. There are no more clusters than images.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] where nothing has been clustered yet, [`TrainerError::Damaged`] where the list
-    /// cannot be read, [`TrainerError::Mixed`] where it is one of other images.
+    /// [`TrainerError::Unfinished`] where nothing has been clustered yet, [`TrainerError::Damaged`] where the
+    /// list cannot be read, [`TrainerError::Mixed`] where it is one of other images.
     pub fn assignments(&self) -> Result<Vec<(u32, f32)>, TrainerError> {
         if !self.file(ASSIGNMENTS).exists() {
             return Err(TrainerError::Unfinished { path: self.path().to_path_buf() });

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainerError;
 use crate::objectives::nat::config::NatConfig;
 
-/// Everything that decides the result of a run. The defaults are the recipe of the paper (Caron et al., section 4.1)
-/// and of the original code; what depends on the data is chosen from it and written into the run.
+/// Everything that decides the result of a run. The defaults are the recipe of the paper (Caron et al.,
+/// section 4.1) and of the original code; what depends on the data is chosen from it and written into the
+/// run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
@@ -75,11 +76,12 @@ impl ObjectiveKind {
 pub struct DataConfig {
     /// Side of the square network input in pixels, 32 to 1024. 224 in the paper.
     pub image_size: usize,
-    /// Shorter side in pixels to which an image is resized before the centre crop of the feature pass, at least
-    /// `image_size`. Default: 256/224 of `image_size` as in the original, and `image_size` itself below 64 px.
+    /// Shorter side in pixels to which an image is resized before the centre crop of the feature pass, at
+    /// least `image_size`. Default: 256/224 of `image_size` as in the original, and `image_size` itself below
+    /// 64 px.
     pub resize: Option<usize>,
-    /// Where labels come from, if any: `"auto"`, `"none"`, `"folders"` or a CSV file. For reports only; training
-    /// never sees them.
+    /// Where labels come from, if any: `"auto"`, `"none"`, `"folders"` or a CSV file. For reports only;
+    /// training never sees them.
     pub labels: LabelSource,
     /// Smallest area of a random crop as a fraction of the image, from 0.000001 to `crop_scale_max`.
     pub crop_scale_min: f64,
@@ -97,12 +99,13 @@ pub struct DataConfig {
     pub prefetch_batches: usize,
     /// Memory for decoded images in MiB, so that small data sets are decoded once; 0 keeps none.
     pub cache_mib: u64,
-    /// Folder where training keeps decoded images for further epochs and runs, for sets that memory does not hold.
+    /// Folder where training keeps decoded images for further epochs and runs, for sets that memory does not
+    /// hold.
     pub disk_cache: Option<PathBuf>,
     /// Most MiB of all files in `disk_cache` together.
     pub disk_cache_mib: u64,
-    /// Images whose shorter side is longer than this, in pixels, are first resized to it: more of them fit into the
-    /// caches, and what they show changes a little. At least `resize`.
+    /// Images whose shorter side is longer than this, in pixels, are first resized to it: more of them fit
+    /// into the caches, and what they show changes a little. At least `resize`.
     pub shrink_to: Option<usize>,
     /// Images with more pixels than this are skipped as decompression bombs.
     pub max_pixels: u64,
@@ -128,7 +131,8 @@ pub struct ModelConfig {
 pub enum ClusteringChoice {
     /// k-means, the paper's choice.
     Kmeans,
-    /// Power Iteration Clustering in the variant of the original code, which finds the number of clusters itself.
+    /// Power Iteration Clustering in the variant of the original code, which finds the number of clusters
+    /// itself.
     Pic,
     /// Power Iteration Clustering as published by Lin and Cohen, with a given number of clusters.
     #[serde(rename = "lin-cohen-pic")]
@@ -141,8 +145,9 @@ pub enum ClusteringChoice {
 pub struct ClusteringSettings {
     /// `"kmeans"`, `"pic"` or `"lin-cohen-pic"`.
     pub algorithm: ClusteringChoice,
-    /// Number of clusters k, from 2 to the number of images. Default: a 50th of the images, at most 10,000 (the
-    /// paper's value for ImageNet). About 10 times the number of kinds you expect works well. PIC ignores it.
+    /// Number of clusters k, from 2 to the number of images. Default: a 50th of the images, at most 10,000
+    /// (the paper's value for ImageNet). About 10 times the number of kinds you expect works well. PIC
+    /// ignores it.
     pub num_clusters: Option<usize>,
     /// Rounds of k-means, 1 to 1,000,000.
     pub num_iterations: usize,
@@ -178,8 +183,8 @@ pub struct ClusteringSettings {
 pub enum Sampling {
     /// Every cluster equally often (section 3.3, avoiding trivial parametrization).
     Uniform,
-    /// The sampler of the original code, whose indices are shifted against its data set, so that clusters are not
-    /// drawn equally often.
+    /// The sampler of the original code, whose indices are shifted against its data set, so that clusters are
+    /// not drawn equally often.
     Misaligned,
     /// Every image once, whatever its cluster.
     Shuffle,
@@ -189,8 +194,8 @@ pub enum Sampling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Rounds of clustering and training, at most 99,999. 200 in the original code, 500 in the paper; 0 only clusters
-    /// the features of the network as it is.
+    /// Rounds of clustering and training, at most 99,999. 200 in the original code, 500 in the paper; 0 only
+    /// clusters the features of the network as it is.
     pub epochs: usize,
     /// Images per step, 2 to 1,048,576.
     pub batch_size: usize,
@@ -200,21 +205,22 @@ pub struct TrainingConfig {
     pub momentum: f64,
     /// L2 penalty on all weights, at least 0.
     pub weight_decay: f64,
-    /// Passes over the data between two clusterings, more than 0 and at most 10,000; fractions are allowed. All passes
-    /// together draw at most 268,435,456 images, or one pass over more.
+    /// Passes over the data between two clusterings, more than 0 and at most 10,000; fractions are allowed.
+    /// All passes together draw at most 268,435,456 images, or one pass over more.
     pub epochs_per_clustering: f64,
     /// Which images a pass draws.
     pub sampling: Sampling,
     /// Images per batch of the feature pass, 1 to 1,048,576. Changes results by rounding only.
     pub feature_batch_size: usize,
-    /// How the features of all images are kept until they are whitened: `"f32"`, or `"f16"` in half the memory.
+    /// How the features of all images are kept until they are whitened: `"f32"`, or `"f16"` in half the
+    /// memory.
     pub feature_type: FeatureType,
     /// What convolutions and fully connected layers compute with: `"f32"` or `"bf16"`.
     pub precision: Precision,
     /// Steps between checkpoints within an epoch; 0 keeps only those at the end of epochs.
     pub checkpoint_steps: usize,
-    /// Where labels exist: measure the nearest-neighbour accuracy of the first and last network with this many
-    /// neighbours; 0 measures none.
+    /// Where labels exist: measure the nearest-neighbour accuracy of the first and last network with this
+    /// many neighbours; 0 measures none.
     pub knn_neighbors: usize,
     /// Whether the numbers of every epoch are also written as an event file of TensorBoard.
     pub tensorboard: bool,

@@ -30,8 +30,8 @@ impl TrainConfig {
     /// Reads a TOML file; keys it leaves out keep their defaults.
     ///
     /// # Errors
-    /// [`TrainerError::UnreadableConfig`] for what is no file of text, or with the line; [`TrainerError::UnknownKey`]
-    /// with the nearest valid key.
+    /// [`TrainerError::UnreadableConfig`] for what is no file of text, or with the line;
+    /// [`TrainerError::UnknownKey`] with the nearest valid key.
     pub fn load(path: &Path) -> Result<Self, TrainerError> {
         let origin = path.display().to_string();
         match read_text(path) {
@@ -143,7 +143,8 @@ fn read_text(path: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_string())
 }
 
-/// Whether opening would wait for a writer who may never come. What a shell hands over as an open pipe has one.
+/// Whether opening would wait for a writer who may never come. What a shell hands over as an open pipe has
+/// one.
 fn is_named_pipe(path: &Path, metadata: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {

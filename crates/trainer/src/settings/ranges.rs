@@ -1,7 +1,7 @@
 //! The ranges of the settings.
 //!
-//! Every number has an upper end: TOML holds none above 2^63, counts of epochs and steps have their places in the names
-//! of checkpoints, and what is laid out in memory before it is used must fit there.
+//! Every number has an upper end: TOML holds none above 2^63, counts of epochs and steps have their places in
+//! the names of checkpoints, and what is laid out in memory before it is used must fit there.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -25,8 +25,8 @@ impl TrainConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`TrainerError::InvalidConfig`] naming the first field out of its range, or what the network says of its
-    /// input size.
+    /// [`TrainerError::InvalidConfig`] naming the first field out of its range, or what the network says of
+    /// its input size.
     pub fn validate(&self) -> Result<(), TrainerError> {
         check_range("seed", self.seed, 0..=i64::MAX as u64)?;
         self.validate_data()?;

@@ -19,7 +19,7 @@ pub enum ProposalError {
         allowed: &'static str,
     },
     /// Pixels that do not fill the image.
-    #[error("{num_bytes} bytes are no {width} x {height} RGB image")]
+    #[error("{num_bytes} bytes are not a {width} x {height} RGB image")]
     InvalidImage {
         /// Width in pixels.
         width: usize,
@@ -29,7 +29,7 @@ pub enum ProposalError {
         num_bytes: usize,
     },
     /// A file of neither format.
-    #[error("{} is no file of proposals: its name must end in .mat or .csv", path.display())]
+    #[error("{} is not a proposals file: its name must end in .mat or .csv", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,

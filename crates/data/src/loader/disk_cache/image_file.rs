@@ -15,8 +15,8 @@ const MAGIC: [u8; 7] = *b"DCRGB\0\0";
 const VERSION: u8 = 2;
 /// Extension of the files.
 const EXTENSION: &str = "rgb";
-/// Pixels up to this many bytes are read at once. More are compared with their checksum first, which takes no memory: a
-/// file with holes may be of any length.
+/// Pixels up to this many bytes are read at once. More are compared with their checksum first, which takes no
+/// memory: a file with holes may be of any length.
 const MAX_UNCHECKED_BYTES: u64 = 16 << 20;
 
 /// Key of a decoded image.
@@ -28,8 +28,8 @@ pub(crate) struct CacheKey {
 }
 
 impl CacheKey {
-    /// Of the image file at `path` as it is now, with at most `max_pixels`, shrunk to `shrink_to`; `None` where its
-    /// state cannot be told.
+    /// Of the image file at `path` as it is now, with at most `max_pixels`, shrunk to `shrink_to`; `None`
+    /// where its state cannot be told.
     pub(crate) fn new(path: &Path, max_pixels: u64, shrink_to: Option<u32>) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -70,7 +70,7 @@ pub(super) fn header(key: &CacheKey, image: &RgbImage8) -> Vec<u8> {
 
 /// The image of a file that is whole and of this key.
 pub(super) fn read_image(path: &Path, key: &CacheKey) -> Option<RgbImage8> {
-    // Opening a pipe would wait for ever.
+    // Opening a pipe would wait forever.
     let num_file_bytes = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?.len();
     let mut file = File::open(path).ok()?;
     let expected = key.start();
