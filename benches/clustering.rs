@@ -1,14 +1,14 @@
-//! The works of the clustering at sizes that take little time; `benches/peers/clustering.py` sets the full
-//! sizes beside those of other libraries.
+//! The works of the clustering at sizes that take little time; `benches/peers/clustering.py` sets the full sizes
+//! beside those of other libraries.
 //!
 //! `cargo bench --bench clustering`
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use deepcluster::clustering::{
     KMeansConfig, KMeansStart, NmiNorm, PicConfig, ScanPrecision, WhiteningConfig, assign, nearest_neighbors,
     nmi,
 };
+use deepcluster_testing::criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::{Array2, ArrayView2, s};
 
 /// A deterministic sequence without structure.

@@ -3,9 +3,9 @@
 //! `cargo bench --bench training_step`; criterion prints elements (images) per second.
 use burn::module::Module;
 use burn::tensor::{Distribution, Int, Tensor, TensorData};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deepcluster::models::{Architecture, Backbone, ConvNetConfig, DropoutMasks, Head};
 use deepcluster::trainer::{Sgd, parse_device, training_step};
+use deepcluster_testing::criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn networks(criterion: &mut Criterion) {
     for (architecture, image_size, batch) in

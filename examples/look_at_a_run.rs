@@ -1,17 +1,17 @@
 //! Writes the report of a run and pictures of what its network sees into `deepcluster-pictures`.
 //!
-//! `cargo run --release --example look_at_a_run`, about a minute on 2 cores. Expect the sentences of the
-//! report's summary, and the files to open.
+//! `cargo run --release --example look_at_a_run`, about a minute on 2 cores. Expect the sentences of the report's summary,
+//! and the files to open.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::path::Path;
 use std::sync::Arc;
 
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
-use deepcluster::pictures::{
+use deepcluster::prelude::*;
+use deepcluster::report::pictures::{
     FilterPictureConfig, TopImageConfig, filter_pictures, kernel_sheet, top_image_sheet, top_images,
 };
-use deepcluster::prelude::*;
 use deepcluster::report::{ReportConfig, RunContents, write_report};
 use deepcluster::trainer::RunDirectory;
 
@@ -22,12 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write_synthetic_folder(&images, &drawings, &mut |_| {})?;
     let device = Device::default();
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.25;
-    config.clustering.num_clusters = Some(40);
+    config.images.size = 32;
+    config.network.width = 0.25;
+    config.objective.clustering_mut().num_clusters = Some(40);
     config.training.epochs = 3;
     config.training.batch_size = 32;
-    let images = ImageFolder::open(&images)?;
+    let images = Images::open(&images)?;
     let model = Trainer::new(config, images.clone(), &run, &device)?.run(&mut ())?;
 
     let out = Path::new("deepcluster-pictures");

@@ -1,8 +1,6 @@
-//! Measures what a network has learned, beside the untrained one: nearest neighbours, linear classifiers,
-//! recall.
+//! Measures what a network has learned, beside the untrained one: nearest neighbours, linear classifiers, recall.
 //!
-//! `cargo run --release --example measure_features`, about a minute on 2 cores. Expect a line for each
-//! network and measure.
+//! `cargo run --release --example measure_features`, about a minute on 2 cores. Expect a line for each network and measure.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use deepcluster::data::{LabelSource, SyntheticConfig, write_synthetic_folder};
@@ -10,7 +8,7 @@ use deepcluster::evaluation::WeightedKnnConfig;
 use deepcluster::prelude::*;
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use deepcluster::transfer::{
-    LabelledPair, LinearProbe, LinearProbeConfig, RetrievalConfig, knn_of_layers, recall_at,
+    LabelledPair, LinearProbe, LinearProbeConfig, RetrievalConfig, knn_on_layers, recall_at,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,12 +20,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let device = Device::default();
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.25;
-    config.clustering.num_clusters = Some(60);
+    config.images.size = 32;
+    config.network.width = 0.25;
+    config.objective.clustering_mut().num_clusters = Some(60);
     config.training.epochs = 3;
     config.training.batch_size = 32;
-    Trainer::new(config.clone(), ImageFolder::open(path("train"))?, path("run"), &device)?.run(&mut ())?;
+    Trainer::new(config.clone(), Images::open(path("train"))?, path("run"), &device)?.run(&mut ())?;
 
     let data = LabelledPair::scan(&path("train"), &path("test"), &LabelSource::Auto)?;
     let untrained = TrainedNetwork::untrained(config, &device)?;
@@ -35,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (name, trained) in [("untrained", &untrained), ("trained", &trained)] {
         let (network, reading) = (trained.network(), trained.reading());
         let neighbors = WeightedKnnConfig { num_neighbors: vec![20], ..Default::default() };
-        for layer in knn_of_layers(network, &reading, &device, &data, &[], &neighbors, &mut ())? {
+        for layer in knn_on_layers(network, &reading, &device, &data, &[], &neighbors, &mut ())? {
             let accuracy = 100.0 * layer.accuracies[0].top1;
             println!("{name:>9}  nearest neighbours on {:<5}  {accuracy:5.1} %", layer.layer);
         }

@@ -1,7 +1,6 @@
 //! Trains a network of your own: any Burn module that implements `Backbone`.
 //!
-//! `cargo run --release --example own_backbone`, half a minute on 2 cores. Expect three lines, one per
-//! clustering.
+//! `cargo run --release --example own_backbone`, half a minute on 2 cores. Expect three lines, one per clustering.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use burn::module::Module;
@@ -67,11 +66,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let temporary = tempfile::tempdir()?;
     let drawings = SyntheticConfig { num_images: 600, image_size: 32, seed: 1 };
     write_synthetic_folder(&temporary.path().join("images"), &drawings, &mut |_| {})?;
-    let images = ImageFolder::open(temporary.path().join("images"))?;
+    let images = Images::open(temporary.path().join("images"))?;
 
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.clustering.num_clusters = Some(30);
+    config.images.size = 32;
+    config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 2;
     config.training.batch_size = 64;
     let init = |seed, device: &Device| Ok(Tiny::new(seed, device));

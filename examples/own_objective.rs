@@ -2,7 +2,7 @@
 //! Komodakis, *Unsupervised Representation Learning by Predicting Image Rotations*, ICLR 2018.)
 //!
 //! `cargo run --release --example own_objective`, half a minute on 2 cores. Expect the loss to fall below
-//! that of chance, ln 4 = 1.386, and a run directory with clusters at the end, as of every objective.
+//! that of guessing, ln 4 = 1.386, and a run directory with clusters at the end, as of every objective.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use deepcluster::burn;
@@ -13,11 +13,11 @@ use deepcluster::clustering::Rows;
 use deepcluster::data::{SyntheticConfig, Transform, write_synthetic_folder};
 use deepcluster::engine::{
     Batch, EngineError, Epoch, EpochClusters, Learner, Losses, Objective, ParamGroup, Place, Plan, SeedUse,
-    Sgd, StateReader, StateWriter, Step,
+    StateReader, StateWriter, Step,
 };
 use deepcluster::models::{Head, export_weights, import_weights};
 use deepcluster::prelude::*;
-use deepcluster::trainer::RunObjective;
+use deepcluster::trainer::{RunObjective, TrainerError};
 
 const NUM_TURNS: usize = 4;
 
@@ -98,9 +98,8 @@ impl Objective for Rotations {
 }
 
 impl RunObjective for Rotations {
-    fn create(config: &TrainConfig, network: ConvNet) -> Result<(Self, Learner<Model>), deepcluster::Error> {
-        let training = &config.training;
-        let sgd = || Sgd::new(training.learning_rate, training.momentum, training.weight_decay);
+    fn create(config: &TrainConfig, network: ConvNet) -> Result<(Self, Learner<Model>), TrainerError> {
+        let sgd = || config.objective.sgd();
         let device = network.devices().into_iter().next().unwrap_or_default();
         let head = Head::new(network.feature_dim(), NUM_TURNS, config.seed, &device);
         let groups = vec![ParamGroup::new("network", sgd()), ParamGroup::new("head", sgd())];
@@ -118,12 +117,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
 
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.25;
-    config.clustering.num_clusters = Some(30);
+    config.images.size = 32;
+    config.network.width = 0.25;
+    config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 4;
     config.training.batch_size = 32;
-    let images = ImageFolder::open(images)?;
+    let images = Images::open(images)?;
     let model = Trainer::<Rotations>::begin(config, images, &out, &parse_device("auto")?)?.run(&mut ())?;
     for epoch in RunDirectory::open(&out)?.metrics()? {
         println!("epoch {}: loss {:?}", epoch.epoch, epoch.loss);

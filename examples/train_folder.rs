@@ -1,7 +1,7 @@
 //! Trains on a folder of images through the facade and assigns new images.
 //!
-//! `cargo run --release --example train_folder [FOLDER OUT]`, half a minute on 2 cores without arguments: it
-//! then draws 600 images. Expect the clusters of twelve images at the end.
+//! `cargo run --release --example train_folder [FOLDER OUT]`, half a minute on 2 cores without arguments: it then
+//! draws 600 images. Expect the clusters of twelve images at the end.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::path::PathBuf;
@@ -40,17 +40,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = arguments.next().unwrap_or_else(|| temporary.path().join("run"));
 
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.5;
-    config.clustering.num_clusters = Some(30);
+    config.images.size = 32;
+    config.network.width = 0.5;
+    config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 2;
     config.training.batch_size = 64;
     let model = deepcluster::train(&folder, &out, config, &mut Print)?;
 
-    let images = Arc::new(ImageFolder::open(&folder)?);
+    let images = Arc::new(Images::open(&folder)?);
     let assigned = model.assign(&images, &mut ())?;
     for (&image, cluster) in assigned.image_indices.iter().zip(&assigned.clusters).take(12) {
-        println!("{} is in cluster {cluster}", images.relative_path(image).display());
+        println!("{} is in cluster {cluster}", images.name(image));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use deepcluster_clustering::ClusterModel;
 use deepcluster_interchange::{ExportFormat, ExportedNetwork};
 use deepcluster_models::{ConvNet, export_weights};
-use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork, parse_device};
+use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork, TrainerError, parse_device};
 
 use crate::Error;
 
@@ -36,10 +36,10 @@ pub fn export(
     let device = parse_device("auto")?;
     match TrainedModel::load(&run, &device) {
         Ok(model) => write(model.trained_network(), Some(model.clusters()), format, path.as_ref()),
-        Err(Error::Unfinished { .. }) => {
+        Err(TrainerError::Unfinished { .. }) => {
             write(&TrainedNetwork::load(&run, &device)?, None, format, path.as_ref())
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -10,26 +10,35 @@
 //!
 //! fn main() -> Result<(), deepcluster::Error> {
 //!     let mut config = TrainConfig::default();
-//!     config.data.image_size = 64;
-//!     config.clustering.num_clusters = Some(50);
+//!     config.images.size = 64;
+//!     config.objective.clustering_mut().num_clusters = Some(50);
 //!     config.training.epochs = 10;
 //!     let model = deepcluster::train("photos", "run", config, &mut ())?;
-//!     let images = std::sync::Arc::new(ImageFolder::open("new-photos")?);
+//!     let images = std::sync::Arc::new(Images::open("new-photos")?);
 //!     let assigned = model.assign(&images, &mut ())?;
 //!     println!("{:?}", assigned.clusters);
 //!     Ok(())
 //! }
 //! ```
 //!
-//! Every part is usable alone: [`models`] (AlexNet, VGG-16, Sobel), [`clustering`] (PCA-whitening, k-means,
-//! Power Iteration Clustering, metrics) on any matrix, [`data`] (folders of images to batches),
-//! [`evaluation`] (measures of features), [`trainer`] (the loop, its run directory and checkpoints) and
-//! [`interchange`] (the formats of other programs).
+//! # Parts
+//! | module | content |
+//! | --- | --- |
+//! | [`data`] | images of a folder, or of a source of your own, decoded into batches |
+//! | [`models`] | AlexNet and VGG-16 behind a Sobel filter; the trait [`Backbone`](models::Backbone) for your own |
+//! | [`clustering`] | PCA-whitening, k-means, Power Iteration Clustering and nearest neighbours of any matrix |
+//! | [`engine`] | learning in memory: objectives, steps, devices; the trait [`Objective`](engine::Objective) for your own |
+//! | [`trainer`] | runs: settings, checkpoints, results, trained networks |
+//! | [`evaluation`] | measures of clusters, neighbours and detections against labels |
+//! | `transfer` | linear probes, VOC tasks and retrieval by the protocols of the paper (feature `transfer`) |
+//! | `report` | the page of a run, and pictures of its network (feature `report`) |
 //!
-//! # Devices
-//! The device is chosen at run time ([`parse_device`]); the cargo features `flex` (CPU,
-//! default), `wgpu`, `vulkan`, `metal` and `cuda` decide what is compiled in.
+//! # Cargo features
+//! - `flex` (default): the CPU. `wgpu`, `vulkan`, `metal`, `cuda`: GPUs. The device is chosen at run time
+//!   ([`parse_device`](trainer::parse_device)).
+//! - `transfer`, `report`: the modules of the same names. The program `deepcluster` has both.
 
+mod error;
 mod export;
 
 use std::path::Path;
@@ -41,21 +50,19 @@ pub use deepcluster_engine as engine;
 pub use deepcluster_evaluation as evaluation;
 pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
-pub use deepcluster_plots as plots;
+#[cfg(feature = "report")]
 pub use deepcluster_report as report;
-pub use deepcluster_report::pictures;
 pub use deepcluster_trainer as trainer;
+#[cfg(feature = "transfer")]
 pub use deepcluster_transfer as transfer;
-pub use deepcluster_transfer::proposals;
 
-/// Kinds of errors, for exit codes and statuses.
 pub use deepcluster_files::{HasKind, Kind};
 pub use deepcluster_kernels::keep_freed_memory;
-pub use deepcluster_trainer::TrainerError as Error;
 
+pub use error::Error;
 pub use export::{ExportSummary, export};
 
-use deepcluster_data::ImageFolder;
+use deepcluster_data::{Images, Location};
 use deepcluster_models::ConvNet;
 use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, parse_device};
 
@@ -63,7 +70,7 @@ use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, p
 pub mod prelude {
     pub use burn::tensor::Device;
     pub use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, WhiteningConfig};
-    pub use deepcluster_data::ImageFolder;
+    pub use deepcluster_data::Images;
     pub use deepcluster_models::{Architecture, Backbone, ConvNet};
     pub use deepcluster_trainer::{
         DeepCluster, EpochMetrics, EpochTimings, Event, Observer, RunDirectory, TrainConfig, TrainObserver,
@@ -71,17 +78,17 @@ pub mod prelude {
     };
 }
 
-/// Trains on the images under `folder` with the best device of this build, keeps the run in the folder `out`,
+/// Trains on the images of a folder, or another place, with the best device of this build, keeps the run in the folder `out`,
 /// and gives the trained network with its clusters. `observer` is told of progress; `&mut ()` is not.
 ///
 /// # Errors
-/// Everything that [`ImageFolder::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.
+/// Everything that [`Images::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.
 pub fn train(
-    folder: impl AsRef<Path>,
+    images: impl Into<Location>,
     out: impl AsRef<Path>,
     config: TrainConfig,
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainedModel<ConvNet>, Error> {
-    let images = ImageFolder::scan(folder, &config.scan_config())?;
-    begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)
+    let images = Images::scan(images, &config.scan_config())?;
+    Ok(begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)?)
 }

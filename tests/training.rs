@@ -1,6 +1,8 @@
 //! The loop through the library: learning, stopping at any step, resuming, and using what was trained.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "training/own_source.rs"]
+mod own_source;
 #[path = "training/run_directory.rs"]
 mod run_directory;
 
@@ -8,25 +10,25 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use deepcluster::Error;
 use deepcluster::clustering::{NmiNorm, nmi};
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
 use deepcluster::models::Backbone;
 use deepcluster::prelude::*;
 use deepcluster::trainer::EngineError;
+use deepcluster::trainer::TrainerError;
 
-fn draw_images(folder: &Path, num_images: usize) -> ImageFolder {
+fn draw_images(folder: &Path, num_images: usize) -> Images {
     let drawings = SyntheticConfig { num_images, image_size: 32, seed: 3 };
     write_synthetic_folder(&folder.join("images"), &drawings, &mut |_| {}).unwrap();
-    ImageFolder::open(folder.join("images")).unwrap()
+    Images::open(folder.join("images")).unwrap()
 }
 
 fn tiny_config() -> TrainConfig {
     let mut config = TrainConfig { seed: 5, ..TrainConfig::default() };
-    config.data.image_size = 32;
-    config.model.width = 0.125;
-    config.clustering.num_clusters = Some(12);
-    config.clustering.pca_dim = 16;
+    config.images.size = 32;
+    config.network.width = 0.125;
+    config.objective.clustering_mut().num_clusters = Some(12);
+    config.objective.whitening_mut().num_components = 16;
     config.training.epochs = 2;
     config.training.batch_size = 24;
     config.training.knn_neighbors = 5;
@@ -69,7 +71,7 @@ fn stopped_at_any_step_and_resumed_it_ends_in_the_same_files() {
         let out = folder.path().join(format!("stopped-after-{steps}"));
         let mut observer = StopAfter { steps_left: steps, in_training: false };
         let stopped = Trainer::new(tiny_config(), images.clone(), &out, &cpu()).unwrap().run(&mut observer);
-        assert!(matches!(stopped, Err(Error::Engine(EngineError::Stopped { .. }))), "{steps} steps");
+        assert!(matches!(stopped, Err(TrainerError::Engine(EngineError::Stopped { .. }))), "{steps} steps");
         Trainer::resume(&out, &cpu(), |_| Ok(())).unwrap().run(&mut ()).unwrap();
         for name in ["metrics.jsonl", "assignments.csv", "model.safetensors", "features.safetensors"] {
             let read = |run: &Path| fs::read(run.join(name)).unwrap();
@@ -83,18 +85,18 @@ fn the_network_learns_its_pseudo_labels() {
     let folder = tempfile::tempdir().unwrap();
     let images = draw_images(folder.path(), 240);
     let mut config = tiny_config();
-    config.model.width = 0.25;
-    config.model.dropout = 0.0;
-    config.data.crop_scale_min = 0.6;
+    config.network.width = 0.25;
+    config.network.dropout = 0.0;
+    config.images.crop_scale_min = 0.6;
     config.training.epochs = 4;
     config.training.batch_size = 12;
-    config.training.epochs_per_clustering = 6.0;
+    config.set("objective.epochs_per_clustering=6.0").unwrap();
     let out = folder.path().join("run");
     Trainer::new(config, images, &out, &cpu()).unwrap().run(&mut ()).unwrap();
     let epochs: Vec<EpochMetrics> = RunDirectory::open(&out).unwrap().metrics().unwrap();
     assert_eq!(epochs.len(), 5);
     let losses: Vec<f64> = epochs.iter().filter_map(|epoch| epoch.loss).collect();
-    // ln 12 = 2.48 is chance, where a new head begins.
+    // ln 12 = 2.48 is guessing, where a new head begins.
     assert!(losses[3] < losses[0] && losses[3] < 2.4, "{losses:?}");
     assert!(epochs.iter().all(|epoch| epoch.cluster_sizes.iter().sum::<usize>() == 240));
     assert!(epochs[0].knn_accuracy.is_some() && epochs[1].knn_accuracy.is_none());
@@ -129,12 +131,12 @@ fn caches_change_no_file() {
             .map(|file| fs::read(out.join(file)).unwrap())
     };
     let cache = folder.path().join("cache");
-    let disk_cache = format!("data.disk_cache={}", cache.display());
+    let disk_cache = format!("images.disk_cache={}", cache.display());
     let plain = run("plain", &[]);
-    assert!(plain == run("no-cache", &["data.cache_mib=0"]));
+    assert!(plain == run("no-cache", &["images.cache_mib=0"]));
     // The second run finds the images of the first.
     for name in ["disk", "disk-again"] {
-        assert!(plain == run(name, &["data.cache_mib=0", &disk_cache]), "{name}");
+        assert!(plain == run(name, &["images.cache_mib=0", &disk_cache]), "{name}");
         // The images, and the sum of their bytes.
         assert_eq!(fs::read_dir(&cache).unwrap().count(), 97);
     }
@@ -179,7 +181,7 @@ fn devices_beside_the_first_change_no_feature() {
     let folder = tempfile::tempdir().unwrap();
     draw_images(folder.path(), 95);
     fs::write(folder.path().join("images").join("broken.png"), b"no picture").unwrap();
-    let images = ImageFolder::open(folder.path().join("images")).unwrap();
+    let images = Images::open(folder.path().join("images")).unwrap();
     let mut config = tiny_config();
     config.training.feature_batch_size = 10;
     let first_clusters = |others: usize| {
@@ -201,7 +203,7 @@ fn labels_change_nothing_but_the_report() {
     draw_images(folder.path(), 96);
     let run = |labels: &str| {
         let mut config = tiny_config();
-        config.set(&format!("data.labels={labels}")).unwrap();
+        config.set(&format!("images.labels={labels}")).unwrap();
         let out = folder.path().join(labels);
         deepcluster::train(folder.path().join("images"), &out, config, &mut ()).unwrap();
         (fs::read(out.join("assignments.csv")).unwrap(), RunDirectory::open(&out).unwrap().metrics().unwrap())
@@ -218,5 +220,5 @@ fn two_processes_cannot_train_one_run() {
     let out = folder.path().join("run");
     let _first = Trainer::new(tiny_config(), images, &out, &cpu()).unwrap();
     let second = Trainer::resume(&out, &cpu(), |_| Ok(()));
-    assert!(matches!(second.err(), Some(Error::RunLocked { .. })));
+    assert!(matches!(second.err(), Some(TrainerError::RunLocked { .. })));
 }

@@ -219,7 +219,7 @@ class Comparisons:
                 command = [
                     self.program, "train", folder, "--out", out, "--arch", "alexnet", "--image-size", str(SIZE), "--quiet",
                     "--epochs", "1", "--clusters", str(clusters), "--batch-size", str(batch), "--labels", "none",
-                    "--set", f"training.feature_batch_size={batch}", "--set", "data.cache_mib=0",
+                    "--set", f"training.feature_batch_size={batch}", "--set", "images.cache_mib=0",
                 ]
                 environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads)}
                 process = subprocess.Popen(command, env=environment)

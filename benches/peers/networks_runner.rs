@@ -1,5 +1,4 @@
-//! The side of this project in `networks.py`: answers each line of stdin, a request in JSON, with a line of
-//! JSON.
+//! The side of this project in `networks.py`: answers each line of stdin, a request in JSON, with a line of JSON.
 #![allow(clippy::print_stdout, reason = "it answers on stdout")]
 
 use std::error::Error;
@@ -9,7 +8,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
-use deepcluster::data::{ImageFolder, Loader, LoaderConfig, Normalization, Sample, Transform};
+use deepcluster::data::{Images, Loader, LoaderConfig, Normalization, Sample, Transform};
 use deepcluster::models::{Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head};
 use deepcluster::trainer::{Sgd, parse_device, training_step};
 use serde_json::{Value, json};
@@ -55,9 +54,9 @@ fn load(request: &Value) -> Result<usize, Box<dyn Error>> {
     let folder = request["folder"].as_str().ok_or("folder is missing")?;
     let size = request["size"].as_u64().ok_or("size is missing")? as u32;
     let workers = request["workers"].as_u64().ok_or("workers is missing")? as usize;
-    let images = Arc::new(ImageFolder::open(folder)?);
+    let images = Arc::new(Images::open(folder)?);
     let samples: Vec<Sample> = (0..images.len())
-        .map(|image_index| Sample { image_index, augmentation_seed: image_index as u64 })
+        .map(|image_index| Sample { image_index, augmentation_seed: image_index as u64, crop: 0 })
         .collect();
     let config = LoaderConfig { num_workers: workers, cache_bytes: 0, ..LoaderConfig::default() };
     let transform = Transform::RandomCrop {

@@ -55,11 +55,11 @@ def check(program, folder, architecture, image_size, width, sobel, num_images):
     images, run = folder / "images", folder / "run"
     draw_images(images, num_images, image_size)
     settings = {
-        "model.width": width,
-        "model.sobel": str(sobel).lower(),
+        "network.width": width,
+        "network.sobel": str(sobel).lower(),
         # Images of this size go to the network pixel by pixel.
-        "data.resize": image_size,
-        "clustering.pca_dim": 12,
+        "images.resize": image_size,
+        "objective.whitening.num_components": 12,
         "training.epochs": 1,
         "training.batch_size": 8,
         "training.knn_neighbors": 3,

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deepcluster::Error;
-use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
+use deepcluster::data::{Location, SyntheticConfig, write_synthetic_folder};
 use deepcluster::prelude::*;
 use deepcluster::report::RunContents;
 use deepcluster::trainer::EngineError;
 use deepcluster::trainer::TrainedNetwork;
+use deepcluster::trainer::TrainerError;
 
 use super::cpu;
 
@@ -22,10 +22,10 @@ struct Finished {
 
 fn config(epochs: usize) -> TrainConfig {
     let mut config = TrainConfig { seed: 5, ..TrainConfig::default() };
-    config.data.image_size = 32;
-    config.model.width = 0.125;
-    config.clustering.num_clusters = Some(6);
-    config.clustering.pca_dim = 8;
+    config.images.size = 32;
+    config.network.width = 0.125;
+    config.objective.clustering_mut().num_clusters = Some(6);
+    config.objective.whitening_mut().num_components = 8;
     config.training.epochs = epochs;
     config.training.batch_size = 24;
     config.training.checkpoint_steps = 1;
@@ -44,7 +44,7 @@ fn finished(epochs: usize) -> Finished {
 
 impl Finished {
     fn train(&self, out: &Path, config: TrainConfig) {
-        let images = ImageFolder::open(self.folder.path().join("images")).unwrap();
+        let images = Images::open(self.folder.path().join("images")).unwrap();
         Trainer::new(config, images, out, &cpu()).unwrap().run(&mut ()).unwrap();
     }
 
@@ -65,7 +65,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-fn resume(out: &Path, epochs: Option<usize>) -> Result<Trainer, Error> {
+fn resume(out: &Path, epochs: Option<usize>) -> Result<Trainer, TrainerError> {
     Trainer::resume(out, &cpu(), |config| {
         config.training.epochs = epochs.unwrap_or(config.training.epochs);
         Ok(())
@@ -79,7 +79,7 @@ fn read_all(out: &Path) -> Vec<Vec<u8>> {
 /// The errors of every reader of results.
 fn readers(out: &Path) -> Vec<(&'static str, Option<String>)> {
     let run = RunDirectory::open(out).unwrap();
-    let words = |error: Error| error.to_string();
+    let words = |error: TrainerError| error.to_string();
     vec![
         ("is_finished", run.is_finished().err().map(words)),
         ("features", run.features().err().map(words)),
@@ -113,11 +113,11 @@ fn an_extended_run_is_unfinished_until_its_end_and_ends_as_one_that_was_longer_f
     finished.train(&reference, config(3));
     let out = finished.copy("extended");
     let stopped = resume(&out, Some(3)).unwrap().run(&mut StopAtOnce { saved: false });
-    assert!(matches!(stopped, Err(Error::Engine(EngineError::Stopped { .. }))));
+    assert!(matches!(stopped, Err(TrainerError::Engine(EngineError::Stopped { .. }))));
     let run = RunDirectory::open(&out).unwrap();
     assert!(!run.is_finished().unwrap());
-    assert!(matches!(TrainedModel::load(&run, &cpu()), Err(Error::Unfinished { .. })));
-    assert!(matches!(run.features(), Err(Error::Unfinished { .. })));
+    assert!(matches!(TrainedModel::load(&run, &cpu()), Err(TrainerError::Unfinished { .. })));
+    assert!(matches!(run.features(), Err(TrainerError::Unfinished { .. })));
     // The report shows the newest clusters, without the features of the old network beside them.
     assert!(RunContents::read(&run).unwrap().features.is_none());
     assert!(run.metrics().unwrap().iter().all(|epoch| epoch.loss.is_some()));
@@ -130,7 +130,7 @@ fn a_run_is_only_extended_where_it_can_go_on() {
     let finished = finished(1);
     let before = read_all(&finished.out);
     fs::remove_dir_all(finished.out.join("checkpoints")).unwrap();
-    assert!(matches!(resume(&finished.out, Some(2)), Err(Error::NoUsableCheckpoint { .. })));
+    assert!(matches!(resume(&finished.out, Some(2)), Err(TrainerError::NoUsableCheckpoint { .. })));
     fs::rename(finished.folder.path().join("images"), finished.folder.path().join("moved")).unwrap();
     assert!(resume(&finished.out, None).unwrap().is_finished());
     assert!(read_all(&finished.out) == before);
@@ -196,14 +196,14 @@ fn rows_are_compared_where_files_without_marks_meet() {
     fs::write(finished.out.join("config.toml"), settings.replace("\nepochs = 1\n", "\nepochs = 9\n"))
         .unwrap();
     let run = RunDirectory::open(&finished.out).unwrap();
-    assert!(matches!(run.is_finished(), Err(Error::Mixed { second, .. }) if second == "config.toml"));
+    assert!(matches!(run.is_finished(), Err(TrainerError::Mixed { second, .. }) if second == "config.toml"));
     fs::write(finished.out.join("config.toml"), settings).unwrap();
     // The same number in another order.
     let mut turned = rows.clone();
     turned[1..].reverse();
     fs::write(finished.out.join("images.csv"), turned.join("\n")).unwrap();
     let error = RunDirectory::open(&finished.out).unwrap().assignments().unwrap_err();
-    assert!(matches!(error, Error::Mixed { .. }), "{error}");
+    assert!(matches!(error, TrainerError::Mixed { .. }), "{error}");
 }
 
 /// Makes model and features those of the program before marks and checksums.
@@ -244,7 +244,7 @@ fn damage_to_model_and_features_is_noticed() {
                 assert!(position < header, "{name}: byte {position}");
             }
         }
-        // A file that lost only some of its marks is not one of the earlier program.
+        // A file that lost its marks but kept some is no file of the earlier program.
         for key in ["checksum", "identity", "format", "images.csv"] {
             let quoted = format!("\"{key}\"");
             let place = whole.windows(quoted.len()).position(|bytes| bytes == quoted.as_bytes()).unwrap();
@@ -262,7 +262,7 @@ fn damage_to_model_and_features_is_noticed() {
 struct SavedBits(Vec<u8>, Vec<u32>);
 
 impl SavedBits {
-    fn of(run: &RunDirectory) -> Result<Self, Error> {
+    fn of(run: &RunDirectory) -> Result<Self, TrainerError> {
         let model = TrainedModel::load(run, &cpu())?;
         let mut bytes = model.clusters().to_bytes()?;
         for data in deepcluster::models::export_weights(model.network())?.values() {
@@ -313,18 +313,18 @@ fn fewer_epochs_than_have_begun_are_refused() {
     let before = read_all(&finished.out);
     for epochs in [0, 1] {
         let error = resume(&finished.out, Some(epochs)).err().unwrap();
-        assert!(matches!(error, Error::InvalidConfig { .. }), "{error}");
+        assert!(matches!(error, TrainerError::InvalidConfig { .. }), "{error}");
         assert!(error.to_string().contains("at least 2"), "{error}");
     }
     assert!(read_all(&finished.out) == before);
     assert_eq!(RunDirectory::open(&finished.out).unwrap().config().unwrap().training.epochs, 2);
     // Within an epoch it counts.
     let out = finished.folder.path().join("stopped");
-    let images = ImageFolder::open(finished.folder.path().join("images")).unwrap();
+    let images = Images::open(finished.folder.path().join("images")).unwrap();
     let stopped =
         Trainer::new(config(2), images, &out, &cpu()).unwrap().run(&mut StopAtOnce { saved: false });
     assert!(stopped.is_err());
-    assert!(matches!(resume(&out, Some(0)), Err(Error::InvalidConfig { .. })));
+    assert!(matches!(resume(&out, Some(0)), Err(TrainerError::InvalidConfig { .. })));
     // One that has just begun may end with it.
     resume(&out, Some(1)).unwrap().run(&mut ()).unwrap();
     let reference = finished.folder.path().join("reference");
@@ -340,41 +340,55 @@ fn images_may_move_but_not_be_others() {
     fs::create_dir(root.join("elsewhere")).unwrap();
     fs::rename(root.join("images"), &moved).unwrap();
     let error = resume(&finished.out, Some(2)).err().unwrap();
-    assert!(matches!(error, Error::ImagesGone { .. }), "{error}");
+    assert!(matches!(error, TrainerError::ImagesGone { .. }), "{error}");
     assert!(RunDirectory::open(&finished.out).unwrap().is_finished().unwrap());
     let run = RunDirectory::open(&finished.out).unwrap();
-    run.set_images_root(&moved).unwrap();
-    assert_eq!(run.images_root().unwrap(), fs::canonicalize(&moved).unwrap());
+    run.set_location(&Location::from(&moved)).unwrap();
+    assert_eq!(run.location().unwrap(), Location::from(fs::canonicalize(&moved).unwrap()));
     resume(&finished.out, Some(2)).unwrap().run(&mut ()).unwrap();
     // Two of them are missing here.
     let other = root.join("other");
     copy_folder(&moved, &other);
     let images = run.images().unwrap();
     for index in [5, 11] {
-        fs::remove_file(other.join(images.relative_path(index))).unwrap();
+        fs::remove_file(other.join(images.name(index))).unwrap();
     }
-    let words = run.set_images_root(&other).unwrap_err().to_string();
-    let first = images.relative_path(5).display().to_string();
-    for word in ["lacks 2 of its 48 images", &first] {
+    let words = run.set_location(&Location::from(&other)).unwrap_err().to_string();
+    let first = images.name(5);
+    for word in ["lacks 2 of its 48 images", first] {
         assert!(words.contains(word), "{words}");
     }
-    assert_eq!(run.images_root().unwrap(), fs::canonicalize(&moved).unwrap());
-    assert!(matches!(run.set_images_root(&root.join("nowhere")), Err(Error::Data(_))));
+    assert_eq!(run.location().unwrap(), Location::from(fs::canonicalize(&moved).unwrap()));
+    assert!(matches!(run.set_location(&Location::from(root.join("nowhere"))), Err(TrainerError::Data(_))));
+}
+
+#[test]
+fn a_run_of_an_earlier_version_names_its_folder_without_its_kind() {
+    let finished = finished(1);
+    let file = finished.out.join("run.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let folder = fs::canonicalize(finished.folder.path().join("images")).unwrap();
+    assert!(text.contains(&format!("folder:{}", folder.display())), "{text}");
+    fs::write(&file, text.replace("folder:", "")).unwrap();
+    let run = RunDirectory::open(&finished.out).unwrap();
+    assert_eq!(run.location().unwrap(), Location::Folder(folder));
+    resume(&finished.out, Some(2)).unwrap().run(&mut ()).unwrap();
+    assert!(run.is_finished().unwrap());
 }
 
 #[test]
 fn a_run_that_has_just_begun_is_unfinished_and_not_damaged() {
     let finished = finished(0);
-    let images = ImageFolder::open(finished.folder.path().join("images")).unwrap();
+    let images = Images::open(finished.folder.path().join("images")).unwrap();
     let begun = finished.folder.path().join("begun");
     let _trainer = Trainer::new(config(1), images, &begun, &cpu()).unwrap();
     let run = RunDirectory::open(&begun).unwrap();
-    assert!(matches!(run.images(), Err(Error::Unfinished { .. })));
-    assert!(matches!(run.skipped(), Err(Error::Unfinished { .. })));
+    assert!(matches!(run.images(), Err(TrainerError::Unfinished { .. })));
+    assert!(matches!(run.skipped(), Err(TrainerError::Unfinished { .. })));
     // With clusters there must be a list of images.
     fs::remove_file(finished.out.join("images.csv")).unwrap();
     let run = RunDirectory::open(&finished.out).unwrap();
-    assert!(matches!(run.images(), Err(Error::Damaged { .. })));
+    assert!(matches!(run.images(), Err(TrainerError::Damaged { .. })));
 }
 
 #[test]

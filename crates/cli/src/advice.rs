@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use deepcluster::Error;
 use deepcluster::trainer::EngineError;
+use deepcluster::trainer::TrainerError;
 
 /// The command or option to use next, if an error or one of its causes suggests one.
 pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
@@ -13,18 +13,18 @@ pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
     })
 }
 
-fn after_error(error: &Error) -> Option<String> {
+fn after_error(error: &TrainerError) -> Option<String> {
     match error {
-        Error::RunExists { .. } => Some("continue it with --resume".to_string()),
-        Error::NotBegun { path } => {
+        TrainerError::RunExists { .. } => Some("continue it with --resume".to_string()),
+        TrainerError::NotBegun { path } => {
             Some(format!("begin with deepcluster train FOLDER --out {}", path.display()))
         }
-        Error::NoImages { path } | Error::ImagesGone { path, .. } => {
+        TrainerError::NoImages { path } | TrainerError::ImagesGone { path, .. } => {
             Some(format!("as in deepcluster train FOLDER --out {} --resume", path.display()))
         }
-        Error::Unfinished { path } | Error::Mixed { path, .. } => Some(resume(path)),
-        Error::Damaged { path, .. } if is_result(path) => path.parent().map(resume),
-        Error::Engine(error) => after_engine_error(error),
+        TrainerError::Unfinished { path } | TrainerError::Mixed { path, .. } => Some(resume(path)),
+        TrainerError::Damaged { path, .. } if is_result(path) => path.parent().map(resume),
+        TrainerError::Engine(error) => after_engine_error(error),
         _ => None,
     }
 }
@@ -45,7 +45,7 @@ fn resume(run: &Path) -> String {
     format!("with deepcluster train --out {} --resume", run.display())
 }
 
-/// Whether resuming the run writes this file again.
+/// Whether it is a file that a finished run is written again with.
 fn is_result(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| ["model.safetensors", "features.safetensors"].contains(&name))
@@ -61,14 +61,17 @@ mod tests {
         let stopped = || EngineError::Stopped { epoch: 1, step: 2 };
         for (error, words) in [
             (
-                anyhow::Error::new(Error::Unfinished { path: path.clone() }),
+                anyhow::Error::new(TrainerError::Unfinished { path: path.clone() }),
                 "deepcluster train --out a/run --resume",
             ),
-            (anyhow::Error::new(Error::NoImages { path: path.clone() }), "FOLDER --out a/run --resume"),
-            (anyhow::Error::new(stopped()), "--resume"),
-            (anyhow::Error::new(Error::from(stopped())).context("cannot train"), "--resume"),
             (
-                anyhow::Error::new(Error::Damaged {
+                anyhow::Error::new(TrainerError::NoImages { path: path.clone() }),
+                "FOLDER --out a/run --resume",
+            ),
+            (anyhow::Error::new(stopped()), "--resume"),
+            (anyhow::Error::new(TrainerError::from(stopped())).context("cannot train"), "--resume"),
+            (
+                anyhow::Error::new(TrainerError::Damaged {
                     path: path.join("model.safetensors"),
                     reason: String::new(),
                 }),
@@ -78,7 +81,7 @@ mod tests {
             let advice = advice(&error).unwrap();
             assert!(advice.contains(words), "{advice}");
         }
-        let other = Error::Damaged { path: path.join("images.csv"), reason: String::new() };
+        let other = TrainerError::Damaged { path: path.join("images.csv"), reason: String::new() };
         assert_eq!(advice(&other.into()), None);
     }
 }

@@ -4,23 +4,28 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use deepcluster::burn::tensor::Device;
+use deepcluster::clustering::FeatureType;
 use deepcluster::interchange::ExportFormat;
 use deepcluster::trainer::{TrainerError, parse_device, parse_devices};
 use deepcluster_files::Replaceable;
 
+use named::named;
+
 mod eval;
+mod named;
 mod pictures;
+mod settings;
 
 pub(crate) use eval::*;
 pub(crate) use pictures::*;
+pub(crate) use settings::{Settings, SettingsButClusters};
 
-/// Learn visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
+/// Learns visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
 #[derive(Debug, Parser)]
 #[command(
     name = "deepcluster",
     version,
-    after_help = "Exit codes: 0 success; 1 failure; 2 invalid usage or configuration; 130 interrupted, \
-                  continue with --resume."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 130 stopped, continue with --resume."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -29,7 +34,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// Output on the terminal.
+/// What is printed.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Output {
     /// Print only errors.
@@ -40,22 +45,21 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
-/// The device to compute on.
+/// Where to compute.
 #[derive(Debug, Args)]
 pub(crate) struct DeviceChoice {
-    /// Device listed by `deepcluster devices`, or auto for the fastest; training accepts several:
-    /// cuda:0,cuda:1.
+    /// Device, one that `deepcluster devices` lists, or auto for the best. Training takes several: cuda:0,cuda:1.
     #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
     name: String,
 }
 
 impl DeviceChoice {
-    /// All devices named, separated by commas; they train together.
+    /// The devices of these names, separated by commas, which train together.
     pub(crate) fn devices(&self) -> Result<Vec<Device>, TrainerError> {
         Ok(parse_devices(&self.name)?)
     }
 
-    /// The single device named.
+    /// The device of this name.
     pub(crate) fn device(&self) -> Result<Device, TrainerError> {
         Ok(parse_device(&self.name)?)
     }
@@ -65,50 +69,50 @@ impl DeviceChoice {
 pub(crate) enum Command {
     /// Train on a folder of images and cluster them.
     Train(Train),
-    /// Create a run from a checkpoint of the original code (.pth.tar).
+    /// Make a run of a checkpoint of the original code (.pth.tar).
     Import(Import),
-    /// Assign new images to the clusters of a finished run and write a CSV file.
+    /// Give new images the clusters of a finished run, as CSV.
     Assign(Assign),
-    /// Evaluate a network with the protocols of the paper.
+    /// Measure what a network has learned, by the protocols of the paper.
     #[command(subcommand)]
     Eval(Eval),
-    /// Chart how clusters agree with labels and with the previous epoch.
+    /// Draw how clusters agree with labels and with those of the epoch before.
     Curves(Curves),
-    /// Train with several numbers of clusters and compare the results on a task.
+    /// Train with several numbers of clusters and compare what each gives on a task.
     Sweep(Sweep),
     /// Write the features of a folder of images to a file for other programs.
     Features(Features),
-    /// Find the training images most similar to given images.
+    /// Find the training images that are most like given images.
     Neighbors(Neighbors),
-    /// Create an HTML page of a run's clusters, images and curves.
+    /// Make a page of a run's clusters, images and curves, to be opened in any browser.
     Report(Report),
-    /// Visualise the filters of a network by gradient ascent.
+    /// Draw what the filters of a network respond to, found by gradient ascent.
     Filters(Filters),
-    /// Draw the images and regions that activate each filter most.
+    /// Draw the images that each filter responds to most, and where.
     TopImages(TopImages),
     /// Draw the kernels of the first convolution.
     Kernels(Kernels),
-    /// Show the state, settings and metrics of a run.
+    /// Show what a run has done.
     Inspect(Inspect),
-    /// Export the network of a run to PyTorch, ONNX or Burn.
+    /// Write the network of a run for other programs: PyTorch, ONNX Runtime, Burn.
     Export(Export),
-    /// Draw a set of images, train on it for a few minutes, and show the result.
+    /// Draw a set of images, train on it for a few minutes, and show what was learned.
     Demo(Demo),
-    /// List the available devices.
+    /// List the devices of this build.
     Devices,
-    /// Print a shell completion script.
+    /// Print a completion script for a shell.
     Completions {
-        /// Shell to complete for.
+        /// The shell.
         shell: clap_complete::Shell,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Folder of images, searched recursively; optional with --resume.
+    /// Folder of images, at any depth; with --resume the folder of the run by default.
     #[arg(required_unless_present = "resume")]
     pub(crate) images: Option<PathBuf>,
-    /// Run directory: a new folder, or the existing run with --resume.
+    /// Folder for the run; must be new, or hold the run with --resume.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
     /// Continue the run in --out from its newest checkpoint.
@@ -122,12 +126,12 @@ pub(crate) struct Train {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// Checkpoint of the original code, in the current or the legacy PyTorch format.
+    /// Checkpoint of the original code, in either form that PyTorch writes.
     pub(crate) checkpoint: PathBuf,
-    /// Run directory to create.
+    /// Folder for the run; must be new.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
-    /// Folder of images to cluster immediately; required to continue training.
+    /// Folder of images to cluster with the network at once; training can go on with it.
     #[arg(long)]
     pub(crate) images: Option<PathBuf>,
     #[command(flatten)]
@@ -136,75 +140,26 @@ pub(crate) struct Import {
     pub(crate) settings: Settings,
 }
 
-/// Settings of a run. Options override the file, --set overrides both.
-#[derive(Debug, Args)]
-pub(crate) struct Settings {
-    /// Number of clusters; about 10 times the kinds you expect [default: a 50th of the images]
-    #[arg(long, short = 'k')]
-    pub(crate) clusters: Option<usize>,
-    #[command(flatten)]
-    pub(crate) common: CommonSettings,
-}
-
-/// All settings but the number of clusters.
-#[derive(Debug, Args)]
-pub(crate) struct CommonSettings {
-    /// TOML file with settings; what it leaves out keeps its default.
-    #[arg(long, short)]
-    pub(crate) config: Option<PathBuf>,
-    /// Task without labels that the network learns: deepcluster or nat [default: deepcluster]
-    #[arg(long)]
-    pub(crate) objective: Option<String>,
-    /// Network: alexnet, alexnet-small or vgg16 [default: by image size]
-    #[arg(long)]
-    pub(crate) arch: Option<String>,
-    /// Side of the network's input in pixels [default: 224]
-    #[arg(long)]
-    pub(crate) image_size: Option<usize>,
-    /// Clustering algorithm: kmeans, pic or lin-cohen-pic [default: kmeans]
-    #[arg(long)]
-    pub(crate) clustering: Option<String>,
-    /// Rounds of clustering and training [default: 200]
-    #[arg(long, short)]
-    pub(crate) epochs: Option<usize>,
-    /// Images per training step [default: 256]
-    #[arg(long)]
-    pub(crate) batch_size: Option<usize>,
-    /// Step size of SGD in DeepCluster; NAT has nat.learning_rate [default: 0.05]
-    #[arg(long)]
-    pub(crate) learning_rate: Option<f64>,
-    /// The one seed of everything random [default: 31]
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// Labels, for reports only: auto, none, folders, or a CSV file with columns path and label [default:
-    /// auto]
-    #[arg(long)]
-    pub(crate) labels: Option<String>,
-    /// Any setting by its key in the configuration file, as in --set clustering.pca_dim=128
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Assign {
-    /// Directory of a finished run.
+    /// Folder of a finished run.
     pub(crate) run: PathBuf,
-    /// Folder of images, searched recursively.
+    /// Folder of images.
     pub(crate) images: PathBuf,
     /// CSV file to write (path, cluster, distance) [default: standard output]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
-    /// Also create this folder, with one sub-folder per cluster.
+    /// Also make this folder with a sub-folder per cluster.
     #[arg(long)]
     pub(crate) folders: Option<PathBuf>,
-    /// Contents of the sub-folders.
+    /// What the sub-folders hold.
     #[arg(long, value_enum, default_value_t = Placement::Link)]
     pub(crate) place: Placement,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
 
-/// Contents of the folders of clusters.
+/// How images get into the folders of their clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Placement {
     /// Symbolic links.
@@ -213,10 +168,10 @@ pub(crate) enum Placement {
     Copy,
 }
 
-/// Which existing files results may replace.
+/// Files that results in a folder may replace.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Replacing {
-    /// Overwrite files in --out even if they are not earlier results or were edited since.
+    /// Replace files of the same names in --out even if they are no earlier results, or have changed since.
     #[arg(long)]
     force: bool,
 }
@@ -230,10 +185,10 @@ impl Replacing {
 
 #[derive(Debug, Args)]
 pub(crate) struct Curves {
-    /// Run directories, finished or not.
+    /// Folders of runs, finished or not.
     #[arg(required = true)]
     pub(crate) runs: Vec<PathBuf>,
-    /// Output folder for curves.csv and the SVG and PNG charts [default: RUN/curves of the first run]
+    /// Folder for curves.csv and the charts, SVG and PNG [default: RUN/curves of the first]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -242,49 +197,49 @@ pub(crate) struct Curves {
 
 #[derive(Debug, Args)]
 pub(crate) struct Sweep {
-    /// Folder of images to train on, searched recursively.
+    /// Folder of images to train on, at any depth.
     pub(crate) images: PathBuf,
-    /// Output folder for runs, sweep.csv and charts; run the same command again to continue.
+    /// Folder for the runs, sweep.csv and the charts; the same command goes on with what is there.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) replacing: Replacing,
-    /// Comma-separated numbers of clusters.
+    /// Numbers of clusters, separated by commas.
     #[arg(long, short = 'k', value_delimiter = ',', required = true)]
     pub(crate) clusters: Vec<usize>,
-    /// Task to compare runs on.
+    /// The task that runs are compared by.
     #[arg(long, value_enum, default_value_t = SweepScore::Knn)]
     pub(crate) score: SweepScore,
-    /// Training images of the task, one folder per class [default: IMAGES]
+    /// Training images of the task, in a folder per class [default: the images]
     #[arg(long)]
     pub(crate) train: Option<PathBuf>,
-    /// Test images for knn and linear.
+    /// Test images of the task, for knn and linear.
     #[arg(long)]
     pub(crate) test: Option<PathBuf>,
-    /// Epochs of the linear classifiers.
+    /// Passes over the training images, for linear.
     #[arg(long, default_value_t = 20)]
     pub(crate) linear_epochs: usize,
-    /// Number of neighbours for knn.
+    /// Neighbours, for knn.
     #[arg(long, default_value_t = 20)]
     pub(crate) neighbors: usize,
-    /// Data set in the PASCAL VOC layout, for voc.
+    /// Data set in the layout of PASCAL VOC, for voc.
     #[arg(long)]
     pub(crate) voc: Option<PathBuf>,
-    /// Fine-tuning steps for voc.
+    /// Steps of fine-tuning, for voc.
     #[arg(long, default_value_t = 80_000)]
     pub(crate) voc_steps: usize,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
     #[command(flatten)]
-    pub(crate) settings: CommonSettings,
+    pub(crate) settings: SettingsButClusters,
 }
 
-/// Task to compare runs on.
+/// The task that runs are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SweepScore {
-    /// Nearest-neighbour classification on every layer.
+    /// Nearest neighbours on each layer.
     Knn,
-    /// Linear classifiers on every convolution.
+    /// Linear classifiers on each convolution.
     Linear,
     /// Classification of PASCAL VOC with new fully connected layers, as in the paper.
     Voc,
@@ -292,73 +247,64 @@ pub(crate) enum SweepScore {
 
 #[derive(Debug, Args)]
 pub(crate) struct Features {
-    /// Run directory, finished or not.
+    /// Folder of a run, finished or not.
     pub(crate) run: PathBuf,
-    /// Folder of images, searched recursively.
+    /// Folder of images.
     pub(crate) images: PathBuf,
-    /// Output file, .npy or .parquet; image paths go to a .csv file of the same name.
+    /// File to write, .npy or .parquet; the paths of the images go to a .csv file of the same name.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
-    /// Overwrite existing files.
+    /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Layer to take the features from.
+    /// Which features.
     #[arg(long, value_enum, default_value_t = LayerName::Fc7)]
     pub(crate) layer: LayerName,
-    /// Number type of a .npy file.
-    #[arg(long, value_enum, default_value_t = NumberType::F32)]
-    pub(crate) dtype: NumberType,
+    /// Numbers of a .npy file, of 32 or 16 bits.
+    #[arg(long, value_parser = named(&[FeatureType::F32, FeatureType::F16]), default_value = "f32")]
+    pub(crate) dtype: FeatureType,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
 
-/// Layers to take features from.
+/// Which features are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LayerName {
     /// The last layer below the head, before its ReLU.
     Fc7,
     /// The maps after the last convolution and its pooling.
     Convolutions,
-    /// The clustered features: fc7 after PCA-whitening and L2 normalisation; needs a finished run.
+    /// What is clustered: fc7 after PCA-whitening, at length 1. Needs a finished run.
     Whitened,
-}
-
-/// Number types of stored features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum NumberType {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// Run directory.
+    /// Folder of a run.
     pub(crate) run: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Run directory; the newest checkpoint is exported if the run is not finished.
+    /// Folder of a run; one that is not finished gives its newest checkpoint.
     pub(crate) run: PathBuf,
     /// Format: safetensors, pytorch-safetensors (for the original code), onnx or burnpack.
     #[arg(long, short)]
     pub(crate) format: ExportFormat,
-    /// Output file [default: RUN/network.EXTENSION]
+    /// File to write [default: network.EXTENSION in the folder of the run]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
-    /// Overwrite an existing file.
+    /// Replace the file if it exists.
     #[arg(long)]
     pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Folder to create for the images and the run.
+    /// Folder for the images and the run; must be new.
     #[arg(long, short, default_value = "deepcluster-demo")]
     pub(crate) out: PathBuf,
-    /// Seed of the images and of the run.
+    /// Seed of the drawings and of the run.
     #[arg(long, default_value_t = 31)]
     pub(crate) seed: u64,
     #[command(flatten)]

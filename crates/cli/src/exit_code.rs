@@ -3,9 +3,8 @@
 use std::io::ErrorKind;
 
 use deepcluster::data::DataError;
-use deepcluster::pictures::PictureError;
 use deepcluster::report::ReportError;
-use deepcluster::trainer::EngineError;
+use deepcluster::trainer::{EngineError, TrainerError};
 use deepcluster::transfer::TransferError;
 use deepcluster::{Error, HasKind, Kind};
 
@@ -40,9 +39,9 @@ fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<Kind> {
     let kinds = [
         kind_of::<UsageError>,
         kind_of::<Error>,
+        kind_of::<TrainerError>,
         kind_of::<EngineError>,
         kind_of::<TransferError>,
-        kind_of::<PictureError>,
         kind_of::<ReportError>,
         kind_of::<DataError>,
     ];
@@ -56,8 +55,6 @@ fn is_in_the_way(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::io;
     use std::path::PathBuf;
 
@@ -66,8 +63,8 @@ mod tests {
     use deepcluster::evaluation::EvaluationError;
     use deepcluster::interchange::InterchangeError;
     use deepcluster::models::ModelError;
-    use deepcluster::plots::PlotError;
-    use deepcluster::proposals::ProposalError;
+    use deepcluster::report::charts::PlotError;
+    use deepcluster::transfer::proposals::ProposalError;
 
     use super::*;
 
@@ -83,13 +80,13 @@ mod tests {
         io::Error::other("no space left")
     }
 
-    /// Each error of a crate below the run, alone and as the trainer, transfer, pictures and the report pass
+    /// Each error of a crate below the run, alone and as the trainer, transfer and the report pass
     /// it on.
-    fn lower_errors() -> Vec<(u8, Error)> {
-        let model = |error: ModelError| Error::from(error);
-        let data = |error: DataError| Error::from(error);
-        let clustering = |error: ClusteringError| Error::from(error);
-        let evaluation = |error: EvaluationError| Error::from(error);
+    fn lower_errors() -> Vec<(u8, TrainerError)> {
+        let model = |error: ModelError| TrainerError::from(error);
+        let data = |error: DataError| TrainerError::from(error);
+        let clustering = |error: ClusteringError| TrainerError::from(error);
+        let evaluation = |error: EvaluationError| TrainerError::from(error);
         vec![
             (2, data(DataError::FolderNotFound { path: path() })),
             (2, data(DataError::NotAFolder { path: path() })),
@@ -139,29 +136,42 @@ mod tests {
         ]
     }
 
-    fn trainer_errors() -> Vec<(u8, Error)> {
+    fn trainer_errors() -> Vec<(u8, TrainerError)> {
         vec![
-            (2, Error::InvalidConfig { field: text(), value: text(), allowed: text() }),
-            (2, Error::UnknownKey { key: text(), hint: text() }),
-            (2, Error::UnreadableConfig { origin: text(), reason: text() }),
-            (2, Error::ConfigChanged { path: path(), key: text(), saved: text(), asked: text() }),
-            (2, Error::RunExists { path: path() }),
-            (2, Error::NotEmpty { path: path() }),
-            (2, Error::NotARun { path: path(), reason: text() }),
-            (2, Error::NotBegun { path: path() }),
-            (2, Error::NoImages { path: path() }),
-            (2, Error::ImagesGone { path: path(), images: path() }),
-            (2, Error::UnknownFeatureFile { path: path(), reason: "no" }),
-            (2, Error::TooFewImages { folder: path(), num_images: 1, num_clusters: 2 }),
-            (1, Error::NoReadableImage { folder: path(), num_files: 1, reason: text() }),
-            (1, Error::Mixed { path: path(), first: "a", second: text(), reason: text() }),
-            (1, Error::Damaged { path: path(), reason: text() }),
-            (1, Error::NoUsableCheckpoint { path: path(), reason: text() }),
-            (1, Error::OtherVersion { path: path(), found: 2, supported: 1 }),
-            (1, Error::RunLocked { path: path() }),
-            (1, Error::Unfinished { path: path() }),
-            (1, Error::Io { action: "write", path: path(), source: io() }),
+            (2, TrainerError::InvalidConfig { field: text(), value: text(), allowed: text() }),
+            (2, TrainerError::UnknownKey { key: text(), hint: text() }),
+            (2, TrainerError::UnreadableConfig { origin: text(), reason: text() }),
+            (2, TrainerError::ConfigChanged { path: path(), key: text(), saved: text(), asked: text() }),
+            (2, TrainerError::RunExists { path: path() }),
+            (2, TrainerError::NotEmpty { path: path() }),
+            (2, TrainerError::NotARun { path: path(), reason: text() }),
+            (2, TrainerError::NotBegun { path: path() }),
+            (2, TrainerError::NoImages { path: path() }),
+            (2, TrainerError::ImagesGone { path: path(), images: path().into() }),
+            (2, TrainerError::UnknownFeatureFile { path: path(), reason: "no" }),
+            (2, TrainerError::TooFewImages { folder: path().into(), num_images: 1, num_clusters: 2 }),
+            (1, TrainerError::NoReadableImage { folder: path().into(), num_files: 1, reason: text() }),
+            (1, TrainerError::Mixed { path: path(), first: "a", second: text(), reason: text() }),
+            (1, TrainerError::Damaged { path: path(), reason: text() }),
+            (1, TrainerError::NoUsableCheckpoint { path: path(), reason: text() }),
+            (1, TrainerError::OtherVersion { path: path(), found: 2, supported: 1 }),
+            (1, TrainerError::RunLocked { path: path() }),
+            (1, TrainerError::Unfinished { path: path() }),
+            (1, TrainerError::Io { action: "write", path: path(), source: io() }),
         ]
+    }
+
+    #[test]
+    fn errors_of_the_facade_keep_the_code_of_their_cause() {
+        let usage = DataError::FolderNotFound { path: path() };
+        assert_eq!(exit_code(&Error::from(usage).into()), 2);
+        assert_eq!(exit_code(&Error::from(TransferError::NoLabels { folder: path().into() }).into()), 2);
+        assert_eq!(exit_code(&Error::from(ReportError::Stopped).into()), 130);
+        assert_eq!(exit_code(&Error::from(TrainerError::from(ClusteringError::Cancelled)).into()), 130);
+        assert_eq!(
+            exit_code(&Error::from(DataError::Io { action: "read", path: path(), source: io() }).into()),
+            1
+        );
     }
 
     #[test]
@@ -172,11 +182,10 @@ mod tests {
                 let take = || errors().swap_remove(index);
                 let (code, error) = take();
                 let message = error.to_string();
-                let passed_on: [anyhow::Error; 5] = [
+                let passed_on: [anyhow::Error; 4] = [
                     error.into(),
                     anyhow::Error::from(take().1).context("while training"),
                     TransferError::from(take().1).into(),
-                    PictureError::from(take().1).into(),
                     ReportError::from(take().1).into(),
                 ];
                 for error in passed_on {
@@ -187,47 +196,40 @@ mod tests {
     }
 
     #[test]
-    fn evaluations_pictures_and_reports_have_codes() {
+    fn evaluations_and_reports_have_codes() {
         let unknown = |path| ProposalError::UnknownFormat { path };
-        let plot = || PlotError::UnknownFormat { path: path() };
         let transfer: [(u8, TransferError); 16] = [
             (130, TransferError::Stopped),
             (2, TransferError::InvalidConfig { field: "epochs", value: text(), allowed: text() }),
-            (2, TransferError::NoLabels { folder: path() }),
-            (2, TransferError::UnknownClass { folder: path(), class: text() }),
+            (2, TransferError::NoLabels { folder: path().into() }),
+            (2, TransferError::UnknownClass { folder: path().into(), class: text() }),
             (2, TransferError::UnknownLayer { layer: text(), known: text() }),
             (2, TransferError::NoProposals { image: text() }),
-            (2, TransferError::NoSuchImage { image: text(), folder: path() }),
+            (2, TransferError::NoSuchImage { image: text(), folder: path().into() }),
             (2, TransferError::MalformedGroundTruth { path: path(), reason: text() }),
             (2, TransferError::UnknownMaskValue { image: text(), value: 9, num_classes: 2 }),
-            (2, TransferError::OtherTask { path: path(), what: "settings" }),
+            (2, TransferError::OtherTask { path: path(), difference: "settings".to_string() }),
             (2, unknown(path()).into()),
+            (2, ProposalError::Matlab { path: path() }.into()),
             (1, ProposalError::Malformed { path: path(), reason: text() }.into()),
             (1, TransferError::Damaged { path: path(), reason: text() }),
             (1, TransferError::NoReadableImage { image: text() }),
             (1, TransferError::Device { during: "a step", source: text().into() }),
-            (1, plot().into()),
         ];
-        let pictures: [(u8, PictureError); 7] = [
-            (130, PictureError::Stopped),
-            (2, PictureError::InvalidConfig { field: "steps", value: text(), allowed: text() }),
-            (2, PictureError::UnknownLayer { layer: text(), known: text() }),
-            (2, PictureError::MalformedFilters { text: text() }),
-            (2, PictureError::NoSuchFilter { layer: text(), filter: 9, last: 1 }),
-            (2, PictureError::ImagesTooSmall { size: 1, layer: text() }),
-            (1, plot().into()),
-        ];
-        let reports: [(u8, ReportError); 5] = [
+        let reports: [(u8, ReportError); 9] = [
             (130, ReportError::Stopped),
-            (2, ReportError::InvalidConfig { field: "images", value: text(), allowed: "1" }),
+            (2, ReportError::InvalidConfig { field: "steps", value: text(), allowed: text() }),
+            (2, ReportError::UnknownLayer { layer: text(), known: text() }),
+            (2, ReportError::MalformedFilters { text: text() }),
+            (2, ReportError::NoSuchFilter { layer: text(), filter: 9, last: 1 }),
+            (2, ReportError::ImagesTooSmall { size: 1, layer: text() }),
             (1, ReportError::Page { reason: text() }),
             (1, ReportError::Io { action: "write", path: path(), source: io() }),
-            (1, plot().into()),
+            (1, PlotError::UnknownFormat { path: path() }.into()),
         ];
         let transfer = transfer.map(|(code, error)| (code, anyhow::Error::from(error)));
-        let pictures = pictures.map(|(code, error)| (code, anyhow::Error::from(error)));
         let reports = reports.map(|(code, error)| (code, anyhow::Error::from(error)));
-        for (code, error) in transfer.into_iter().chain(pictures).chain(reports) {
+        for (code, error) in transfer.into_iter().chain(reports) {
             assert_eq!(exit_code(&error), code, "{error:?}");
         }
     }
@@ -242,7 +244,7 @@ mod tests {
         let in_the_way = || io::Error::from(ErrorKind::AlreadyExists);
         assert_eq!(exit_code(&anyhow::Error::from(in_the_way()).context("cannot write")), 2);
         // A file that is in the way of a run is one as well.
-        let error = Error::Io { action: "write", path: path(), source: in_the_way() };
+        let error = TrainerError::Io { action: "write", path: path(), source: in_the_way() };
         assert_eq!(exit_code(&error.into()), 2);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deepcluster::data::ImageFolder;
+use deepcluster::data::Images;
 use deepcluster::trainer::{EpochMetrics, EpochOf, EpochTimings, Event, Observer, Phase, TrainObserver};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::arguments::Output;
 use crate::stdout::print_json;
 use crate::terminal::print_line;
 
-/// Shows the events of a run, as text or JSON.
+/// Shows the events of a run as the options ask.
 pub(crate) struct Progress {
     output: Output,
     stop: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ impl Progress {
     }
 
     /// The summary of a scan that found more than images.
-    pub(crate) fn say_found(&self, images: &ImageFolder) {
+    pub(crate) fn say_found(&self, images: &Images) {
         if !images.summary().is_complete() {
             self.say(&images.summary().to_string());
         }

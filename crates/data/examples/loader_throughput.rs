@@ -1,17 +1,14 @@
 //! Measures how many images a second a folder gives as random crops of 224 pixels, reading every image twice.
 //!
 //! ```text
-//! cargo run --release -p deepcluster-data --example loader_throughput -- \
-//!     FOLDER [NUM_WORKERS] [CACHE_MIB] [DISK_CACHE]
+//! cargo run --release -p deepcluster-data --example loader_throughput -- FOLDER [NUM_WORKERS] [CACHE_MIB] [DISK_CACHE]
 //! ```
 #![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use deepcluster_data::{
-    DiskCacheConfig, ImageFolder, Loader, LoaderConfig, Normalization, Sample, Transform,
-};
+use deepcluster_data::{DiskCacheConfig, Images, Loader, LoaderConfig, Normalization, Sample, Transform};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -24,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         arguments.next().map(|folder| DiskCacheConfig { folder: folder.into(), max_bytes: 10 << 30 });
 
     let start = Instant::now();
-    let images = Arc::new(ImageFolder::open(&folder)?);
+    let images = Arc::new(Images::open(&folder)?);
     println!("found {} images in {:.2} s", images.len(), start.elapsed().as_secs_f64());
 
     let cache_bytes = cache_mib << 20;
@@ -38,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         normalization: Normalization::default(),
     };
     for pass in 1..=2 {
-        let sample = |image_index| Sample { image_index, augmentation_seed: image_index as u64 };
+        let sample = |image_index| Sample { image_index, augmentation_seed: image_index as u64, crop: 0 };
         let samples: Vec<Sample> = (0..images.len()).map(sample).collect();
         let plan = samples.chunks(32).map(<[Sample]>::to_vec).collect();
         let start = Instant::now();

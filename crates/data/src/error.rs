@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use deepcluster_files::{HasKind, Kind};
 use thiserror::Error;
 
-use crate::formats::READABLE_FORMATS;
+use crate::decode::formats::READABLE_FORMATS;
+use crate::source::Location;
 
-/// Errors of finding, decoding, transforming and drawing images.
+/// Everything that can go wrong while images are found, decoded, transformed or drawn.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -31,9 +32,15 @@ pub enum DataError {
         action: &'static str,
         /// The path it was tried on.
         path: PathBuf,
-        /// Error of the operating system.
+        /// The operating system's answer.
         #[source]
         source: io::Error,
+    },
+    /// Images are at a place that this crate cannot open.
+    #[error("{location} can only be opened by the program that has its images: pass them, or name a folder")]
+    UnknownLocation {
+        /// The place.
+        location: Location,
     },
     /// A folder without one readable image.
     #[error(
@@ -53,15 +60,14 @@ pub enum DataError {
     },
     /// Labels from folder names were asked for, but no image lies in a sub-folder.
     #[error(
-        "no labels in {}: every image lies directly in it; put each class into its own folder or name a CSV \
-         file",
+        "no label in {}: every image lies directly in it; put each class in a folder of its own or give a csv",
         root.display()
     )]
     NoFolderLabels {
         /// The folder that was scanned.
         root: PathBuf,
     },
-    /// A folder that does not have the PASCAL VOC layout.
+    /// A folder that has not the layout of PASCAL VOC.
     #[error(
         "{} has no folder JPEGImages: name a folder in the layout of PASCAL VOC, such as VOCdevkit/VOC2007",
         root.display()
@@ -71,14 +77,14 @@ pub enum DataError {
         root: PathBuf,
     },
     /// A list of images that does not exist, or is empty.
-    #[error("{} does not exist or lists no images; available: {}", path.display(), known.join(", "))]
+    #[error("{} does not exist or names no image; there is: {}", path.display(), known.join(", "))]
     NoImageSet {
         /// The file that was looked for.
         path: PathBuf,
         /// Names of the lists that exist.
         known: Vec<String>,
     },
-    /// A list with a name that leads outside the folder of images.
+    /// A list of images with a name that leads elsewhere.
     #[error("{}, line {line}: '{name}' is not a name within the folder of images", path.display())]
     NameOutsideFolder {
         /// The list.
@@ -112,7 +118,7 @@ pub enum DataError {
         reason: String,
     },
     /// The label file names one image twice.
-    #[error("{}, line {line}: {} is already labelled on an earlier line", path.display(), image.display())]
+    #[error("{}, line {line}: {} is already labelled in an earlier line", path.display(), image.display())]
     DuplicateLabel {
         /// The label file.
         path: PathBuf,
@@ -123,8 +129,7 @@ pub enum DataError {
     },
     /// The label file names none of the images found.
     #[error(
-        "none of the {num_rows} paths in {} is an image below {}: paths must be absolute or relative to \
-         that folder",
+        "none of the {num_rows} paths in {} is an image below {}: paths must be absolute or relative to that folder",
         path.display(),
         root.display()
     )]
@@ -136,18 +141,17 @@ pub enum DataError {
         /// Number of rows in the label file.
         num_rows: usize,
     },
-    /// A damaged image, or a file that is not an image of a readable format.
+    /// A file whose content is no image of a readable format, or a damaged one.
     #[error("cannot decode {}: {reason}", path.display())]
     Decode {
         /// The image file.
         path: PathBuf,
-        /// Message of the decoder.
+        /// The decoder's words.
         reason: String,
     },
     /// An image with more pixels than allowed, perhaps a decompression bomb.
     #[error(
-        "{} has {width} x {height} pixels, more than the {max_pixels} allowed: raise max_pixels if it is \
-         genuine",
+        "{} has {width} x {height} pixels, more than the {max_pixels} allowed: raise max_pixels if it is genuine",
         path.display()
     )]
     TooManyPixels {
@@ -170,8 +174,7 @@ pub enum DataError {
     },
     /// Pixels that do not fill `width x height`, or an image without pixels.
     #[error(
-        "{num_bytes} bytes are not a {width} x {height} RGB image: sides must be at least 1, with 3 bytes \
-         per pixel"
+        "{num_bytes} bytes are no {width} x {height} RGB image: width and height must be at least 1, with 3 bytes a pixel"
     )]
     InvalidImage {
         /// Width in pixels.
@@ -183,8 +186,7 @@ pub enum DataError {
     },
     /// A crop box that is empty or reaches over the edge of the image.
     #[error(
-        "crop of {crop_width} x {crop_height} at ({left}, {top}) does not lie within the {width} x {height} \
-         image"
+        "crop of {crop_width} x {crop_height} at ({left}, {top}) does not lie within the {width} x {height} image"
     )]
     CropOutside {
         /// Left edge of the crop in pixels.
@@ -207,7 +209,7 @@ pub enum DataError {
         width: u32,
         /// Height asked for, in pixels.
         height: u32,
-        /// Message of the resampler.
+        /// The resampler's words.
         reason: String,
     },
     /// An output slice of the wrong length.
@@ -218,7 +220,7 @@ pub enum DataError {
         /// Length of the slice given.
         actual: usize,
     },
-    /// The output folder for drawings is not empty.
+    /// The folder that drawings were to be written into holds something already.
     #[error("{} is not empty: name a new or an empty folder", path.display())]
     FolderNotEmpty {
         /// The folder as given.
@@ -240,6 +242,7 @@ impl HasKind for DataError {
     fn kind(&self) -> Kind {
         match self {
             Self::FolderNotFound { .. }
+            | Self::UnknownLocation { .. }
             | Self::NotAFolder { .. }
             | Self::NoImages { .. }
             | Self::NoFolderLabels { .. }

@@ -1,7 +1,7 @@
 //! Resizing and the centre crop against figures computed with Pillow by `golden/make_resize.py`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use deepcluster_data::{CropBox, Normalization, RgbImage8, Transform, resize, resize_crop};
+use deepcluster_data::{CropBox, Normalization, RgbImage8, Sample, Transform, resize, resize_crop};
 
 const GOLDEN: &str = include_str!("golden/resize.txt");
 
@@ -33,7 +33,8 @@ fn central_crop(image: &RgbImage8, resize: u32, size: u32) -> Vec<u8> {
     let normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
     let transform = Transform::Center { resize, size, normalization };
     let mut planes = vec![0.0; transform.num_values()];
-    transform.apply(image, 0, &mut planes).unwrap();
+    let sample = Sample { image_index: 0, augmentation_seed: 0, crop: 0 };
+    transform.apply(image, sample, &mut planes).unwrap();
     let area = (size * size) as usize;
     (0..area * 3).map(|index| (planes[index % 3 * area + index / 3] * 255.0).round() as u8).collect()
 }

@@ -1,5 +1,5 @@
-//! Damaged and random copies of every text and cache file that is read: an error that names the file, or the
-//! right result.
+//! Damaged and random copies of every text and cache file that is read: an error that names the file, or the right
+//! result.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs::{self, File};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deepcluster_data::{
-    DataError, DiskCacheConfig, ImageBatch, ImageFolder, LabelSource, Loader, LoaderConfig, Normalization,
-    Sample, ScanConfig, SyntheticConfig, Transform, VocFolder, VocTask, write_synthetic_folder,
+    DataError, DiskCacheConfig, ImageBatch, Images, LabelSource, Loader, LoaderConfig, Normalization, Sample,
+    ScanConfig, SyntheticConfig, Transform, VocFolder, VocTask, write_synthetic_folder,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -129,7 +129,7 @@ fn images() -> TempDir {
 fn check_labels(folder: &Path, bytes: &[u8]) {
     let path = folder.join("the labels.csv");
     fs::write(&path, bytes).unwrap();
-    match ImageFolder::scan(folder, &ScanConfig { labels: LabelSource::Csv(path) }) {
+    match Images::scan(folder, &ScanConfig { labels: LabelSource::Csv(path) }) {
         Ok(images) => {
             if let Some(labels) = images.labels() {
                 assert_eq!(labels.of_image.len(), 3);
@@ -224,7 +224,7 @@ fn annotations_of_voc_give_boxes_or_an_error_that_names_them() {
 /// A cache of a few images, whole.
 struct Kept {
     _root: TempDir,
-    images: Arc<ImageFolder>,
+    images: Arc<Images>,
     folder: PathBuf,
     files: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -237,7 +237,7 @@ impl Kept {
         let root = tempfile::tempdir().unwrap();
         let drawings = SyntheticConfig { num_images: NUM_IMAGES, image_size: 24, seed: 3 };
         write_synthetic_folder(&root.path().join("images"), &drawings, &mut |_| {}).unwrap();
-        let images = Arc::new(ImageFolder::open(root.path().join("images")).unwrap());
+        let images = Arc::new(Images::open(root.path().join("images")).unwrap());
         let folder = root.path().join("cache");
         let mut kept = Self { _root: root, images, folder, files: Vec::new() };
         kept.read();
@@ -253,8 +253,9 @@ impl Kept {
         let config = LoaderConfig { num_workers: 1, cache_bytes: 0, disk_cache, ..LoaderConfig::default() };
         let loader = Loader::new(self.images.clone(), config).unwrap();
         let transform = Transform::Center { resize: 24, size: 24, normalization: Normalization::default() };
-        let samples =
-            (0..NUM_IMAGES).map(|image_index| Sample { image_index, augmentation_seed: 0 }).collect();
+        let samples = (0..NUM_IMAGES)
+            .map(|image_index| Sample { image_index, augmentation_seed: 0, crop: 0 })
+            .collect();
         loader.batches(transform, vec![samples]).next().unwrap()
     }
 
@@ -290,8 +291,7 @@ fn damaged_cache_files_change_no_pixel_and_take_no_memory() {
         assert!(kept.read() == whole);
         assert!(kept.read() == whole);
     });
-    // Sizes that fit the length of a file, but not the image: 504 MB within the bound on pixels, and 4.3 GB
-    // beyond it.
+    // Sizes that fit the length of a file, but not the image: 504 MB within the bound on pixels, and 4.3 GB beyond it.
     for (width, height) in [(12_000_u32, 14_000_u32), (65_535, 21_845)] {
         kept.restore();
         for (path, bytes) in &kept.files[..2] {

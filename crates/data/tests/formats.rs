@@ -1,11 +1,11 @@
 //! Every readable format, with the variants that are met in the wild.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use deepcluster_data::{DEFAULT_MAX_PIXELS, RgbImage8, decode_image, decode_image_bytes};
-use image::{DynamicImage, GrayAlphaImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use deepcluster_testing::encode;
+use image::{GrayAlphaImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
 const RED: [u8; 3] = [200, 30, 30];
 const GREEN: [u8; 3] = [30, 200, 30];
@@ -14,12 +14,6 @@ const WHITE: [u8; 3] = [240, 240, 240];
 
 fn decode(bytes: &[u8]) -> RgbImage8 {
     decode_image_bytes(bytes, Path::new("image"), DEFAULT_MAX_PIXELS).unwrap()
-}
-
-fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
 }
 
 fn pixel(image: &RgbImage8, x: u32, y: u32) -> [u8; 3] {

@@ -1,14 +1,14 @@
-//! Files that are damaged, misleading or not images.
+//! Files that are damaged, lie about themselves, or are no images.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
-use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use deepcluster_data::{DEFAULT_MAX_PIXELS, DataError, RgbImage8, decode_image, decode_image_bytes};
-use image::{DynamicImage, ImageFormat, RgbImage};
+use deepcluster_testing::encode;
+use image::{ImageFormat, RgbImage};
 use proptest::prelude::*;
 
 const FORMATS: [ImageFormat; 6] = [
@@ -27,9 +27,7 @@ fn decode(bytes: &[u8]) -> Result<RgbImage8, DataError> {
 fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let image =
         RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 37) as u8, (y * 53) as u8, (x * y) as u8]));
-    let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::from(image).write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
+    encode(image, format)
 }
 
 /// A PNG whose header states a size, followed by a little compressed data.
@@ -149,7 +147,7 @@ fn scans_that_would_take_minutes_are_refused_and_many_of_a_small_image_are_read(
 #[test]
 #[cfg(target_os = "linux")]
 fn decoders_share_one_budget_of_memory() {
-    // Peak memory is per process, so this test runs in its own process.
+    // The most memory that one process has used counts all tests in it, so that this one has a process of its own.
     const VARIABLE: &str = "DEEPCLUSTER_TEST_BUDGET";
     if std::env::var_os(VARIABLE).is_none() {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
@@ -234,8 +232,8 @@ fn repair_png(bytes: &mut [u8]) {
     }
 }
 
-/// The reader of orientations and the decoder of every kind get damaged files; no panic escapes, and all
-/// together keep the bound on memory.
+/// The reader of orientations and the decoder of every kind get damaged files; no panic escapes, and all together keep
+/// the bound on memory.
 #[test]
 fn damaged_files_of_every_kind_are_errors_or_whole_images() {
     let cases = common::cases();

@@ -4,12 +4,14 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use deepcluster_data::{
-    Batches, DEFAULT_MAX_PIXELS, DiskCacheConfig, ImageBatch, ImageFolder, Loader, LoaderConfig,
-    Normalization, Sample, SyntheticConfig, Transform, decode_image, resize, write_synthetic_folder,
+    Batches, DEFAULT_MAX_PIXELS, DiskCacheConfig, ImageBatch, ImageBytes, ImageSource, Images, Loader,
+    LoaderConfig, Location, Normalization, Sample, SyntheticConfig, Transform, decode_image, resize,
+    write_synthetic_folder,
 };
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -17,11 +19,11 @@ use tempfile::TempDir;
 const SIZE: u32 = 20;
 const NUM_IMAGES: usize = 36;
 
-fn drawings() -> (TempDir, Arc<ImageFolder>) {
+fn drawings() -> (TempDir, Arc<Images>) {
     let folder = tempfile::tempdir().unwrap();
     let config = SyntheticConfig { num_images: NUM_IMAGES, image_size: 28, seed: 1 };
     write_synthetic_folder(folder.path(), &config, &mut |_| {}).unwrap();
-    let images = Arc::new(ImageFolder::open(folder.path()).unwrap());
+    let images = Arc::new(Images::open(folder.path()).unwrap());
     (folder, images)
 }
 
@@ -40,13 +42,14 @@ fn plan() -> Vec<Vec<Sample>> {
     let sample = |position: usize| Sample {
         image_index: position * 11 % NUM_IMAGES,
         augmentation_seed: position as u64,
+        crop: 0,
     };
     let samples: Vec<Sample> = (0..2 * NUM_IMAGES).map(sample).collect();
     samples.chunks(7).map(<[Sample]>::to_vec).collect()
 }
 
 fn start(
-    images: &Arc<ImageFolder>,
+    images: &Arc<Images>,
     config: LoaderConfig,
     transform: Transform,
     plan: Vec<Vec<Sample>>,
@@ -69,9 +72,9 @@ fn batches_come_in_the_order_of_the_plan_with_the_pixels_of_the_transform() {
         assert_eq!(batch.image_indices, expected);
         assert_eq!((batch.size, batch.failures.len()), (SIZE, 0));
         for (pixels, sample) in batch.pixels().chunks_exact(random_crop().num_values()).zip(samples) {
-            let image = decode_image(&images.path(sample.image_index), DEFAULT_MAX_PIXELS).unwrap();
+            let image = decode_image(&images.file(sample.image_index).unwrap(), DEFAULT_MAX_PIXELS).unwrap();
             let mut expected = vec![0.0; pixels.len()];
-            random_crop().apply(&image, sample.augmentation_seed, &mut expected).unwrap();
+            random_crop().apply(&image, sample, &mut expected).unwrap();
             assert_eq!(pixels, expected);
         }
         num_batches += 1;
@@ -118,7 +121,7 @@ fn a_cache_on_disk_changes_no_pixel_and_outlives_the_loader() {
         }
     }
     // All of them lie there now; an image that has changed since is read anew.
-    fs::write(images.path(0), "no image").unwrap();
+    fs::write(images.file(0).unwrap(), "no image").unwrap();
     let disk_cache = Some(DiskCacheConfig { folder: kept.path().join("images"), max_bytes: 1 << 30 });
     let config = LoaderConfig { disk_cache, cache_bytes: 0, ..workers(2) };
     let failures: usize =
@@ -139,9 +142,15 @@ fn shrunk_images_are_those_of_a_resized_folder() {
                 let pixels = batch.pixels();
                 let pixels = pixels.chunks_exact(transform.num_values());
                 for (pixels, &index) in pixels.zip(&batch.image_indices) {
-                    let image = decode_image(&images.path(index), DEFAULT_MAX_PIXELS).unwrap();
+                    let image = decode_image(&images.file(index).unwrap(), DEFAULT_MAX_PIXELS).unwrap();
                     let mut expected = vec![0.0; pixels.len()];
-                    transform.apply(&resize(&image, 14, 14).unwrap(), 0, &mut expected).unwrap();
+                    transform
+                        .apply(
+                            &resize(&image, 14, 14).unwrap(),
+                            Sample { image_index: 0, augmentation_seed: 0, crop: 0 },
+                            &mut expected,
+                        )
+                        .unwrap();
                     assert!(pixels == expected);
                 }
             }
@@ -153,9 +162,8 @@ fn shrunk_images_are_those_of_a_resized_folder() {
     assert!(large.eq(start(&images, workers(2), random_crop(), plan())));
 }
 
-/// Photographs are decoded down to the crop only, unless they are kept.
 #[test]
-fn rows_that_are_not_decoded_change_no_pixel() {
+fn every_transform_shows_the_same_pixels_whether_images_are_kept_or_not() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..8_u32 {
         let (width, height) = (60 + 13 * number, 131 - 11 * number);
@@ -163,8 +171,12 @@ fn rows_that_are_not_decoded_change_no_pixel() {
         let image = RgbImage::from_fn(width, height, |x, y| Rgb(pixel(x, y)));
         image.save(folder.path().join(format!("{number}.jpg"))).unwrap();
     }
-    let images = Arc::new(ImageFolder::open(folder.path()).unwrap());
-    let sample = |number: usize| Sample { image_index: number % 8, augmentation_seed: number as u64 };
+    let images = Arc::new(Images::open(folder.path()).unwrap());
+    let sample = |number: usize| Sample {
+        image_index: number % 8,
+        augmentation_seed: number as u64,
+        crop: (number % 10) as u8,
+    };
     let plan: Vec<Vec<Sample>> = vec![(0..80).map(sample).collect()];
     let (normalization, flip_probability) = (Normalization::default(), 0.5);
     let transforms = [
@@ -175,16 +187,16 @@ fn rows_that_are_not_decoded_change_no_pixel() {
         Transform::OneOfTen { resize: 40, size: 24, normalization },
     ];
     for transform in transforms {
-        let [in_part, whole] = [0, 1 << 30].map(|cache_bytes| {
+        let [decoded, kept] = [0, 1 << 30].map(|cache_bytes| {
             let config = LoaderConfig { cache_bytes, ..workers(2) };
             start(&images, config, transform, plan.clone()).next().unwrap()
         });
-        assert_eq!(in_part.image_indices.len(), 80);
-        assert!(in_part == whole, "{transform:?}");
-        for (pixels, sample) in in_part.pixels().chunks_exact(transform.num_values()).zip(&plan[0]) {
-            let image = decode_image(&images.path(sample.image_index), DEFAULT_MAX_PIXELS).unwrap();
+        assert_eq!(decoded.image_indices.len(), 80);
+        assert!(decoded == kept, "{transform:?}");
+        for (pixels, sample) in decoded.pixels().chunks_exact(transform.num_values()).zip(&plan[0]) {
+            let image = decode_image(&images.file(sample.image_index).unwrap(), DEFAULT_MAX_PIXELS).unwrap();
             let mut expected = vec![0.0; pixels.len()];
-            transform.apply(&image, sample.augmentation_seed, &mut expected).unwrap();
+            transform.apply(&image, *sample, &mut expected).unwrap();
             assert!(pixels == expected, "{transform:?}, {sample:?}");
         }
     }
@@ -204,9 +216,10 @@ fn batches_outlive_their_loader_and_cached_images_their_files() {
 #[test]
 fn what_cannot_be_read_is_a_failure_of_that_image_alone() {
     let (folder, images) = drawings();
-    fs::write(images.path(1), "no image").unwrap();
-    fs::remove_file(images.path(3)).unwrap();
-    let samples = [0, 1, 2, 3, 4, 999].map(|image_index| Sample { image_index, augmentation_seed: 0 });
+    fs::write(images.file(1).unwrap(), "no image").unwrap();
+    fs::remove_file(images.file(3).unwrap()).unwrap();
+    let samples =
+        [0, 1, 2, 3, 4, 999].map(|image_index| Sample { image_index, augmentation_seed: 0, crop: 0 });
     let batches = start(&images, workers(2), random_crop(), vec![samples.to_vec(), samples[3..4].to_vec()]);
     let batches: Vec<ImageBatch> = batches.collect();
     assert_eq!(batches[0].image_indices, [0, 2, 4]);
@@ -251,7 +264,7 @@ fn an_invalid_transform_fails_every_image_with_its_reason() {
 fn empty_plans_and_empty_batches_end() {
     let (_folder, images) = drawings();
     assert_eq!(start(&images, workers(2), random_crop(), Vec::new()).count(), 0);
-    let one = vec![Sample { image_index: 0, augmentation_seed: 0 }];
+    let one = vec![Sample { image_index: 0, augmentation_seed: 0, crop: 0 }];
     let plan = vec![Vec::new(), one.clone(), Vec::new(), Vec::new(), one, Vec::new()];
     for prefetch_batches in [1, 2, 9] {
         let config = LoaderConfig { prefetch_batches, ..workers(2) };
@@ -283,10 +296,11 @@ fn threads_read_no_further_ahead_than_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let config = SyntheticConfig { num_images: 12, image_size: 16, seed: 1 };
     write_synthetic_folder(folder.path(), &config, &mut |_| {}).unwrap();
-    let found = ImageFolder::open(folder.path()).unwrap();
-    let paths: Vec<PathBuf> = (0..12).map(|index| found.path(index)).collect();
-    let images = Arc::new(ImageFolder::from_paths(PathBuf::new(), paths.clone(), None));
-    let plan = (0..12).map(|image_index| vec![Sample { image_index, augmentation_seed: 0 }]).collect();
+    let found = Images::open(folder.path()).unwrap();
+    let paths: Vec<PathBuf> = (0..12).map(|index| found.file(index).unwrap()).collect();
+    let images = Arc::new(Images::from_paths(PathBuf::new(), paths.clone(), None));
+    let plan =
+        (0..12).map(|image_index| vec![Sample { image_index, augmentation_seed: 0, crop: 0 }]).collect();
     let config = LoaderConfig { prefetch_batches: 3, ..workers(4) };
     let mut batches = start(&images, config, random_crop(), plan);
     assert!(batches.next().unwrap().failures.is_empty());
@@ -297,4 +311,59 @@ fn threads_read_no_further_ahead_than_allowed() {
     }
     let num_read = batches.filter(|batch| batch.failures.is_empty()).count();
     assert_eq!(num_read, 3);
+}
+
+/// A source that counts how often it is read.
+#[derive(Debug)]
+struct Counting {
+    images: Images,
+    num_reads: AtomicUsize,
+}
+
+impl ImageSource for Counting {
+    fn location(&self) -> Location {
+        Location::Other("memory:counting".into())
+    }
+
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn name(&self, index: usize) -> &str {
+        self.images.name(index)
+    }
+
+    fn read(&self, index: usize) -> std::io::Result<ImageBytes> {
+        self.num_reads.fetch_add(1, Ordering::Relaxed);
+        self.images.read(index).map_err(std::io::Error::other)
+    }
+}
+
+#[test]
+fn decoded_images_stay_when_unreadable_ones_are_excluded() {
+    let (_folder, found) = drawings();
+    fs::write(found.file(4).unwrap(), "no image").unwrap();
+    let source = Arc::new(Counting { images: (*found).clone(), num_reads: AtomicUsize::new(0) });
+    let mut images = Images::from_source(source.clone());
+    let mut loader = Loader::new(Arc::new(images.clone()), LoaderConfig::default()).unwrap();
+    let transform = Transform::Center { resize: 32, size: 32, normalization: Normalization::default() };
+    let read = |loader: &Loader| {
+        let samples = (0..loader.images().len()).map(|image_index| Sample {
+            image_index,
+            augmentation_seed: 0,
+            crop: 0,
+        });
+        loader.batches(transform, vec![samples.collect()]).next().unwrap()
+    };
+    let first = read(&loader);
+    assert_eq!((first.failures.len(), source.num_reads.load(Ordering::Relaxed)), (1, NUM_IMAGES));
+    images.exclude(&first.failures);
+    loader.set_images(Arc::new(images));
+    let second = read(&loader);
+    assert_eq!(
+        source.num_reads.load(Ordering::Relaxed),
+        NUM_IMAGES,
+        "every image that is left was decoded before"
+    );
+    assert_eq!((second.image_indices.len(), second.pixels()), (NUM_IMAGES - 1, first.pixels()));
 }

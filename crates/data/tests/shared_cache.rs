@@ -1,5 +1,4 @@
-//! Processes that share a disk cache, some of them killed. Each is this test program, started again for one
-//! test.
+//! Processes that share a disk cache, some of them killed. Each is this test program, started again for one test.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::zombie_processes, reason = "tests")]
 
 use std::fs;
@@ -10,12 +9,11 @@ use std::thread;
 use std::time::Instant;
 
 use deepcluster_data::{
-    DiskCacheConfig, ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
+    DiskCacheConfig, Images, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
     write_synthetic_folder,
 };
 
-/// Where a process reads images, keeps them and writes what it read; without it the process is the test
-/// itself.
+/// Where a process reads images, keeps them and writes what it read; without it the process is the test itself.
 const FOLDERS: &str = "DEEPCLUSTER_TEST_FOLDERS";
 const SIDE: u32 = 160;
 const NUM_IMAGES: usize = 60;
@@ -29,13 +27,13 @@ fn draw(folder: &Path, seed: u64) {
 
 /// All pixels of a folder, read twice.
 fn pixels(images: &Path, cache: Option<&Path>) -> Vec<u8> {
-    let images = Arc::new(ImageFolder::open(images).unwrap());
+    let images = Arc::new(Images::open(images).unwrap());
     let disk_cache = cache.map(|folder| DiskCacheConfig { folder: folder.into(), max_bytes: MAX_BYTES });
     let config = LoaderConfig { num_workers: 2, cache_bytes: 0, disk_cache, ..LoaderConfig::default() };
     let loader = Loader::new(images, config).unwrap();
     let transform = Transform::Center { resize: SIDE, size: SIDE, normalization: Normalization::default() };
     let samples = (0..2 * NUM_IMAGES)
-        .map(|number| Sample { image_index: number % NUM_IMAGES, augmentation_seed: 0 })
+        .map(|number| Sample { image_index: number % NUM_IMAGES, augmentation_seed: 0, crop: 0 })
         .collect::<Vec<_>>();
     let plan = samples.chunks(8).map(<[Sample]>::to_vec).collect();
     let mut all = Vec::new();

@@ -16,7 +16,7 @@ use crate::replicas::Replicas;
 use crate::seeds::SeedUse;
 use crate::tensors::images_tensor;
 
-/// Steps whose losses a GPU may still be computing while the host prepares the next one.
+/// Steps whose losses a GPU may owe: it works on one while the host prepares the next.
 const MOST_WAITING: usize = 2;
 
 /// The training half of an epoch: the steps of the plan that are left.
@@ -29,7 +29,7 @@ pub struct EpochSteps<'a, O: Objective> {
     pub devices: &'a [Device],
     /// The source of the images.
     pub loader: &'a Loader,
-    /// Images per step, for out-of-memory messages.
+    /// Images of a step, for the message where a device lacks memory.
     pub batch_size: usize,
     /// Epochs of the run, for progress.
     pub num_epochs: usize,
@@ -113,7 +113,7 @@ impl<O: Objective> EpochSteps<'_, O> {
         };
         for batch in loader.batches(objective.view(), rest) {
             if let Some((image_index, reason)) = batch.failures.first() {
-                let path = loader.images().path(*image_index);
+                let path = loader.images().place(*image_index).into();
                 return Err(EngineError::ImageVanished { path, reason: reason.clone() }.into());
             }
             done += batch.image_indices.len();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use deepcluster_data::{
-    DataError, ImageBatch, ImageFolder, Loader, LoaderConfig, Normalization, Sample, Transform,
+    DataError, ImageBatch, Images, Loader, LoaderConfig, Normalization, Sample, Transform,
 };
 use deepcluster_models::Input;
 
@@ -14,15 +14,15 @@ use crate::tensors::images_tensor;
 
 /// One pass of images through a network that does not change.
 pub struct ImagePass<'a> {
-    /// Source of the images.
+    /// Where the images come from.
     pub loader: &'a Loader,
     /// The crop of each.
     pub transform: Transform,
     /// The images, in their order.
     pub samples: Vec<Sample>,
-    /// Images per batch, at least 1.
+    /// How many at a time, at least 1.
     pub batch_size: usize,
-    /// Device of the tensors.
+    /// Where the tensors go.
     pub device: &'a Device,
     /// The phase to report.
     pub phase: Phase,
@@ -39,7 +39,7 @@ impl<'a> ImagePass<'a> {
         batch_size: usize,
         device: &'a Device,
     ) -> Self {
-        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0 };
+        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0, crop: 0 };
         Self {
             loader,
             transform,
@@ -52,8 +52,8 @@ impl<'a> ImagePass<'a> {
     }
 
     /// Hands the samples that can be read to `each`, batch by batch in their order: `[batch, 3, size, size]`
-    /// and the image of each row. Progress is counted in samples. Returns the images that cannot be read,
-    /// with reasons; `None` where `observer` asks to stop.
+    /// and the image of each row. Progress is counted in samples. Gives the images that cannot be read, and
+    /// why; `None` where `observer` asks to stop.
     ///
     /// # Errors
     /// Those of `each`.
@@ -96,14 +96,14 @@ impl<'a> ImagePass<'a> {
 /// ```no_run
 /// use std::sync::Arc;
 ///
-/// use deepcluster_data::{ImageFolder, LoaderConfig};
+/// use deepcluster_data::{Images, LoaderConfig};
 /// use deepcluster_engine::{ImageReading, parse_device};
 /// use deepcluster_models::Input;
 ///
 /// # fn main() -> Result<(), deepcluster_engine::EngineError> {
 /// let input = Input::imagenet(224, 256);
 /// let reading = ImageReading { input, loader: LoaderConfig::default(), batch_size: 64 };
-/// let (loader, device) = (reading.loader(Arc::new(ImageFolder::open("photos")?))?, parse_device("auto")?);
+/// let (loader, device) = (reading.loader(Arc::new(Images::open("photos")?))?, parse_device("auto")?);
 /// let all: Vec<usize> = (0..loader.images().len()).collect();
 /// reading.pass(&loader, &all, &device).run(&mut (), |images, _| {
 ///     println!("{:?}", images.dims());
@@ -127,7 +127,7 @@ impl ImageReading {
     ///
     /// # Errors
     /// [`DataError::InvalidConfig`] for settings of the loader that are out of range.
-    pub fn loader(&self, images: Arc<ImageFolder>) -> Result<Loader, DataError> {
+    pub fn loader(&self, images: Arc<Images>) -> Result<Loader, DataError> {
         Loader::new(images, self.loader.clone())
     }
 

@@ -1,4 +1,4 @@
-//! All randomness of a run comes from one seed; every use derives its own.
+//! All randomness of a run, or of a task on its network, comes from one seed; every use derives its own.
 
 /// The use of a derived seed. The numbers are part of the run format: changing one changes every result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +19,28 @@ pub enum SeedUse {
     Device = 7,
     /// Fixed targets.
     Targets = 8,
+    /// Layers that a task of transfer draws anew.
+    TaskLayers = 9,
+    /// Initial weights of the heads of a task.
+    TaskHead = 10,
+    /// Order of the images of a task.
+    TaskOrder = 11,
+    /// Crops and mirrors of the images that a task learns from.
+    TaskAugmentation = 12,
+    /// Dropout masks of a task.
+    TaskDropout = 13,
+    /// Regions of an image that a detector learns from.
+    TaskRegions = 14,
+    /// Random crops of test images.
+    TaskTestCrops = 15,
+    /// Orders in which linear support vector machines visit their samples.
+    TaskLinearMachines = 16,
+    /// Ranks of the boxes of selective search.
+    Proposals = 17,
 }
 
-/// The seed of one use at one place of a run (an epoch, a step or an image), well mixed so that neighbouring
-/// places share nothing.
+/// The seed of one use at one place of a run (an epoch, a step or an image), well mixed so that neighbouring places
+/// share nothing.
 ///
 /// ```
 /// use deepcluster_engine::{SeedUse, derive_seed};

@@ -1,4 +1,4 @@
-//! The steps of an epoch with a custom objective: on one device and several, with checkpoints and stops,
+//! The steps of an epoch with an objective of its own: on one device and several, with checkpoints and stops,
 //! and with losses for some parameter groups only.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -10,8 +10,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use deepcluster_clustering::Rows;
 use deepcluster_data::{
-    ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
-    write_synthetic_folder,
+    Images, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform, write_synthetic_folder,
 };
 use deepcluster_engine::{
     Batch, Course, EngineError, Epoch, EpochClusters, EpochSteps, Event, Learner, Losses, Objective,
@@ -76,7 +75,7 @@ impl Objective for Classes {
     }
 
     fn plan(&self, _place: Place) -> Plan {
-        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0 };
+        let sample = |&image_index: &usize| Sample { image_index, augmentation_seed: 0, crop: 0 };
         Plan { steps: vec![self.plan.iter().map(sample).collect(); self.num_steps] }
     }
 
@@ -116,7 +115,7 @@ fn loader() -> (tempfile::TempDir, Loader) {
     let root = tempfile::tempdir().unwrap();
     let drawings = SyntheticConfig { num_images: 4, image_size: 32, seed: 1 };
     write_synthetic_folder(root.path(), &drawings, &mut |_| {}).unwrap();
-    let images = Arc::new(ImageFolder::open(root.path()).unwrap());
+    let images = Arc::new(Images::open(root.path()).unwrap());
     let loader = Loader::new(images, LoaderConfig::default()).unwrap();
     (root, loader)
 }
@@ -212,7 +211,7 @@ fn a_device_without_a_part_of_the_batch_takes_the_same_step() {
 #[test]
 fn a_device_that_fails_ends_the_step_of_the_others() {
     let mut objective = Classes::new([0, 1, 2, 3].repeat(2), 8);
-    // One of two devices fails in its second step; the other must not wait for it.
+    // One of both devices fails in its second step; the other must not wait for it.
     objective.fails_at = Some(3);
     let (outcome, _, _) = train(&objective, 2, 0, &mut Heard::default());
     assert!(outcome.unwrap_err().to_string().contains("out of classes"));

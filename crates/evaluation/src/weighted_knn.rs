@@ -9,7 +9,7 @@ use crate::knn::normalized_rows;
 use crate::top_k::num_before;
 
 /// How [`weighted_knn`] votes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightedKnnConfig {
     /// Numbers of neighbours to report, each at least 1; 20 and 200 are customary.
     pub num_neighbors: Vec<usize>,

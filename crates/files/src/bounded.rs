@@ -60,8 +60,6 @@ impl<R: Read> Read for BoundedLines<R> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use super::*;

@@ -94,8 +94,6 @@ fn builder(mode: u32) -> tempfile::Builder<'static, 'static> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::{TemporaryFolder, write_whole};
 

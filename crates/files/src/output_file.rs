@@ -134,8 +134,6 @@ fn persist(temporary: NamedTempFile, path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::io::Error;
 
     use super::*;

@@ -290,8 +290,6 @@ fn sum(mut bytes: impl Read) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::is_output_folder;
 

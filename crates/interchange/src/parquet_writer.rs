@@ -26,11 +26,10 @@ const SCHEMA: &str = "
         }
     }";
 
-/// Writes rows of a path and a list of f32 to a Parquet file as they come, uncompressed, in row groups of
-/// bounded size.
+/// Writes rows of a path and a list of f32 to a Parquet file as they come, uncompressed, in row groups of bounded size.
 ///
-/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before
-/// leaves nothing.
+/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves
+/// nothing.
 pub struct ParquetWriter {
     writer: SerializedFileWriter<OutputFile>,
     path: PathBuf,
@@ -64,8 +63,8 @@ impl ParquetWriter {
         Ok(Self { writer, path: path.to_path_buf(), feature_dim, paths: Vec::new(), values: Vec::new() })
     }
 
-    /// Adds a row for each of `paths`, with `rows` `[paths.len(), feature_dim]`. What is not UTF-8 in a path
-    /// is replaced.
+    /// Adds a row for each of `paths`, with `rows` `[paths.len(), feature_dim]`. What is not UTF-8 in a path is
+    /// replaced.
     ///
     /// # Errors
     /// [`InterchangeError::Mismatch`] where the numbers do not make a row per path, [`InterchangeError::Io`].
@@ -81,7 +80,7 @@ impl ParquetWriter {
         let num_rows = self.paths.len() - before;
         if num_rows * self.feature_dim != rows.len() {
             self.paths.truncate(before);
-            let reason = format!("{} values are not {num_rows} rows of {}", rows.len(), self.feature_dim);
+            let reason = format!("{} numbers are no {num_rows} rows of {}", rows.len(), self.feature_dim);
             return Err(InterchangeError::Mismatch { reason });
         }
         self.values.extend_from_slice(rows);
@@ -118,7 +117,7 @@ impl ParquetWriter {
         }
         if let Some(mut column) = group.next_column()? {
             let writer = column.typed::<FloatType>();
-            // Every value is present; the first of a row begins a new list.
+            // Every number is there; the first of a row begins a new list.
             let definitions = vec![1_i16; self.feature_dim];
             let mut repetitions = vec![1_i16; self.feature_dim];
             repetitions[0] = 0;
@@ -143,8 +142,6 @@ fn write_error(path: &Path) -> impl Fn(ParquetError) -> InterchangeError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::RowAccessor;
 

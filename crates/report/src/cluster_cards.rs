@@ -67,13 +67,13 @@ pub(crate) fn cluster_cards(
     Ok(occupied.into_iter().enumerate().map(card).collect())
 }
 
-/// How close images are to their clusters.
+/// Distances of images within and between clusters.
 struct Closeness {
     /// Squared distance of each image to the mean of its cluster.
     own_distances: Vec<f32>,
-    /// Of each image; 0 where there is no other cluster.
+    /// Doubt of each image; 0 without another cluster.
     doubts: Vec<f32>,
-    /// Of each cluster.
+    /// Cohesion of each cluster.
     cohesion: Vec<Option<f64>>,
 }
 
@@ -127,11 +127,9 @@ fn label_counts(contents: &RunContents, images: &[usize]) -> Vec<(u32, usize)> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::path::PathBuf;
 
-    use deepcluster_data::{ImageFolder, Labels};
+    use deepcluster_data::{Images, Labels};
     use deepcluster_trainer::TrainConfig;
 
     use super::*;
@@ -148,7 +146,7 @@ pub(crate) mod tests {
         let paths = (0..7).map(|index| PathBuf::from(format!("{index}.png"))).collect();
         RunContents {
             config: TrainConfig::default(),
-            images: ImageFolder::from_paths("images".into(), paths, Some(labels)),
+            images: Images::from_paths("images".into(), paths, Some(labels)),
             clusters: vec![0, 0, 0, 3, 3, 3, 3],
             distances: vec![0.1, 0.0, 0.2, 0.4, 0.3, 0.5, 0.9],
             features: Some(Array2::from_shape_vec((7, 2), rows).unwrap()),

@@ -1,14 +1,16 @@
-//! Errors of reports.
+//! Errors of reports and pictures.
 
 use std::path::{Path, PathBuf};
 
+use crate::charts::PlotError;
 use deepcluster_clustering::ClusteringError;
+use deepcluster_data::DataError;
 use deepcluster_engine::EngineError;
 use deepcluster_files::{HasKind, Kind};
-use deepcluster_plots::PlotError;
+use deepcluster_models::ModelError;
 use deepcluster_trainer::TrainerError;
 
-/// Why there is no report.
+/// Errors of reports and pictures.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -20,10 +22,42 @@ pub enum ReportError {
         /// The value it had.
         value: String,
         /// The allowed values.
-        allowed: &'static str,
+        allowed: String,
+    },
+    /// A layer does not exist.
+    #[error("the network has no layer '{layer}': choose among {known}")]
+    UnknownLayer {
+        /// The name as given.
+        layer: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// A text does not name filters.
+    #[error("'{text}' names no filters: write 3, or 0..16, or 0.. for all, or several separated by commas")]
+    MalformedFilters {
+        /// The text as given.
+        text: String,
+    },
+    /// A filter does not exist.
+    #[error("{layer} has no filter {filter}: its filters are 0 to {last}")]
+    NoSuchFilter {
+        /// Name of the layer.
+        layer: String,
+        /// The number as given.
+        filter: usize,
+        /// The last that exists.
+        last: usize,
+    },
+    /// Images are too small for a layer.
+    #[error("images of {size} px leave nothing of {layer}: choose a larger size")]
+    ImagesTooSmall {
+        /// Side of the images in pixels.
+        size: usize,
+        /// Name of the layer.
+        layer: String,
     },
     /// The page cannot be put together.
-    #[error("cannot build the page: {reason}")]
+    #[error("the page cannot be put together: {reason}")]
     Page {
         /// The part that failed.
         reason: String,
@@ -35,16 +69,22 @@ pub enum ReportError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The observer asked to stop.
-    #[error("stopped before the report was finished")]
+    #[error("stopped before the results were finished")]
     Stopped,
+    /// Reading images failed.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The network cannot be built.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A search failed.
     #[error(transparent)]
     Clustering(#[from] ClusteringError),
-    /// A chart cannot be drawn.
+    /// A chart or sheet cannot be drawn or written.
     #[error(transparent)]
     Plot(#[from] PlotError),
     /// The run cannot be read.
@@ -59,7 +99,13 @@ impl HasKind for ReportError {
     fn kind(&self) -> Kind {
         match self {
             Self::Stopped => Kind::Stopped,
-            Self::InvalidConfig { .. } => Kind::Usage,
+            Self::InvalidConfig { .. }
+            | Self::UnknownLayer { .. }
+            | Self::MalformedFilters { .. }
+            | Self::NoSuchFilter { .. }
+            | Self::ImagesTooSmall { .. } => Kind::Usage,
+            Self::Data(error) => error.kind(),
+            Self::Model(error) => error.kind(),
             Self::Clustering(error) => error.kind(),
             Self::Plot(error) => error.kind(),
             Self::Trainer(error) => error.kind(),

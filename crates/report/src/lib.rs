@@ -1,14 +1,15 @@
-//! A page of what a run has found: `write_report` makes one HTML file that opens from the disk in any
+//! The results of a run as a page: [`write_report`] writes one HTML file that opens from the disk in any
 //! browser.
 //!
-//! In the order in which it is made: [`RunContents`] are what the run holds; `cluster_cards` says of each
-//! cluster how large and how close together it is, which of its images are typical and which doubtful;
-//! `misfits` finds images that are like no other and near-duplicates; `map` gives every image a place in the
-//! plane; `thumbnails` shrinks them to sheets; `summary` says in words what to look at; `page` puts it all
-//! into the template.
+//! In the order of the work: [`RunContents`] are the results of the run; `cluster_cards` measures each
+//! cluster (size, cohesion, typical and doubtful images); `misfits` finds outliers and near-duplicates; `map`
+//! places every image in the plane; `thumbnails` shrinks them to sheets; `summary` puts the findings into
+//! words; `page` fills the template.
 //!
-//! [`pictures`] shows on sheets what the network has learned.
+//! [`charts`] draws curves, [`sheets`] rows of small pictures, and [`pictures`] shows on sheets what the
+//! network has learned.
 
+pub mod charts;
 mod cluster_cards;
 mod error;
 mod map;
@@ -16,6 +17,7 @@ mod misfits;
 mod page;
 pub mod pictures;
 mod run_contents;
+pub mod sheets;
 mod summary;
 mod tables;
 mod thumbnails;

@@ -16,7 +16,7 @@ pub(crate) const NUM_NEIGHBORS: usize = NEIGHBORS_PER_PERPLEXITY * PERPLEXITY;
 const NUM_ITERATIONS: usize = 750;
 /// Deviation of the places that the map begins with.
 const FIRST_DEVIATION: f32 = 1e-4;
-/// Fewer images are no map.
+/// Fewer images make no map.
 const LEAST_IMAGES: usize = 20;
 /// Up to so many images a tree sums the repulsion, in a time that does not grow with the map. Beyond, a grid
 /// of as many cells as the map is wide takes less.
@@ -127,8 +127,6 @@ pub(crate) fn quantized(places: &Array2<f32>) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_clustering::nearest_neighbors;
     use ndarray::array;
     use rand::{RngExt, SeedableRng};

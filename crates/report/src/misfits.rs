@@ -3,7 +3,7 @@
 use crate::run_contents::{NeighborTable, RunContents};
 use crate::thumbnails::{GLANCE_SIDE, Glance};
 
-/// Neighbours that say whether an image fits anywhere, and among which a near-duplicate is looked for.
+/// Neighbours that outliers are measured by, and among which near-duplicates are sought.
 pub(crate) const NUM_NEIGHBORS: usize = 10;
 /// The most that two images may differ to be near-duplicates, as a part of their contrast, and in levels of
 /// 255 where there is little contrast.
@@ -62,7 +62,7 @@ pub(crate) fn near_duplicates(
             }
         }
     }
-    let mut groups = groups.of_two_or_more();
+    let mut groups = groups.with_several();
     groups.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
     let describe = |images: Vec<usize>| {
         let is_identical = are_identical(contents, &images);
@@ -71,7 +71,7 @@ pub(crate) fn near_duplicates(
     groups.into_iter().map(describe).collect()
 }
 
-/// Whether two images hardly differ beside what is in them.
+/// Whether two images hardly differ, relative to their contrast.
 fn is_alike(a: &Glance, b: &Glance) -> bool {
     let mut squares = 0_u64;
     for (a, b) in a.pixels.iter().zip(&b.pixels) {
@@ -82,7 +82,7 @@ fn is_alike(a: &Glance, b: &Glance) -> bool {
 }
 
 fn are_identical(contents: &RunContents, images: &[usize]) -> bool {
-    let bytes = |image: usize| std::fs::read(contents.images.path(image)).ok();
+    let bytes = |image: usize| contents.images.read(image).ok()?.into_vec().ok();
     let first = bytes(images[0]);
     first.is_some() && images[1..].iter().all(|&image| bytes(image) == first)
 }
@@ -111,7 +111,7 @@ impl Groups {
         self.parents[a.max(b)] = a.min(b);
     }
 
-    fn of_two_or_more(mut self) -> Vec<Vec<usize>> {
+    fn with_several(mut self) -> Vec<Vec<usize>> {
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); self.parents.len()];
         for number in 0..self.parents.len() {
             let root = self.root(number);
@@ -124,7 +124,7 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
-    use deepcluster_plots::{Rgb, RgbImage};
+    use crate::sheets::{Rgb, RgbImage};
     use ndarray::{Array2, array};
 
     use super::*;
@@ -134,7 +134,7 @@ mod tests {
         let side = GLANCE_SIDE as u32;
         let mut image = RgbImage::new(side, side);
         image.enumerate_pixels_mut().for_each(|(x, y, pixel)| *pixel = Rgb([value(x, y); 3]));
-        Some(Glance::of(&image))
+        Some(Glance::new(&image))
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         let grouped = |pairs: &mut dyn Iterator<Item = &(usize, usize)>| {
             let mut groups = Groups::new(8);
             pairs.for_each(|&(a, b)| groups.join(a, b));
-            groups.of_two_or_more()
+            groups.with_several()
         };
         assert_eq!(grouped(&mut pairs.iter()), [vec![0, 3, 5], vec![1, 2, 6]]);
         assert_eq!(grouped(&mut pairs.iter().rev()), [vec![0, 3, 5], vec![1, 2, 6]]);

@@ -1,7 +1,7 @@
 //! The contents of a run that a report shows.
 
 use deepcluster_clustering::{WhiteningConfig, nearest_neighbors};
-use deepcluster_data::{ImageFolder, SkippedFile};
+use deepcluster_data::{Images, SkippedFile};
 use deepcluster_trainer::{EpochMetrics, RunDirectory, TrainConfig, TrainerError};
 use ndarray::Array2;
 
@@ -13,7 +13,7 @@ pub struct RunContents {
     /// The settings.
     pub config: TrainConfig,
     /// The images, with labels where there are any.
-    pub images: ImageFolder,
+    pub images: Images,
     /// Cluster of each image by the latest clustering.
     pub clusters: Vec<u32>,
     /// Distance of each image to the centre of its cluster.
@@ -42,8 +42,8 @@ impl RunContents {
     /// # Errors
     /// [`ReportError::Trainer`] where a file is missing or damaged, or files do not belong together.
     pub fn read(run: &RunDirectory) -> Result<Self, ReportError> {
-        // First, so that the tables are those of the features: whoever goes on with a finished run retires
-        // these before.
+        // First, so that the tables are those of the features: resuming a finished run retires these
+        // before.
         let features = match run.features() {
             Ok(features) => Some(features),
             Err(TrainerError::Unfinished { .. }) => None,
@@ -82,7 +82,7 @@ impl RunContents {
         }
         // Whitened features have no such direction left: their first columns are those of the features
         // before.
-        if self.config.clustering.whiten {
+        if self.config.objective.whitening().whiten {
             return Ok(Some(features.slice(ndarray::s![.., ..2]).to_owned()));
         }
         let config = WhiteningConfig { num_components: 2, whiten: false, normalize: false };

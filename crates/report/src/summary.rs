@@ -8,7 +8,7 @@ use crate::run_contents::RunContents;
 /// Agreement of two clusterings from which on clusters count as settled, and the change per epoch below which
 /// they do.
 const SETTLED: (f64, f64) = (0.7, 0.03);
-/// Agreement that is told as 100 %.
+/// Agreement that is shown as 100 %.
 const UNCHANGED: f64 = 0.995;
 /// A share of all images in one cluster that is too much where there are many clusters.
 const TOO_LARGE: f64 = 0.2;
@@ -17,7 +17,7 @@ const NUM_NAMED: usize = 3;
 /// Clusters of fewer images are not named: few images are easily alike.
 const LEAST_NAMED: usize = 5;
 
-/// A sentence, and the clusters it speaks of.
+/// A sentence, and the clusters that it names.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
     pub(crate) text: String,
@@ -171,8 +171,8 @@ fn warnings(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> V
     }
     if cards.len() > 1 && are_equally_far_apart(contents) {
         let text = "There are no more images than numbers that describe one, and whitening has put all of them \
-                    equally far \
-                    apart: clusters and likeness are chance. More images, or a smaller clustering.pca_dim, would help.";
+                    equally far apart: clusters and likeness are chance. More images, or a smaller \
+                    objective.whitening.num_components, would help.";
         warn(text.to_string(), Vec::new());
     } else if cards.len() > 1 && total < 5 * cards.len() {
         warn(
@@ -194,7 +194,7 @@ fn warnings(contents: &RunContents, cards: &[ClusterCard], counts: &Counts) -> V
 
 /// Whether whitening had so many components that nothing of the distances is left.
 fn are_equally_far_apart(contents: &RunContents) -> bool {
-    let features = contents.features.as_ref().filter(|_| contents.config.clustering.whiten);
+    let features = contents.features.as_ref().filter(|_| contents.config.objective.whitening().whiten);
     features.is_some_and(|features| features.nrows() <= features.ncols() + 1)
 }
 
@@ -283,7 +283,7 @@ mod tests {
             assert!(said.contains("100 %") && said.contains("no longer change"), "{said}");
             assert!(!said.contains("still") && !said.contains("would help"), "{said}");
         }
-        // 99 % are told as such.
+        // 99 % are shown as such.
         let contents = RunContents { metrics: vec![epoch(1, Some(0.99))], ..contents() };
         assert!(convergence(&contents).unwrap_or_default().contains("99 %"));
     }
@@ -308,7 +308,7 @@ mod tests {
                 ndarray::Array2::from_shape_fn((4, num_components), |(row, column)| (row + column) as f32);
             let contents = RunContents { features: Some(features), ..contents() };
             let found = warnings(&contents, &cards, &COUNTS);
-            found.iter().any(|finding| finding.text.contains("clustering.pca_dim"))
+            found.iter().any(|finding| finding.text.contains("whitening.num_components"))
         };
         assert!(told(3) && !told(2));
     }

@@ -44,7 +44,7 @@ pub(crate) fn duplicates_table(
 }
 
 fn name(contents: &RunContents, image: usize) -> String {
-    contents.images.relative_path(image).to_string_lossy().into_owned()
+    contents.images.name(image).to_string()
 }
 
 fn table<const N: usize>(

@@ -1,25 +1,21 @@
 //! Small pictures of all images, on sheets.
 
-use std::path::Path;
-
-use deepcluster_data::{
-    DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, resize, seen_side, seen_square,
-};
+use deepcluster_data::{DEFAULT_MAX_PIXELS, Images, RgbImage8, resize, seen_side, seen_square};
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_models::Input;
-use deepcluster_plots::{Rgb, RgbImage};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
 
 use crate::error::ReportError;
+use crate::sheets::{Rgb, RgbImage};
 
 /// Thumbnails in a row and in a column of a sheet.
 pub(crate) const SHEET_SIDE: usize = 16;
 const PER_SHEET: usize = SHEET_SIDE * SHEET_SIDE;
 /// 1 to 100.
 const JPEG_QUALITY: u8 = 82;
-/// Side of what is compared of an image, in pixels.
+/// Side in pixels of the images compared for near-duplicates.
 pub(crate) const GLANCE_SIDE: usize = 16;
 
 /// An image at a glance.
@@ -32,8 +28,8 @@ pub(crate) struct Glance {
 }
 
 impl Glance {
-    /// Of an image that has its size.
-    pub(crate) fn of(image: &RgbImage) -> Self {
+    /// `image` has the size of a glance.
+    pub(crate) fn new(image: &RgbImage) -> Self {
         let pixels = image.as_raw().clone();
         let number = pixels.len().max(1) as f32;
         let mean = pixels.iter().map(|&value| f32::from(value)).sum::<f32>() / number;
@@ -44,9 +40,9 @@ impl Glance {
 
 /// Glances at all images.
 pub(crate) struct LookedAt {
-    /// Of each image, in the order of the folder; `None` where it can no longer be read.
+    /// Glance at each image, in the order of the folder; `None` where it can no longer be read.
     pub(crate) glances: Vec<Option<Glance>>,
-    /// How many can no longer be read.
+    /// Number of images that can no longer be read.
     pub(crate) num_lost: usize,
 }
 
@@ -54,7 +50,7 @@ pub(crate) struct LookedAt {
 /// `sink` with its number: a JPEG of [`SHEET_SIDE`] thumbnails in either direction, row by row. Thumbnails
 /// have at most `thumbnail_size` pixels in a direction, and no more than the image has.
 pub(crate) fn make_thumbnails(
-    images: &ImageFolder,
+    images: &Images,
     input: &Input,
     order: &[usize],
     thumbnail_size: u32,
@@ -69,7 +65,7 @@ pub(crate) fn make_thumbnails(
         if observer.should_stop() {
             return Err(ReportError::Stopped);
         }
-        let look = |&image: &usize| look_at(&images.path(image), input, thumbnail_size);
+        let look = |&image: &usize| look_at(images, image, input, thumbnail_size);
         let looked: Vec<Option<(RgbImage, Glance)>> = chunk.par_iter().map(look).collect();
         let cell_size = looked.iter().flatten().map(|(thumbnail, _)| thumbnail.width()).max().unwrap_or(1);
         sink(
@@ -86,14 +82,14 @@ pub(crate) fn make_thumbnails(
     Ok(LookedAt { glances, num_lost })
 }
 
-/// A thumbnail and a glance, unless the file cannot be read any more.
-fn look_at(path: &Path, input: &Input, thumbnail_size: u32) -> Option<(RgbImage, Glance)> {
-    let image = decode_image(path, DEFAULT_MAX_PIXELS).ok()?;
+/// A thumbnail and a glance, unless the image cannot be read any more.
+fn look_at(images: &Images, image: usize, input: &Input, thumbnail_size: u32) -> Option<(RgbImage, Glance)> {
+    let image = images.decode(image, DEFAULT_MAX_PIXELS).ok()?;
     let (shorter, size) = (input.resize, input.side as u32);
     let side = seen_side(image.width, image.height, shorter, size).min(thumbnail_size);
     let thumbnail = seen_square(&image, shorter, size, side).ok()?;
     let glance = resize(&thumbnail, GLANCE_SIDE as u32, GLANCE_SIDE as u32).ok()?;
-    Some((as_image(thumbnail)?, Glance::of(&as_image(glance)?)))
+    Some((as_image(thumbnail)?, Glance::new(&as_image(glance)?)))
 }
 
 fn as_image(image: RgbImage8) -> Option<RgbImage> {
@@ -130,8 +126,6 @@ fn sheet<'a>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_trainer::TrainConfig;
 
     use super::*;
@@ -146,9 +140,9 @@ mod tests {
                 .unwrap();
         }
         std::fs::write(folder.path().join("007.png"), "gone").unwrap();
-        let images = ImageFolder::open(folder.path()).unwrap();
+        let images = Images::open(folder.path()).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let order: Vec<usize> = (0..300).rev().collect();
         let mut sheets: Vec<RgbImage> = Vec::new();
         let looked =
@@ -161,7 +155,7 @@ mod tests {
         assert_eq!((sheets.len(), looked.num_lost), (2, 1));
         assert!(looked.glances[7].is_none() && looked.glances[8].as_ref().unwrap().contrast > 0.0);
         // The network sees 32 of 36 pixels of the shorter side, of 24 are 21 left.
-        let cell_size = 24 * 32 / settings.resize();
+        let cell_size = 24 * 32 / settings.images.resize();
         assert!(sheets.iter().all(|sheet| sheet.width() == SHEET_SIDE as u32 * cell_size));
         let pixel = |position: usize| {
             let sheet = &sheets[position / PER_SHEET];
@@ -183,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         RgbImage::from_pixel(300, 300, Rgb([1, 2, 3])).save(folder.path().join("a.png")).unwrap();
         RgbImage::from_pixel(30, 300, Rgb([1, 2, 3])).save(folder.path().join("b.png")).unwrap();
-        let images = ImageFolder::open(folder.path()).unwrap();
+        let images = Images::open(folder.path()).unwrap();
         let mut sizes = Vec::new();
         let mut sink = |_, sheet: Vec<u8>| {
             sizes.push(image::load_from_memory(&sheet).unwrap().width() / SHEET_SIDE as u32);

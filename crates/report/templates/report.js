@@ -216,8 +216,10 @@
       element("button", { type: "button", className: "link", textContent: `cluster ${cluster.cluster}`, dataset: { cluster: cluster.cluster } }),
       `, ${position - cluster.first + 1} of ${count(cluster.size)} by how typical it is`,
       labelName(position) ? ` · label ${labelName(position)}` : "",
-      " · ",
-      element("a", { href: data.root + encoded(data.paths[position]), target: "_blank", textContent: "open the file" }),
+      ...(data.root === null ? [] : [
+        " · ",
+        element("a", { href: data.root + encoded(data.paths[position]), target: "_blank", textContent: "open the file" }),
+      ]),
     );
     const near = similarTo(position);
     find("h3", imageDialog).hidden = near.length === 0;

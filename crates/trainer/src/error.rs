@@ -1,16 +1,16 @@
 //! Errors of training runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use deepcluster_clustering::ClusteringError;
-use deepcluster_data::DataError;
+use deepcluster_data::{DataError, Location};
 use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
 use deepcluster_interchange::InterchangeError;
 use deepcluster_models::ModelError;
 
-/// Why a run cannot start, continue or be read.
+/// Why a run cannot start, go on, or be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainerError {
@@ -21,7 +21,7 @@ pub enum TrainerError {
         field: String,
         /// The value it had.
         value: String,
-        /// The allowed values.
+        /// What is allowed.
         allowed: String,
     },
     /// A configuration file or override names something that does not exist.
@@ -37,14 +37,14 @@ pub enum TrainerError {
     UnreadableConfig {
         /// File or option.
         origin: String,
-        /// Message of the parser.
+        /// What the parser says.
         reason: String,
     },
     /// Fewer images than clusters, or too few to train at all.
     #[error("{}", too_few_images(folder, *num_images, *num_clusters))]
     TooFewImages {
         /// Where the images lie.
-        folder: PathBuf,
+        folder: Location,
         /// Readable images.
         num_images: usize,
         /// Clusters asked for.
@@ -54,7 +54,7 @@ pub enum TrainerError {
     #[error("none of the {num_files} images in {folder} can be decoded; the first: {reason}")]
     NoReadableImage {
         /// Where the images lie.
-        folder: PathBuf,
+        folder: Location,
         /// Files tried.
         num_files: usize,
         /// Why the first failed.
@@ -67,29 +67,28 @@ pub enum TrainerError {
         path: PathBuf,
     },
     /// The output folder is in use for something else.
-    #[error("{path} exists and is not empty, but is not a deepcluster run: choose another output folder")]
+    #[error("{path} exists and is not empty, and is no run of deepcluster: choose another output folder")]
     NotEmpty {
         /// The folder.
         path: PathBuf,
     },
-    /// A folder is not a run directory.
-    #[error("{path} is not a run directory ({reason})")]
+    /// A folder is no run directory.
+    #[error("{path} is no run directory ({reason})")]
     NotARun {
         /// The folder.
         path: PathBuf,
-        /// The missing or invalid part.
+        /// What is missing or wrong.
         reason: String,
     },
-    /// A folder prepared for a run that never started.
-    #[error("{path} is not a run directory: no run has started in it yet")]
+    /// A folder in which a run was about to begin, and has not.
+    #[error("{path} is no run directory: nothing has begun in it yet")]
     NotBegun {
         /// The folder.
         path: PathBuf,
     },
     /// A run directory written by another version of this crate.
     #[error(
-        "{path} was written in format {found}; this version reads format {supported}: use the version that \
-         wrote it, or train again"
+        "{path} was written in format {found}; this version reads formats up to {supported}: use the version that wrote it, or train again"
     )]
     OtherVersion {
         /// The folder.
@@ -113,30 +112,30 @@ pub enum TrainerError {
         /// Why the newest fails.
         reason: String,
     },
-    /// A run is not finished, so the requested result does not exist yet.
+    /// A run is not finished, so the asked-for result does not exist yet.
     #[error("{path} is not finished: resume it")]
     Unfinished {
         /// The run directory.
         path: PathBuf,
     },
-    /// A run that was imported without images.
-    #[error("{path} has no images: name their folder")]
+    /// A run was imported without images, and has none to cluster or train on.
+    #[error("{path} knows no images: name their folder")]
     NoImages {
         /// The run directory.
         path: PathBuf,
     },
-    /// A run was started on another folder of images.
+    /// A run belongs to another folder of images.
     #[error(
-        "the run in {path} was begun on {images}, and {asked} lacks {num_missing} of its {num_images} \
-         images, the first {missing}: leave the folder out, or name one that holds them all"
+        "the run in {path} was begun on {images}, and {asked} lacks {num_missing} of its {num_images} images, the \
+         first {missing}: leave the folder out, or name one that holds them all"
     )]
     OtherImages {
         /// The run directory.
         path: PathBuf,
-        /// Its folder of images.
-        images: PathBuf,
-        /// The folder asked for.
-        asked: PathBuf,
+        /// The place of its images.
+        images: Location,
+        /// The place asked for.
+        asked: Location,
         /// Images of the run that are not in it.
         num_missing: usize,
         /// Images of the run.
@@ -144,20 +143,30 @@ pub enum TrainerError {
         /// The first that is not in it.
         missing: PathBuf,
     },
-    /// The image folder of a run no longer exists.
+    /// The folder of images of a run is not where it was.
     #[error(
         "the images of the run in {path} were in {images}, which is gone: name the folder they are in now"
     )]
     ImagesGone {
         /// The run directory.
         path: PathBuf,
-        /// Former folder of its images.
-        images: PathBuf,
+        /// Where its images were.
+        images: Location,
     },
-    /// Result files of a run that belong to different models.
+    /// The images of a run are at a place that this crate cannot open.
     #[error(
-        "{first} and {second} in {path} do not belong together: {reason}. Resume the run to write its \
-         results again"
+        "the images of the run in {path} are at {images}, which only the program can open that began the run: pass \
+         them when it is resumed"
+    )]
+    ImagesUnknown {
+        /// The run directory.
+        path: PathBuf,
+        /// The place of its images.
+        images: Location,
+    },
+    /// Files of a run are of two results.
+    #[error(
+        "{first} and {second} in {path} do not belong together: {reason}. Resume the run to write its results again"
     )]
     Mixed {
         /// The run directory.
@@ -174,11 +183,11 @@ pub enum TrainerError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The damage found.
+        /// What is wrong with it.
         reason: String,
     },
-    /// Settings of a resumed run that differ from those it began with.
-    #[error("a resumed run keeps its settings: {key} is {saved} in {path}, but {asked} was given")]
+    /// A resume asks for settings that the run was not begun with.
+    #[error("a resumed run keeps its settings; {key} is {saved} in {path} and {asked} was asked for")]
     ConfigChanged {
         /// The run directory.
         path: PathBuf,
@@ -194,20 +203,20 @@ pub enum TrainerError {
     UnknownFeatureFile {
         /// The file asked for.
         path: PathBuf,
-        /// The allowed values.
+        /// What is allowed.
         reason: &'static str,
     },
     /// Reading or writing a file failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// The action that failed, as a verb.
+        /// What was tried.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
     },
-    /// Training or computing features failed, or was stopped.
+    /// Learning or computing features failed, or was stopped.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// A checkpoint or an export of another program cannot be read or written.
@@ -240,6 +249,7 @@ impl HasKind for TrainerError {
             | Self::NotBegun { .. }
             | Self::NoImages { .. }
             | Self::ImagesGone { .. }
+            | Self::ImagesUnknown { .. }
             | Self::UnknownFeatureFile { .. }
             | Self::OtherImages { .. }
             | Self::TooFewImages { .. } => Kind::Usage,
@@ -259,23 +269,22 @@ impl HasKind for TrainerError {
     }
 }
 
-/// Advice that can be followed: at least two clusters.
-fn too_few_images(folder: &Path, num_images: usize, num_clusters: usize) -> String {
-    let found = format!("{num_images} readable image(s) in {}", folder.display());
+/// Advice that can be followed: no number of clusters is below two.
+fn too_few_images(folder: &Location, num_images: usize, num_clusters: usize) -> String {
+    let found = format!("{num_images} readable image(s) in {folder}");
     if num_images < 2 {
         return format!(
-            "{found} cannot be clustered: add images, at least 2, preferably ten or more of each kind you \
-             expect"
+            "{found} cannot be clustered: add images, at least 2, and better ten or more for each kind you expect"
         );
     }
     format!(
-        "{found} cannot fill {num_clusters} clusters: lower clustering.num_clusters to at most {num_images} \
+        "{found} cannot fill {num_clusters} clusters: lower objective.clustering.num_clusters to at most {num_images} \
          or add images"
     )
 }
 
 impl TrainerError {
-    /// An empty list of devices.
+    /// A list of devices without one.
     pub(crate) fn no_device() -> Self {
         let (name, reason) = (String::new(), "none was named".to_string());
         EngineError::NoDevice { name, reason }.into()

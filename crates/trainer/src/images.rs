@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use deepcluster_data::{ImageFolder, Loader};
+use deepcluster_data::{Images, Loader};
 use deepcluster_engine::features::{GatheredFeatures, gather_features};
 use deepcluster_engine::{EngineError, EpochOf, Event, ImagePass, Observer};
 use deepcluster_models::Backbone;
@@ -14,14 +14,14 @@ use crate::settings::config::TrainConfig;
 
 /// The images of a run and their loader.
 pub(crate) struct RunImages {
-    pub(crate) folder: Arc<ImageFolder>,
+    pub(crate) folder: Arc<Images>,
     pub(crate) loader: Loader,
 }
 
 impl RunImages {
-    pub(crate) fn new(folder: ImageFolder, config: &TrainConfig) -> Result<Self, TrainerError> {
+    pub(crate) fn new(folder: Images, config: &TrainConfig) -> Result<Self, TrainerError> {
         let folder = Arc::new(folder);
-        let loader = Loader::new(folder.clone(), config.training_loader_config())?;
+        let loader = Loader::new(folder.clone(), config.images.training_loader())?;
         Ok(Self { folder, loader })
     }
 
@@ -64,7 +64,7 @@ impl RunImages {
     ) -> Result<(), TrainerError> {
         let mut images = (*self.folder).clone();
         images.exclude(failures);
-        let folder = images.root().to_path_buf();
+        let folder = images.location();
         if images.is_empty() {
             let reason = first_failure(&self.folder, failures);
             return Err(TrainerError::NoReadableImage { folder, num_files: failures.len(), reason });
@@ -86,14 +86,16 @@ impl RunImages {
         }
         run.write_images(&images)?;
         if !failures.is_empty() {
-            *self = Self::new(images, config)?;
+            self.folder = Arc::new(images);
+            // Decoded images stay in the cache of the loader.
+            self.loader.set_images(self.folder.clone());
         }
         Ok(())
     }
 }
 
 /// Path and reason of the first image that could not be read.
-pub(crate) fn first_failure(images: &ImageFolder, failures: &[(usize, String)]) -> String {
-    let describe = |(index, reason): &(usize, String)| format!("{}: {reason}", images.path(*index).display());
+pub(crate) fn first_failure(images: &Images, failures: &[(usize, String)]) -> String {
+    let describe = |(index, reason): &(usize, String)| format!("{}: {reason}", images.place(*index));
     failures.first().map(describe).unwrap_or_default()
 }

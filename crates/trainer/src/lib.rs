@@ -33,16 +33,17 @@ pub use deepcluster_engine::{
 pub use error::TrainerError;
 pub use metrics::{EpochMetrics, EpochTimings};
 pub use objectives::RunObjective;
-pub use objectives::deepcluster::{Classifier, DeepCluster, training_step};
+pub use objectives::config::{ObjectiveConfig, ObjectiveKind};
+pub use objectives::deepcluster::{Classifier, DeepCluster, DeepClusterConfig, Sampling, training_step};
 pub use objectives::nat::{Nat, NatConfig, NatModel};
 pub use observer::TrainObserver;
-pub use run::any::{TrainingRun, begin_run, resume_run};
+pub use run::any::{TrainingRun, begin_run, resume_run, resume_run_images};
 pub use run::directory::{Origin, RunDirectory};
 pub use run::tables::{write_assignments, write_assignments_to};
-pub use settings::config::{
-    ClusteringChoice, ClusteringSettings, DataConfig, ModelConfig, ObjectiveConfig, ObjectiveKind, Sampling,
-    TrainConfig, TrainingConfig,
-};
+pub use settings::clustering::{ClusteringChoice, ClusteringSettings};
+pub use settings::config::{ImagesConfig, NetworkConfig, TrainConfig, TrainingConfig};
+pub use settings::list::{SettingHelp, all_settings};
+pub use settings::overrides::Overrides;
 pub use trained::feature_files::WrittenFeatures;
 pub use trained::model::{AssignedImages, TrainedModel};
 pub use trained::network::TrainedNetwork;

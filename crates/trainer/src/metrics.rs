@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deepcluster_clustering::{Assignments, NmiNorm, nmi};
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::EpochClusters;
 use deepcluster_evaluation::{ClusterAgreement, cluster_agreement};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct EpochMetrics {
     /// Mean loss over the steps of the epoch: for DeepCluster the cross-entropy of the pseudo-labels, in
     /// nats.
     pub loss: Option<f64>,
-    /// NMI (arithmetic) between this clustering and the previous one.
+    /// NMI (arithmetic) between this clustering and the one before.
     pub nmi_to_previous: Option<f64>,
     /// Agreement of this clustering with the labels, where there are labels.
     pub labels: Option<ClusterAgreement>,
@@ -30,7 +30,7 @@ pub struct EpochMetrics {
     pub knn_accuracy: Option<f64>,
     /// Sum of squared distances of the whitened features to their centroids.
     pub inertia: Option<f64>,
-    /// Number of clusters including empty ones.
+    /// Clusters asked of the head, empty ones included.
     pub num_clusters: usize,
     /// Clusters without an image.
     pub num_empty: usize,
@@ -70,7 +70,7 @@ pub struct EpochTimings {
 pub(crate) fn epoch_metrics(
     epoch: usize,
     clusters: Option<&EpochClusters>,
-    images: &ImageFolder,
+    images: &Images,
 ) -> Result<EpochMetrics, TrainerError> {
     let mut metrics = EpochMetrics { epoch, num_images: images.len(), ..EpochMetrics::default() };
     let Some(EpochClusters { clustering, previous, num_components, .. }) = clusters else {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use deepcluster_clustering::{ClusterModel, Rows};
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::features::GatheredFeatures;
 use deepcluster_engine::{
     Course, EngineError, Epoch, EpochSteps, Event, Learner, Objective, Observer, explain_features,
@@ -29,7 +29,7 @@ use crate::settings::config::TrainConfig;
 use crate::trained::model::TrainedModel;
 use crate::trained::network::TrainedNetwork;
 
-/// Trains a network for an [`Objective`] on a folder of images, and keeps everything about it in a
+/// Trains a network for an [`Objective`] on images, and keeps everything about it in a
 /// [`RunDirectory`].
 ///
 /// Every epoch is prepared by the objective and trained step by step. After the last the features of all
@@ -37,11 +37,11 @@ use crate::trained::network::TrainedNetwork;
 /// belong to the saved weights.
 ///
 /// ```no_run
-/// use deepcluster_data::ImageFolder;
+/// use deepcluster_data::Images;
 /// use deepcluster_trainer::{TrainConfig, Trainer, parse_device};
 ///
 /// # fn main() -> Result<(), deepcluster_trainer::TrainerError> {
-/// let images = ImageFolder::open("photos")?;
+/// let images = Images::open("photos")?;
 /// let trainer = Trainer::new(TrainConfig::default(), images, "run", &parse_device("auto")?)?;
 /// let model = trainer.run(&mut ())?;
 /// println!("{} clusters", model.clusters().centroids.nrows());
@@ -50,7 +50,7 @@ use crate::trained::network::TrainedNetwork;
 /// ```
 pub struct Trainer<O: Objective = DeepCluster<ConvNet>> {
     pub(crate) config: TrainConfig,
-    /// The main device, and those that compute features and train beside it.
+    /// The device of everything, and those that compute features and train beside it.
     pub(crate) devices: Vec<Device>,
     pub(crate) run: RunDirectory,
     pub(crate) images: RunImages,
@@ -72,7 +72,7 @@ impl<O: RunObjective> Trainer<O> {
         self
     }
 
-    /// The device of all work that is not split.
+    /// The device of everything that is not divided.
     pub fn device(&self) -> &Device {
         &self.devices[0]
     }
@@ -83,7 +83,7 @@ impl<O: RunObjective> Trainer<O> {
     }
 
     /// The images of the run; those that cannot be read leave after the first pass.
-    pub fn images(&self) -> &ImageFolder {
+    pub fn images(&self) -> &Images {
         &self.images.folder
     }
 
@@ -111,7 +111,7 @@ impl<O: RunObjective> Trainer<O> {
     /// run that [is finished](Self::is_finished) nothing is computed or written again.
     ///
     /// # Errors
-    /// [`EngineError::Stopped`] on request of `observer`, after saving a checkpoint. After any other
+    /// [`EngineError::Stopped`] when `observer` asked for it; a checkpoint is saved then. After any other
     /// error the run can be resumed from its last checkpoint.
     pub fn run(
         mut self,
@@ -139,7 +139,7 @@ impl<O: RunObjective> Trainer<O> {
         if self.progress.step == 0 {
             self.begin_epoch(observer)?;
         }
-        // Whitening, training and features need blocks of different sizes: memory freed by one phase does not
+        // Whitening, training and features need blocks of different sizes: what one phase leaves does not
         // serve the next.
         release_freed_memory();
         self.train_epoch(observer)?;
@@ -202,7 +202,9 @@ impl<O: RunObjective> Trainer<O> {
         let features = self.features(observer)?;
         let (place, num_epochs) = (self.place(), self.config.training.epochs);
         let mut last = Epoch { place, num_epochs, device: &self.devices[0], observer };
-        let made = cluster_images(features, &self.config, &mut last).map_err(|error| self.explain(error))?;
+        let objective = &self.config.objective;
+        let made = cluster_images(features, objective.whitening(), objective.clustering(), &mut last)
+            .map_err(|error| self.explain(error))?;
         let ImageClusters { mut clusters, whitening, whitened } = made;
         clusters.previous = self.objective.assignments().cloned();
         self.record(Some(&clusters), observer)?;
@@ -231,7 +233,7 @@ impl<O: RunObjective> Trainer<O> {
                 observer.event(&Event::Warning(warning));
             }
         } else if let Some((image_index, reason)) = failures.into_iter().next() {
-            let path = self.images.folder.path(image_index);
+            let path = self.images.folder.place(image_index).into();
             return Err(EngineError::ImageVanished { path, reason }.into());
         }
         let timings = &mut self.progress.timings;
@@ -240,7 +242,7 @@ impl<O: RunObjective> Trainer<O> {
         Ok(features)
     }
 
-    /// An error at the beginning of an epoch; when out of memory, with the batch that fits.
+    /// An error of an epoch's beginning; where memory was lacking, with the batch that fits.
     fn explain(&self, error: EngineError) -> TrainerError {
         let batch_size = self.config.training.feature_batch_size;
         explain_features(error, self.network(), batch_size, self.device()).into()

@@ -46,7 +46,8 @@ fn timings(epoch: usize) -> EpochTimings {
 fn run(root: &Path) -> RunDirectory {
     let images = root.join("images");
     fs::create_dir(&images).unwrap();
-    let run = RunDirectory::create(&root.join("a-run"), &images, &TrainConfig::default()).unwrap();
+    let run =
+        RunDirectory::create(&root.join("a-run"), &images.as_path().into(), &TrainConfig::default()).unwrap();
     let rows = |header: &str, row: &dyn Fn(usize) -> String| {
         let rows: Vec<String> = (0..NUM_IMAGES).map(row).collect();
         format!("{header}\n{}\n", rows.join("\n"))
@@ -78,7 +79,7 @@ fn sound_files_are_read_as_written() {
     let root = tempfile::tempdir().unwrap();
     let run = run(root.path());
     let images = run.images().unwrap();
-    assert_eq!((images.len(), images.relative_path(3)), (NUM_IMAGES, Path::new("a, b/3.png")));
+    assert_eq!((images.len(), images.name(3)), (NUM_IMAGES, ("a, b/3.png")));
     let labels = images.labels().unwrap();
     assert_eq!(
         (labels.names.as_slice(), labels.of_image[2]),
@@ -106,7 +107,7 @@ fn damaged<T>(name: &str, named: &str, read: impl Fn(&RunDirectory) -> Result<T,
 #[test]
 fn run_json() {
     // Some errors are of the run.
-    damaged("run.json", "a-run", |run| run.images_root().and(run.origin()));
+    damaged("run.json", "a-run", |run| run.location().and(run.origin()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Training on a GPU is training on the host, to rounding.
 //!
-//! Built with a feature of GPUs; the software driver of Mesa serves where there is none. Tolerances are those
-//! of single precision, and wider where matrix units round factors to TF32.
+//! Built with a feature of GPUs; the software driver of Mesa serves where there is none. Tolerances are those of single
+//! precision, and wider where matrix units round factors to TF32.
 
 #![cfg(feature = "gpu")]
 #![allow(
@@ -17,9 +17,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use deepcluster_data::write_synthetic_folder;
-use deepcluster_data::{
-    ImageFolder, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
-};
+use deepcluster_data::{Images, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform};
 use deepcluster_engine::Ranks;
 use deepcluster_kernels::device_limits;
 use deepcluster_models::{
@@ -44,11 +42,11 @@ fn tolerance(device: &Device, of_f32: f32, of_tf32: f32) -> f32 {
     if device_limits(device).is_some_and(|limits| limits.has_tf32) { of_tf32 } else { of_f32 }
 }
 
-fn folder(num_images: usize) -> (tempfile::TempDir, ImageFolder) {
+fn folder(num_images: usize) -> (tempfile::TempDir, Images) {
     let root = tempfile::tempdir().unwrap();
     let drawings = SyntheticConfig { num_images, image_size: 32, seed: 1 };
     write_synthetic_folder(root.path(), &drawings, &mut |_| {}).unwrap();
-    let images = ImageFolder::open(root.path()).unwrap();
+    let images = Images::open(root.path()).unwrap();
     (root, images)
 }
 
@@ -59,7 +57,7 @@ type Steps = (Vec<f32>, Vec<f32>, Vec<(String, Vec<f32>)>);
 fn steps_of_training(device: &Device, precision: Precision, num_steps: u64) -> Steps {
     let (_root, images) = folder(8);
     let transform = Transform::Center { resize: 32, size: 32, normalization: Normalization::default() };
-    let sample = |image_index| Sample { image_index, augmentation_seed: 0 };
+    let sample = |image_index| Sample { image_index, augmentation_seed: 0, crop: 0 };
     let loader = Loader::new(Arc::new(images), LoaderConfig::default()).unwrap();
     let batch = loader.batches(transform, vec![(0..8).map(sample).collect()]).next().unwrap();
     let tracking = device.clone().autodiff();
@@ -100,10 +98,9 @@ fn steps_of_training_agree_with_those_of_the_host() {
     assert_alike(on_host, on_gpu, tolerance(&device, 2e-4, 2e-2), tolerance(&device, 5e-3, 5e-2));
 }
 
-/// Four steps in bfloat16 go where those in single precision go: losses are near, weights, taken together,
-/// miss by a twentieth of their way at most (single ones that hardly move are rounding), and features by
-/// three times what the host misses in bfloat16, whose sums are of single precision: without matrix units
-/// those of a GPU may not be.
+/// Four steps in bfloat16 go where those in single precision go: losses are near, weights, taken together, miss by a twentieth of
+/// their way at most (single ones that hardly move are rounding), and features by three times what the host misses in bfloat16,
+/// whose sums are of single precision: without matrix units those of a GPU may not be.
 #[test]
 fn steps_in_bfloat16_go_the_way_of_single_precision() {
     let Some(device) = gpu() else { return };
@@ -159,7 +156,7 @@ fn two_gpus_train_as_the_host_does_in_two_parts() {
     let (_root, images) = folder(40);
     let out = tempfile::tempdir().unwrap();
     let mut config = small_run();
-    config.model.dropout = 0.0;
+    config.network.dropout = 0.0;
     config.training.epochs = 2;
     let first_epoch = |name: &str, devices: [&Device; 2]| {
         let run = out.path().join(name);
@@ -180,11 +177,11 @@ fn two_gpus_train_as_the_host_does_in_two_parts() {
 
 fn small_run() -> TrainConfig {
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.architecture = Some(Architecture::AlexnetSmall);
-    config.model.width = 0.25;
-    config.clustering.num_clusters = Some(4);
-    config.clustering.pca_dim = 8;
+    config.images.size = 32;
+    config.network.kind = Some(Architecture::AlexnetSmall);
+    config.network.width = 0.25;
+    config.objective.clustering_mut().num_clusters = Some(4);
+    config.objective.whitening_mut().num_components = 8;
     config.training.epochs = 1;
     config.training.batch_size = 8;
     config.training.feature_batch_size = 8;
@@ -219,8 +216,7 @@ fn a_run_on_a_gpu_gives_a_model_that_the_host_agrees_with() {
 fn too_large_a_batch_says_what_fits() {
     let Some(device) = gpu() else { return };
     let Some(limits) = device_limits(&device) else { return };
-    // The maps of the first convolution are beyond the largest tensor of the device: 12 x 32 x 32 values an
-    // image.
+    // The maps of the first convolution are beyond the largest tensor of the device: 12 x 32 x 32 values an image.
     let too_many = (limits.largest_tensor / (4 * 12 * 32 * 32)) as usize + 2;
     if too_many > 20_000 {
         eprintln!("skipped: a batch too large for this device is too large for the test");
@@ -229,13 +225,13 @@ fn too_large_a_batch_says_what_fits() {
     let (_root, images) = folder(12);
     let out = tempfile::tempdir().unwrap();
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.architecture = Some(Architecture::AlexnetSmall);
-    config.model.width = 0.25;
-    config.clustering.num_clusters = Some(2);
+    config.images.size = 32;
+    config.network.kind = Some(Architecture::AlexnetSmall);
+    config.network.width = 0.25;
+    config.objective.clustering_mut().num_clusters = Some(2);
     config.training.epochs = 1;
     config.training.batch_size = too_many;
-    config.training.epochs_per_clustering = too_many as f64 / 12.0;
+    config.set(&format!("objective.epochs_per_clustering={:?}", too_many as f64 / 12.0)).unwrap();
     config.training.feature_batch_size = 4;
     let error = Trainer::new(config, images, out.path().join("run"), &device).unwrap().run(&mut ());
     let error = error.map(|_| ()).unwrap_err();
@@ -252,14 +248,14 @@ fn a_precision_that_the_device_lacks_is_refused() {
     let (_root, images) = folder(12);
     let out = tempfile::tempdir().unwrap();
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.clustering.num_clusters = Some(2);
-    config.training.precision = Precision::Bf16;
+    config.images.size = 32;
+    config.objective.clustering_mut().num_clusters = Some(2);
+    config.network.precision = Precision::Bf16;
     let trainer = Trainer::new(config, images, out.path().join("run"), &device).map(|_| ());
     if Precision::Bf16.is_supported(&device) {
         trainer.unwrap();
     } else {
-        assert!(trainer.unwrap_err().to_string().starts_with("training.precision"));
+        assert!(trainer.unwrap_err().to_string().starts_with("network.precision"));
         assert!(!out.path().join("run").exists());
     }
 }

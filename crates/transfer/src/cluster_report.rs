@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
 
-/// How well clusters agree with labels, in all and by class.
+/// Agreement of clusters with labels, overall and by class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterReport {
     /// NMI, adjusted Rand index, purity.
@@ -14,29 +14,29 @@ pub struct ClusterReport {
     /// Share of the images that are right under the best one-to-one naming of clusters by classes (Hungarian
     /// matching); low by its nature where there are many more clusters than classes.
     pub accuracy: f64,
-    /// Share of the images that have the most frequent class of their cluster, counted with it named so: what
-    /// is right where every cluster may be named, as many as there are.
+    /// Share of the images that have the most frequent class of their cluster: the accuracy if each cluster
+    /// is named by that class, however many clusters share a name.
     pub majority_accuracy: f64,
     /// The confusion table, a row for each class.
     pub classes: Vec<ClassInClusters>,
 }
 
-/// Where the images of a class are.
+/// The images of a class among the clusters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassInClusters {
     /// Name of the class.
     pub class: String,
     /// Images of the class.
     pub num_images: u64,
-    /// By class in the order of the rows: images of this class in clusters in which that class is the most
-    /// frequent.
+    /// A count for each class, in the order of the rows: images of this class in the clusters named by that
+    /// class.
     pub in_clusters_of: Vec<u64>,
     /// Clusters in which this class is the most frequent.
     pub num_clusters: usize,
 }
 
-/// Compares the cluster of every image with its class, over the images that have one. The most frequent class
-/// of a cluster gives it its name; of equally frequent ones the first.
+/// Compares the cluster of every image with its class, over the images that have one. A cluster is
+/// named by its most frequent class; of equally frequent ones the first.
 ///
 /// # Errors
 /// [`TransferError::Evaluation`] where the lists differ in length, or no image has a label.
@@ -87,8 +87,6 @@ pub fn cluster_report(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::ClusteringError;
-use deepcluster_data::DataError;
+use deepcluster_data::{DataError, Location};
 use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
-use deepcluster_plots::PlotError;
 use deepcluster_trainer::TrainerError;
 
 use crate::proposals::error::ProposalError;
 
-/// Why a protocol cannot be carried out.
+/// Errors of transfer protocols.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
@@ -32,14 +31,14 @@ pub enum TransferError {
         "the images in {folder} have no labels: put those of each class in a folder of its own, or name a CSV file"
     )]
     NoLabels {
-        /// Where the images lie.
-        folder: PathBuf,
+        /// Place of the images.
+        folder: Location,
     },
     /// The test images have a class that the training images lack.
-    #[error("{folder} has the class '{class}', which no training image has")]
+    #[error("{folder} has the class '{class}', of which the training images have none")]
     UnknownClass {
-        /// Where the test images lie.
-        folder: PathBuf,
+        /// Place of the test images.
+        folder: Location,
         /// Name of the class.
         class: String,
     },
@@ -53,16 +52,16 @@ pub enum TransferError {
     },
     /// The state of a task that was stopped belongs to another one.
     #[error(
-        "{path} holds the state of another task ({what} differs): remove it to start over, or choose another folder"
+        "{path} holds the state of another task ({difference}): remove it to begin anew, or choose another folder"
     )]
     OtherTask {
         /// The file.
         path: PathBuf,
-        /// The part that differs.
-        what: &'static str,
+        /// The first difference: a setting with both of its values, or the network or the data.
+        difference: String,
     },
     /// An image of a data set has no boxes to look at.
-    #[error("no proposals for the image '{image}'")]
+    #[error("there are no proposals for the image '{image}'")]
     NoProposals {
         /// Its name without extension.
         image: String,
@@ -72,17 +71,17 @@ pub enum TransferError {
     NoSuchImage {
         /// Its name without extension.
         image: String,
-        /// Where it was looked for.
-        folder: PathBuf,
+        /// Place that was searched.
+        folder: Location,
     },
     /// An image that is needed, or a whole set, cannot be read.
-    #[error("cannot read the image '{image}', which the measurement needs")]
+    #[error("the image '{image}', without which nothing can be measured, cannot be read")]
     NoReadableImage {
         /// Its name.
         image: String,
     },
     /// The ground truth of a retrieval cannot be understood.
-    #[error("{path} is not a ground truth of queries: {reason}")]
+    #[error("{path} does not hold the ground truth of queries: {reason}")]
     MalformedGroundTruth {
         /// The file or folder.
         path: PathBuf,
@@ -102,10 +101,10 @@ pub enum TransferError {
         /// Width and height of the mask.
         mask_size: (u32, u32),
     },
-    /// A mask has a value that is no class.
+    /// A mask has a value without a class.
     #[error(
-        "the mask of '{image}' has the value {value}, but there are {num_classes} classes: list them in classes.txt, or \
-         set the value to ignore"
+        "the mask of '{image}' has the value {value}, but there are {num_classes} classes: name them in classes.txt, or \
+         name the value that does not count"
     )]
     UnknownMaskValue {
         /// Name of the image without extension.
@@ -116,7 +115,7 @@ pub enum TransferError {
         num_classes: usize,
     },
     /// The loss of a task is no longer a number.
-    #[error("the loss was not finite in step {step}: choose a learning rate below {learning_rate}")]
+    #[error("the loss was not a finite number in step {step}: choose a learning rate below {learning_rate}")]
     Diverged {
         /// The step, from 0.
         step: usize,
@@ -124,7 +123,7 @@ pub enum TransferError {
         learning_rate: f64,
     },
     /// A file is damaged.
-    #[error("{path} is damaged: {reason}; remove it to start over")]
+    #[error("{path} is damaged: {reason}; remove it to begin anew")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -138,7 +137,7 @@ pub enum TransferError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The device failed.
@@ -150,7 +149,7 @@ pub enum TransferError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The observer asked to stop.
-    #[error("stopped; run the same command again to continue")]
+    #[error("stopped; the same command resumes it")]
     Stopped,
     /// Reading images failed.
     #[error(transparent)]
@@ -161,9 +160,6 @@ pub enum TransferError {
     /// The network cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A chart cannot be drawn or written.
-    #[error(transparent)]
-    Plot(#[from] PlotError),
     /// Proposals cannot be found, read or written.
     #[error(transparent)]
     Proposals(#[from] ProposalError),
@@ -199,7 +195,6 @@ impl HasKind for TransferError {
             Self::Model(error) => error.kind(),
             Self::Proposals(error) => error.kind(),
             Self::Clustering(error) => error.kind(),
-            Self::Plot(error) => error.kind(),
             Self::Trainer(error) => error.kind(),
             Self::Engine(error) => error.kind(),
             Self::Diverged { .. } | Self::Io { .. } => Kind::Failure,
@@ -207,10 +202,10 @@ impl HasKind for TransferError {
     }
 }
 
-/// A setting: its name, its value as text, whether it is in its range, and what that is.
+/// A setting: its name, its value as text, whether it is in its range, and the range.
 pub(crate) type Check = (&'static str, String, bool, &'static str);
 
-/// Whether every setting is in its range.
+/// Checks that every setting is in its range.
 pub(crate) fn check_settings(checks: impl IntoIterator<Item = Check>) -> Result<(), TransferError> {
     match checks.into_iter().find(|(_, _, is_sound, _)| !is_sound) {
         None => Ok(()),

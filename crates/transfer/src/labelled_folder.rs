@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deepcluster_data::{ImageFolder, LabelSource, ScanConfig};
+use deepcluster_data::{Images, LabelSource, ScanConfig};
 
 use crate::error::TransferError;
 
@@ -11,7 +11,7 @@ use crate::error::TransferError;
 #[derive(Debug, Clone)]
 pub struct LabelledFolder {
     /// All images of the folder.
-    pub images: Arc<ImageFolder>,
+    pub images: Arc<Images>,
     /// Class of each image, or `None` where it has none; such images take no part.
     pub labels: Vec<Option<u32>>,
 }
@@ -20,7 +20,7 @@ impl LabelledFolder {
     /// Bytes for each image that has a label, which tell this folder from others.
     pub(crate) fn described(&self) -> Vec<Vec<u8>> {
         let describe = |index: usize| {
-            let name = self.images.relative_path(index).to_string_lossy();
+            let name = self.images.name(index);
             format!("{name} {:?}", self.labels[index]).into_bytes()
         };
         self.labelled_images().into_iter().map(describe).collect()
@@ -51,36 +51,31 @@ impl LabelledPair {
     /// [`TransferError::UnknownClass`].
     pub fn scan(train: &Path, test: &Path, labels: &LabelSource) -> Result<Self, TransferError> {
         let config = ScanConfig { labels: labels.clone() };
-        let train = Arc::new(ImageFolder::scan(train, &config)?);
-        let test = Arc::new(ImageFolder::scan(test, &config)?);
-        let labels_of = |images: &ImageFolder| {
+        let train = Arc::new(Images::scan(train, &config)?);
+        let test = Arc::new(Images::scan(test, &config)?);
+        let required_labels = |images: &Images| {
             let labels = images.labels().filter(|labels| labels.of_image.iter().any(Option::is_some));
-            labels.cloned().ok_or_else(|| TransferError::NoLabels { folder: images.root().to_path_buf() })
+            labels.cloned().ok_or_else(|| TransferError::NoLabels { folder: images.location() })
         };
-        let (train_labels, test_labels) = (labels_of(&train)?, labels_of(&test)?);
+        let (train_labels, test_labels) = (required_labels(&train)?, required_labels(&test)?);
         let class_names = train_labels.names;
         let number = |name: &String| {
             let found = class_names.binary_search(name).map(|index| index as u32);
-            found.map_err(|_| TransferError::UnknownClass {
-                folder: test.root().to_path_buf(),
-                class: name.clone(),
-            })
+            found.map_err(|_| TransferError::UnknownClass { folder: test.location(), class: name.clone() })
         };
         let numbers: Vec<u32> = test_labels.names.iter().map(number).collect::<Result<_, _>>()?;
-        let of_test = test_labels.of_image.iter().map(|label| label.map(|label| numbers[label as usize]));
-        let of_test = of_test.collect();
+        let renumber = |label: &Option<u32>| label.map(|label| numbers[label as usize]);
+        let labels = test_labels.of_image.iter().map(renumber).collect();
         Ok(Self {
             class_names,
             train: LabelledFolder { images: train, labels: train_labels.of_image },
-            test: LabelledFolder { images: test, labels: of_test },
+            test: LabelledFolder { images: test, labels },
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use super::*;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::{ImageReading, Observer, host_values};
 use deepcluster_models::{Backbone, DropoutMasks, LayerId};
 use ndarray::Array2;
@@ -15,17 +15,17 @@ use crate::pooled_taps::pool_map;
 pub(crate) struct LayerFeatures {
     pub(crate) names: Vec<String>,
     pub(crate) layers: Vec<Array2<f32>>,
-    /// Which image each row belongs to.
+    /// Image of each row.
     pub(crate) image_indices: Vec<usize>,
 }
 
 /// Passes images through `network`, by their central crops; `layers` names taps, whose maps are pooled, or
 /// `fc7`; all taps and `fc7` where it is empty.
-pub(crate) fn features_of_layers<B: Backbone>(
+pub(crate) fn layer_features<B: Backbone>(
     network: &B,
     reading: &ImageReading,
     device: &Device,
-    images: &Arc<ImageFolder>,
+    images: &Arc<Images>,
     wanted: &[usize],
     layers: &[String],
     observer: &mut dyn Observer,

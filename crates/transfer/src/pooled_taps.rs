@@ -1,4 +1,4 @@
-//! Maps of a layer pooled to a size that a linear classifier can bear.
+//! Maps of a layer pooled to at most about 10,000 values, for linear probes.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
@@ -11,9 +11,10 @@ pub const MAX_POOLED_VALUES: usize = 10_000;
 /// Averages maps `[batch, channels, side, side]` over equal squares, so that about [`MAX_POOLED_VALUES`]
 /// remain, and lays them out as `[batch, values]`.
 ///
-/// Side of the result is the largest with `channels * side^2` within the bound; the squares are the smallest,
-/// with the least padding, that give it. On AlexNet at 224 px these are the squares of the original: 6 with a
-/// padding of 3 for conv1, 4 for conv2, 3 with a padding of 1 for conv3 and conv4, 2 for conv5.
+/// The side of the result is the largest with `channels * side^2` within the bound; the squares are the
+/// smallest, with the least padding, that lead to it. On AlexNet at 224 px these are the squares of the
+/// original: 6 with a padding of 3 for conv1, 4 for conv2, 3 with a padding of 1 for conv3 and conv4, 2 for
+/// conv5.
 pub fn pool_map(maps: Tensor<4>) -> Tensor<2> {
     let [_, channels, side, _] = maps.dims();
     match pooling(channels, side) {
@@ -31,7 +32,7 @@ fn pooling(channels: usize, side: usize) -> Option<(usize, usize)> {
     if side <= most {
         return None;
     }
-    // From the side asked for downwards: not every side can be had of equal squares.
+    // The largest first: not every side is a number of equal squares.
     (1..=most).rev().find_map(|wanted| {
         let squares = (2..=side).flat_map(|square| (0..=square / 2).map(move |padding| (square, padding)));
         let mut fitting = squares.filter(|(square, padding)| {
@@ -44,8 +45,6 @@ fn pooling(channels: usize, side: usize) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use burn::tensor::Device;
 

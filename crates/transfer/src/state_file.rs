@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 
 use crate::error::TransferError;
 
-/// Key of the text entry, which holds the sum of the state in hexadecimal digits, a blank, and the progress
-/// as JSON.
-const PROGRESS: &str = "progress";
+/// Key of the text entry: the checksum of the state in hexadecimal digits, a blank, and the progress as JSON.
+/// States of version 1 have it under the key `progress`; their random numbers were others.
+const PROGRESS: &str = "progress-2";
+const PROGRESS_1: &str = "progress";
 
 /// The state of a task between two of its steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,23 @@ pub(crate) struct TaskState<P> {
     pub(crate) progress: P,
     /// Weights, velocities and the like, of 32 bits, by name.
     pub(crate) arrays: BTreeMap<String, TensorData>,
+}
+
+impl<P> TaskState<P> {
+    pub(crate) fn new(progress: P) -> Self {
+        Self { progress, arrays: BTreeMap::new() }
+    }
+
+    /// Adds arrays, `prefix` before their names.
+    pub(crate) fn insert(&mut self, prefix: &str, arrays: impl IntoIterator<Item = (String, TensorData)>) {
+        self.arrays.extend(arrays.into_iter().map(|(name, data)| (format!("{prefix}{name}"), data)));
+    }
+
+    /// Removes and returns the arrays whose names have `prefix`, without it.
+    pub(crate) fn take(&mut self, prefix: &str) -> BTreeMap<String, TensorData> {
+        let taken = self.arrays.extract_if(.., |name, _| name.starts_with(prefix));
+        taken.map(|(name, data)| (name[prefix.len()..].to_string(), data)).collect()
+    }
 }
 
 impl<P: Serialize + DeserializeOwned> TaskState<P> {
@@ -43,7 +61,7 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
     /// The header of the file, which fills multiples of 8 bytes.
     fn header(&self) -> io::Result<String> {
         let progress = serde_json::to_string(&self.progress)?;
-        let text = format!("{:08x} {progress}", sum(&progress, &self.arrays));
+        let text = format!("{:08x} {progress}", checksum(&progress, &self.arrays));
         let texts = HashMap::from([(PROGRESS.to_string(), text)]);
         let mut end = 0;
         let mut infos = Vec::with_capacity(self.arrays.len());
@@ -59,7 +77,7 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
         Ok(header)
     }
 
-    /// Reads the state, or gives `None` where there is none yet.
+    /// Reads the state; `None` where there is none yet.
     pub(crate) fn load(path: &Path) -> Result<Option<Self>, TransferError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -75,13 +93,17 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-        let text = header.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS));
-        let (stored, progress) =
-            text.and_then(|text| text.split_once(' ')).ok_or("its progress or its sum is missing")?;
+        let text = |key| header.metadata().as_ref().and_then(|metadata| metadata.get(key));
+        if text(PROGRESS).is_none() && text(PROGRESS_1).is_some() {
+            return Err("it is the state of an earlier version, whose random numbers were others".to_string());
+        }
+        let (stored, progress) = text(PROGRESS)
+            .and_then(|text| text.split_once(' '))
+            .ok_or("its progress or its checksum is missing")?;
         let mut arrays = BTreeMap::new();
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
-                return Err(format!("the array '{name}' holds no f32"));
+                return Err(format!("the array '{name}' does not hold f32 values"));
             }
             let values: Vec<f32> = view
                 .data()
@@ -90,16 +112,16 @@ impl<P: Serialize + DeserializeOwned> TaskState<P> {
                 .collect();
             arrays.insert(name, TensorData::new(values, view.shape().to_vec()));
         }
-        if stored != format!("{:08x}", sum(progress, &arrays)) {
-            return Err("its sum is not that of its contents".to_string());
+        if stored != format!("{:08x}", checksum(progress, &arrays)) {
+            return Err("its checksum is not that of its contents".to_string());
         }
         let progress = serde_json::from_str(progress).map_err(|error| error.to_string())?;
         Ok(Self { progress, arrays })
     }
 }
 
-/// Sum of everything in a state.
-fn sum(progress: &str, arrays: &BTreeMap<String, TensorData>) -> u32 {
+/// Checksum of everything in a state.
+fn checksum(progress: &str, arrays: &BTreeMap<String, TensorData>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(progress.as_bytes());
     for (name, data) in arrays {
@@ -117,7 +139,7 @@ pub(crate) fn check_velocities(
     for (name, velocity) in velocities {
         let size = weights.get(name).map(TensorData::num_elements);
         if size != Some(velocity.num_elements()) {
-            return Err(format!("its velocity '{name}' has not the size of the weight"));
+            return Err(format!("its velocity '{name}' does not have the size of the weight"));
         }
     }
     Ok(())
@@ -125,8 +147,6 @@ pub(crate) fn check_velocities(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_damage::ReaderTest;
 
     use super::*;
@@ -153,6 +173,22 @@ mod tests {
         let error = TaskState::<Vec<u32>>::load(&path).unwrap_err().to_string();
         assert!(error.contains("state.safetensors is damaged"), "{error}");
         assert_eq!(fs::read_dir(folder.path().join("eval")).unwrap().count(), 1);
+        // The state of an earlier version: the same length, so that the header stays as it is.
+        let place = bytes.windows(12).position(|window| window == b"\"progress-2\"").unwrap();
+        let earlier = [&bytes[..place], b"\"progress\"  ", &bytes[place + 12..]].concat();
+        fs::write(&path, earlier).unwrap();
+        let error = TaskState::<Vec<u32>>::load(&path).unwrap_err().to_string();
+        assert!(error.contains("an earlier version"), "{error}");
+    }
+
+    #[test]
+    fn arrays_are_taken_by_their_prefix() {
+        let mut state = state();
+        let taken = state.take("weight.");
+        assert_eq!(taken.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(state.arrays.keys().collect::<Vec<_>>(), ["b"]);
+        state.insert("weight.", taken);
+        assert_eq!(state.arrays.keys().collect::<Vec<_>>(), ["b", "weight.a"]);
     }
 
     #[test]

@@ -11,12 +11,14 @@ use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
 use deepcluster_trainer::TrainedNetwork;
 
 use crate::error::TransferError;
-use crate::fine_tuning::{Classifier, MAX_STEPS, StepBatches, TaskRecord, TaskSgd, fine_tune, fingerprint};
+use crate::fine_tuning::{Classifier, MAX_STEPS, StepBatches, TaskRecord, TaskSgd, fine_tune};
 use crate::labelled_folder::LabelledFolder;
+use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
+use crate::task_seeds::TaskSeeds;
 
-/// Trains `untrained`, as [`TrainedNetwork::untrained`] makes it, on the classes of `folder`, numbered below
-/// `num_classes`, for `epochs` passes, at least 1, with the crops, step size, momentum, weight decay and
-/// dropout of its own settings: as in a run, but with labels in place of clusters. With a `state` file a
+/// Trains `untrained`, the result of [`TrainedNetwork::untrained`], on the classes of `folder`, numbered
+/// below `num_classes`, for `epochs` passes, at least 1, with the crops, step size, momentum, weight decay
+/// and dropout of its own settings: as in a run, but with labels in place of clusters. With a `state` file a
 /// training that was stopped is resumed.
 ///
 /// # Errors
@@ -44,38 +46,40 @@ pub fn train_with_labels(
         return Err(TransferError::InvalidConfig { field, value, allowed });
     }
     let num_steps = epochs * steps_per_epoch;
+    let learned = settings.objective.sgd();
     let sgd = TaskSgd {
         num_steps,
         batch_size: training.batch_size,
-        learning_rate: training.learning_rate,
+        learning_rate: learned.learning_rate,
         decay_steps: num_steps,
         decay_factor: 1.0,
-        momentum: training.momentum,
-        weight_decay: training.weight_decay,
+        momentum: learned.momentum,
+        weight_decay: learned.weight_decay,
         max_gradient_norm: None,
     };
     let network = untrained.network().clone().train();
-    let head = Head::new(network.feature_dim(), num_classes, settings.seed ^ 8, &tracking);
+    let seeds = TaskSeeds::new(settings.seed);
+    let head = Head::new(network.feature_dim(), num_classes, seeds.head(0), &tracking);
     let names = folder.described();
     let weights = export_weights(untrained.network())?;
     // All settings of the run, since its crops and its dropout are used too; the number of steps may grow.
-    let record = TaskRecord {
-        state,
-        settings: format!("{settings:?} {num_classes}"),
-        fingerprint: fingerprint(&weights, names.iter().map(Vec::as_slice)),
-    };
-    let data = &settings.data;
+    let identity = TaskIdentity::new(
+        TaskSettings::new(settings, &[]),
+        fingerprint(&weights, names.iter().map(Vec::as_slice).chain([num_classes.to_string().as_bytes()])),
+    );
+    let record = TaskRecord { state, identity };
+    let data = &settings.images;
     let crop = Transform::RandomCrop {
-        size: data.image_size as u32,
+        size: data.size as u32,
         scale: (data.crop_scale_min as f32, data.crop_scale_max as f32),
         ratio: (data.crop_ratio_min as f32, data.crop_ratio_max as f32),
         flip_probability: data.flip_probability as f32,
         normalization: settings.normalization(),
     };
     let loader = Loader::new(folder.images.clone(), settings.loader_config())?;
-    let mut batches = StepBatches::new(loader, crop, images, &sgd, settings.seed)?;
-    let loss_of = |classifier: &Classifier, step: usize| {
-        let Some(batch) = batches.of_step(step) else { return Ok(None) };
+    let mut batches = StepBatches::new(loader, crop, images, &sgd, seeds)?;
+    let step_loss = |classifier: &Classifier, step: usize| {
+        let Some(batch) = batches.batch(step) else { return Ok(None) };
         // Batch norm needs two images at least.
         if batch.image_indices.len() < 2 {
             return Ok(None);
@@ -85,27 +89,25 @@ pub fn train_with_labels(
         let targets = TensorData::new(labels, [batch.image_indices.len()]);
         let targets = Tensor::<1, Int>::from_data(targets, &tracking);
         let images = images_tensor(&batch, &tracking);
-        let dropout = DropoutMasks::from_seed(settings.seed ^ step as u64);
+        let dropout = DropoutMasks::from_seed(seeds.dropout(step, 0));
         let scores = classifier.forward(classifier.network.forward_convolutions(images), &dropout);
         Ok(Some(CrossEntropyLossConfig::new().init(&tracking).forward(scores, targets)))
     };
     let classifier = Classifier { network, head };
-    let (classifier, _) = fine_tune(classifier, &sgd, &record, observer, loss_of)?;
+    let (classifier, _) = fine_tune(classifier, &sgd, &record, observer, step_loss)?;
     Ok(TrainedNetwork::from_network(settings.clone(), classifier.network.valid(), &device))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::Device;
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
     use deepcluster_evaluation::WeightedKnnConfig;
     use deepcluster_trainer::TrainConfig;
 
     use super::*;
-    use crate::knn_of_layers::knn_of_layers;
     use crate::labelled_folder::LabelledPair;
+    use crate::layer_knn::knn_on_layers;
 
     #[test]
     fn labels_help_and_a_stop_changes_nothing() {
@@ -117,11 +119,11 @@ mod tests {
         let path = |name: &str| root.path().join(name);
         let data = LabelledPair::scan(&path("train"), &path("test"), &LabelSource::Auto).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
-        settings.model.width = 0.25;
-        settings.model.dropout = 0.0;
+        settings.images.size = 32;
+        settings.network.width = 0.25;
+        settings.network.dropout = 0.0;
         settings.training.batch_size = 16;
-        settings.training.learning_rate = 0.01;
+        settings.set("objective.learning_rate=0.01").unwrap();
         let device = Device::flex();
         let untrained = TrainedNetwork::untrained(settings.clone(), &device).unwrap();
         let train = |epochs, state: Option<&Path>| {
@@ -133,7 +135,7 @@ mod tests {
             let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
             let layers = ["fc7".to_string()];
             let found =
-                knn_of_layers(network, &settings.reading(), &device, &data, &layers, &config, &mut ());
+                knn_on_layers(network, &settings.reading(), &device, &data, &layers, &config, &mut ());
             found.unwrap()[0].accuracies[0].top1
         };
         let (before, after) = (accuracy(untrained.network()), accuracy(network.network()));

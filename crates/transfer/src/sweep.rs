@@ -1,23 +1,21 @@
-//! How many clusters: runs that differ in their number alone, each with a score on a task (Caron et al.,
-//! figure 2c).
+//! Runs that differ in their number of clusters alone, each with a score on a task (Caron et al., figure 2c).
 
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use burn::tensor::Device;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_evaluation::WeightedKnnConfig;
-use deepcluster_files::Replaceable;
+use deepcluster_files::write_whole;
 use deepcluster_models::{ConvNet, NamedWeights};
-use deepcluster_plots::{LineChart, Scale, Series};
 use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, begin_run, resume_run};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
-use crate::files::{cell, write_table_and_charts, write_whole};
-use crate::fine_tuning::fingerprint;
-use crate::knn_of_layers::knn_of_layers;
 use crate::labelled_folder::{LabelledFolder, LabelledPair};
+use crate::layer_knn::knn_on_layers;
 use crate::linear_probe::{LinearProbe, LinearProbeConfig};
+use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
 use crate::voc_classification::{VocClassificationConfig, classify_voc};
 use crate::voc_dataset::VocDataset;
 
@@ -33,8 +31,8 @@ pub enum SweepTask {
 }
 
 impl SweepTask {
-    /// Name of the score.
-    fn score_name(&self) -> &'static str {
+    /// Name of the score, for tables and charts.
+    pub fn score_name(&self) -> &'static str {
         match self {
             Self::Knn(..) => "top-1 accuracy of nearest neighbours",
             Self::Linear(..) => "top-1 accuracy of linear classifiers",
@@ -42,25 +40,24 @@ impl SweepTask {
         }
     }
 
-    /// Text that identifies the task: its settings and its data.
-    fn described(&self) -> String {
+    /// The settings and the data of the task.
+    fn identity(&self) -> TaskIdentity {
         let pair = |data: &LabelledPair| {
             let images = [&data.train, &data.test].into_iter().flat_map(LabelledFolder::described);
             images.collect::<Vec<Vec<u8>>>()
         };
         let (settings, images) = match self {
-            Self::Knn(data, config) => (format!("{config:?}"), pair(data)),
-            Self::Linear(data, config) => (format!("{config:?}"), pair(data)),
+            Self::Knn(data, config) => (TaskSettings::new(config, &[]), pair(data)),
+            Self::Linear(data, config) => (TaskSettings::new(config, &[]), pair(data)),
             Self::VocClassification(data, config) => {
                 let names = data.train.fingerprint_names().chain(data.test.fingerprint_names());
-                (format!("{config:?}"), names.map(<[u8]>::to_vec).collect())
+                (TaskSettings::new(config, &[]), names.map(<[u8]>::to_vec).collect())
             }
         };
-        let sum = fingerprint(&NamedWeights::new(), images.iter().map(Vec::as_slice));
-        format!("{settings} images {sum:08x}")
+        TaskIdentity::new(settings, fingerprint(&NamedWeights::new(), images.iter().map(Vec::as_slice)))
     }
 
-    /// Scores by layer. With a `state` file a task that was stopped goes on.
+    /// Scores by layer. With a `state` file a stopped task is resumed.
     fn scores(
         &self,
         network: &TrainedNetwork<ConvNet>,
@@ -71,7 +68,7 @@ impl SweepTask {
         let (net, reading) = (network.network(), network.reading());
         match self {
             Self::Knn(data, config) => {
-                let layers = knn_of_layers(net, &reading, device, data, &[], config, observer)?;
+                let layers = knn_on_layers(net, &reading, device, data, &[], config, observer)?;
                 let best =
                     layers.into_iter().filter_map(|knn| Some((knn.layer, knn.accuracies.first()?.top1)));
                 Ok(best.collect())
@@ -106,7 +103,7 @@ pub struct Sweep {
 /// Scores of a run with one number of clusters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
-    /// Clusters asked for.
+    /// Number of clusters in the settings.
     pub num_clusters: usize,
     /// NMI (arithmetic) of the last clusters to the labels of the training images, where they have any.
     pub nmi_to_labels: Option<f64>,
@@ -118,24 +115,23 @@ pub struct SweepPoint {
     pub scores: Vec<(String, f64)>,
 }
 
-/// Name of the table of a sweep in its folder.
-pub const SWEEP_TABLE: &str = "sweep.csv";
-
-/// A finished point and what it was measured by.
+/// A finished point, with the task and the length of the run that it belongs to.
 #[derive(Serialize, Deserialize)]
 struct SavedPoint {
-    task: String,
+    task: TaskIdentity,
+    /// Epochs of the run.
+    num_epochs: usize,
     point: SweepPoint,
 }
 
 /// Trains a run for each number of clusters, in a folder `k-NUMBER` of `out`, and scores each on the task.
-/// Runs and scores that are there already are not made again, and a run that was stopped goes on. Every point
-/// is given to `finished` as soon as it is known.
+/// Finished runs and scores of the same settings are kept, and a stopped run is resumed. `finished` gets
+/// every point as soon as it is known.
 ///
 /// # Errors
-/// [`TransferError::InvalidConfig`] for no numbers, and what trainer and task report.
+/// [`TransferError::InvalidConfig`] without numbers of clusters; errors of the training and of the task.
 pub fn sweep_clusters(
-    images: &ImageFolder,
+    images: &Images,
     sweep: &Sweep,
     out: &Path,
     device: &Device,
@@ -148,7 +144,7 @@ pub fn sweep_clusters(
     for &num_clusters in clusters {
         let folder = out.join(format!("k-{num_clusters}"));
         let mut config = base.clone();
-        config.clustering.num_clusters = Some(num_clusters);
+        config.objective.clustering_mut().num_clusters = Some(num_clusters);
         let point = point(images, config, task, &folder, device, observer)?;
         finished(&point);
         points.push(point);
@@ -157,7 +153,7 @@ pub fn sweep_clusters(
 }
 
 fn point(
-    images: &ImageFolder,
+    images: &Images,
     config: TrainConfig,
     task: &SweepTask,
     folder: &Path,
@@ -181,13 +177,14 @@ fn point(
     let run = RunDirectory::open(folder)?;
     let epochs = run.metrics()?;
     let last = epochs.last();
-    let described = format!("{} {} epochs", task.described(), epochs.len());
+    let (identity, num_epochs) = (task.identity(), epochs.len());
     let saved = run.file("sweep.json");
     if let Ok(bytes) = std::fs::read(&saved)
-        && let Ok(SavedPoint { task, point }) = serde_json::from_slice(&bytes)
-        && task == described
+        && let Ok(saved) = serde_json::from_slice::<SavedPoint>(&bytes)
+        && saved.task == identity
+        && saved.num_epochs == num_epochs
     {
-        return Ok(point);
+        return Ok(saved.point);
     }
     let network = TrainedNetwork::load(&run, device)?;
     let state = run.file("sweep-state.safetensors");
@@ -199,76 +196,19 @@ fn point(
         loss: epochs.iter().rev().find_map(|epoch| epoch.loss),
         scores,
     };
-    let text = serde_json::to_vec_pretty(&SavedPoint { task: described, point: point.clone() });
-    write_whole(&saved, &text.map_err(|error| TransferError::io("write", &saved)(error.into()))?)?;
+    let text = serde_json::to_vec_pretty(&SavedPoint { task: identity, num_epochs, point: point.clone() });
+    let written = text.map_err(io::Error::from);
+    written
+        .and_then(|bytes| write_whole(&saved, |writer| writer.write_all(&bytes)))
+        .map_err(TransferError::io("write", &saved))?;
     if state.exists() {
         std::fs::remove_file(&state).map_err(TransferError::io("remove", &state))?;
     }
     Ok(point)
 }
 
-/// Charts over the numbers of clusters: the scores by layer, and the agreement with labels where there are
-/// any.
-pub fn sweep_charts(points: &[SweepPoint], task: &SweepTask) -> Vec<(&'static str, LineChart)> {
-    let place = |point: &SweepPoint| point.num_clusters as f64;
-    let layers: Vec<String> = points
-        .first()
-        .map(|point| point.scores.iter().map(|(layer, _)| layer.clone()).collect())
-        .unwrap_or_default();
-    let of_layer = |layer: &String| {
-        let score =
-            |point: &SweepPoint| point.scores.iter().find(|(name, _)| name == layer).map(|(_, score)| *score);
-        Series {
-            name: layer.clone(),
-            points: points.iter().filter_map(|point| Some((place(point), score(point)?))).collect(),
-        }
-    };
-    let chart = |title: &str, y_label: &str, series: Vec<Series>| LineChart {
-        title: title.to_string(),
-        x_label: "clusters".to_string(),
-        y_label: y_label.to_string(),
-        x_scale: Scale::Log10,
-        series,
-    };
-    let scores = layers.iter().map(of_layer).collect();
-    let mut charts = vec![("sweep-score", chart("Score by number of clusters", task.score_name(), scores))];
-    let agreement: Vec<(f64, f64)> =
-        points.iter().filter_map(|point| Some((place(point), point.nmi_to_labels?))).collect();
-    if !agreement.is_empty() {
-        let series = vec![Series { name: "NMI".to_string(), points: agreement }];
-        let title = "Agreement of clusters and labels by number of clusters";
-        charts.push(("sweep-nmi", chart(title, "NMI(clusters, labels)", series)));
-    }
-    charts
-}
-
-/// Writes [`sweep_charts`] to a folder as SVG and PNG, and `sweep.csv` with a row for each number of clusters
-/// (`clusters`, `nmi_to_labels`, `nmi_to_previous`, `loss`, and a column for each layer's score), in place of
-/// files that `replaceable` allows to replace. Gives the files.
-///
-/// # Errors
-/// [`TransferError::Io`], [`TransferError::Plot`].
-pub fn write_sweep(
-    points: &[SweepPoint],
-    task: &SweepTask,
-    folder: &Path,
-    replaceable: Replaceable,
-) -> Result<Vec<PathBuf>, TransferError> {
-    let layers = points.first().map(|point| point.scores.iter().map(|(layer, _)| layer.clone()));
-    let header = ["clusters", "nmi_to_labels", "nmi_to_previous", "loss"].map(str::to_string);
-    let mut rows = vec![header.into_iter().chain(layers.into_iter().flatten()).collect()];
-    for point in points {
-        let numbers = [point.nmi_to_labels, point.nmi_to_previous, point.loss].map(cell);
-        let scores = point.scores.iter().map(|(_, score)| score.to_string());
-        rows.push(std::iter::once(point.num_clusters.to_string()).chain(numbers).chain(scores).collect());
-    }
-    write_table_and_charts(folder, replaceable, SWEEP_TABLE, &rows, &sweep_charts(points, task))
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
 
     use super::*;
@@ -283,11 +223,11 @@ mod tests {
         let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
         let task = SweepTask::Knn(data, config);
         let mut base = TrainConfig::default();
-        base.data.image_size = 32;
-        base.model.width = 0.125;
+        base.images.size = 32;
+        base.network.width = 0.125;
         base.training.epochs = 1;
         base.training.batch_size = 16;
-        let folder = ImageFolder::open(&images).unwrap();
+        let folder = Images::open(&images).unwrap();
         let out = root.path().join("out");
         let mut num_finished = 0;
         let mut run = |clusters: &[usize]| {
@@ -301,12 +241,15 @@ mod tests {
         assert!(points.iter().all(|point| point.nmi_to_labels.is_some() && point.loss.is_some()));
         let again = run(&[4, 8, 2]).unwrap();
         assert_eq!(again[..2], points);
+        // Scores of another task, or of one with another setting, are measured anew.
+        let saved = out.join("k-4/sweep.json");
+        let text = std::fs::read_to_string(&saved).unwrap();
+        std::fs::write(&saved, text.replace("0.07", "0.08").replace("fc7", "fc8")).unwrap();
+        assert_eq!(run(&[4]).unwrap(), points[..1]);
+        std::fs::write(&saved, text.replace("fc7", "fc8")).unwrap();
+        assert_eq!(run(&[4]).unwrap()[0].scores.last().unwrap().0, "fc8");
+        std::fs::write(&saved, text).unwrap();
         assert!(run(&[]).unwrap_err().to_string().starts_with("clusters = []"));
-        assert_eq!(num_finished, 5);
-        let files = write_sweep(&points, &task, &out, Replaceable::Own).unwrap();
-        assert_eq!(files.len(), 5);
-        let text = std::fs::read_to_string(&files[0]).unwrap();
-        assert!(text.starts_with("clusters,nmi_to_labels,nmi_to_previous,loss,conv1,"), "{text}");
-        assert_eq!(text.lines().count(), 3);
+        assert_eq!(num_finished, 7);
     }
 }

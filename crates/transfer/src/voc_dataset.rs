@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use deepcluster_data::{ImageFolder, VOC_CLASSES, VocFolder, VocTask};
+use deepcluster_data::{Images, VOC_CLASSES, VocFolder, VocTask};
 use deepcluster_evaluation::BoundingBox;
 
 use crate::error::TransferError;
@@ -14,19 +14,19 @@ use crate::error::TransferError;
 pub struct VocBox {
     /// Number of its class.
     pub class: usize,
-    /// Where it is, in pixels from 0.
+    /// Bounding box, in pixels from 0.
     pub bounds: BoundingBox,
     /// Whether it need not be found.
     pub is_difficult: bool,
 }
 
-/// The images of a list, and what is in them.
+/// The images of a list, with their objects.
 #[derive(Debug, Clone)]
 pub struct VocImages {
     /// Names without extension.
     pub names: Vec<String>,
     /// The files, in the same order.
-    pub images: Arc<ImageFolder>,
+    pub images: Arc<Images>,
     /// The objects of each.
     pub objects: Vec<Vec<VocBox>>,
 }
@@ -35,7 +35,7 @@ impl VocImages {
     /// Whether each image shows each class, `[images][classes]`: `None`, which does not count, where all
     /// objects of the class are difficult.
     pub fn labels(&self, num_classes: usize) -> Vec<Vec<Option<bool>>> {
-        let of_image = |objects: &Vec<VocBox>| {
+        let image_labels = |objects: &Vec<VocBox>| {
             let mut labels = vec![Some(false); num_classes];
             for object in objects {
                 let label = &mut labels[object.class];
@@ -47,7 +47,7 @@ impl VocImages {
             }
             labels
         };
-        self.objects.iter().map(of_image).collect()
+        self.objects.iter().map(image_labels).collect()
     }
 
     /// Bytes that tell these images from others.
@@ -59,7 +59,8 @@ impl VocImages {
 /// Training and test images with objects of the same classes.
 #[derive(Debug, Clone)]
 pub struct VocDataset {
-    /// Names of the classes: VOC's own in its order where there are no others, else all that occur, sorted.
+    /// Names of the classes: VOC's own in its order where there are no others, otherwise all that occur,
+    /// sorted.
     pub class_names: Vec<String>,
     /// Training images.
     pub train: VocImages,
@@ -91,9 +92,8 @@ impl VocDataset {
             found.into_iter().map(str::to_string).collect()
         };
         let assemble = |list: Vec<(String, Vec<deepcluster_data::VocObject>)>| {
-            let (mut names, mut paths, mut boxes) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut names, mut boxes) = (Vec::new(), Vec::new());
             for (name, objects) in list {
-                paths.push(folder.image_path(&name));
                 names.push(name);
                 let numbered = objects.into_iter().filter_map(|object| {
                     let class = class_names.iter().position(|class| *class == object.class)?;
@@ -107,8 +107,7 @@ impl VocDataset {
                 });
                 boxes.push(numbered.collect());
             }
-            let images =
-                Arc::new(ImageFolder::from_paths(folder.root().to_path_buf(), absolute(paths), None));
+            let images = Arc::new(folder.images(&names));
             VocImages { names, images, objects: boxes }
         };
         let (train, test) = (assemble(train), assemble(test));
@@ -116,15 +115,8 @@ impl VocDataset {
     }
 }
 
-/// Paths that stay right when joined to a root.
-fn absolute(paths: Vec<std::path::PathBuf>) -> Vec<std::path::PathBuf> {
-    paths.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use image::{Rgb, RgbImage};
@@ -192,7 +184,7 @@ pub(crate) mod tests {
         assert_eq!(data.train.names, ["train000", "train001", "train002"]);
         let classes: Vec<usize> = data.test.objects.iter().map(|objects| objects[0].class).collect();
         assert_eq!(classes, [0, 1, 0]);
-        assert!(data.train.images.path(0).exists());
+        assert!(data.train.images.file(0).unwrap().exists());
         let error = VocDataset::open(root.path(), "train", "val").unwrap_err().to_string();
         assert!(error.contains("val.txt"), "{error}");
     }
@@ -203,7 +195,7 @@ pub(crate) mod tests {
         let object = |class, is_difficult| VocBox { class, bounds, is_difficult };
         let images = VocImages {
             names: vec!["a".to_string()],
-            images: Arc::new(ImageFolder::from_paths("".into(), vec!["a".into()], None)),
+            images: Arc::new(Images::from_paths("".into(), vec!["a".into()], None)),
             objects: vec![vec![
                 object(0, true),
                 object(1, false),

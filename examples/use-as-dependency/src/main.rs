@@ -1,7 +1,7 @@
-//! A separate program that trains on a folder through the facade.
+//! A program of its own that trains on a folder through the facade.
 //!
-//! `cargo run --release --manifest-path examples/use-as-dependency/Cargo.toml [FOLDER OUT]`; without
-//! arguments it draws 600 images in the folder for temporary files.
+//! `cargo run --release --manifest-path examples/use-as-dependency/Cargo.toml [FOLDER OUT]`; without arguments it
+//! draws 600 images in the folder for temporary files.
 use std::path::PathBuf;
 
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
@@ -20,9 +20,9 @@ fn main() -> Result<(), deepcluster::Error> {
     };
     let out = arguments.next().unwrap_or_else(|| base.join("run"));
     let mut config = TrainConfig::default();
-    config.data.image_size = 32;
-    config.model.width = 0.5;
-    config.clustering.num_clusters = Some(30);
+    config.images.size = 32;
+    config.network.width = 0.5;
+    config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 1;
     let model = deepcluster::train(&folder, &out, config, &mut ())?;
     println!("{} clusters, kept in {}", model.clusters().centroids.nrows(), out.display());

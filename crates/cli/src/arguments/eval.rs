@@ -2,54 +2,56 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+use deepcluster::transfer::FineTunedLayers;
 
+use super::named::named;
 use super::{DeviceChoice, Replacing};
 
-/// Evaluation protocols. Results are printed and written to a folder as JSON and Markdown.
+/// Protocols; results go to standard output and, as JSON and Markdown, to a folder.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Eval {
-    /// Train linear classifiers on every frozen convolution, compared with an untrained network.
+    /// Linear classifiers on every frozen convolution, beside those of an untrained network.
     Linear(EvalLinear),
-    /// Classify by nearest neighbours on any layer, compared with an untrained network.
+    /// Nearest-neighbour classification on any layer, beside that of an untrained network.
     Knn(EvalKnn),
-    /// Compare the clusters of a finished run with labels.
+    /// The clusters of a finished run against the labels of its images, or of another folder.
     Clusters(EvalClusters),
-    /// PASCAL VOC classification: fine-tuning, or linear SVMs on frozen layers.
+    /// Which classes an image of PASCAL VOC shows, by the fine-tuned network or by linear machines on frozen layers.
     VocClassify(EvalVocClassify),
-    /// PASCAL VOC detection with Fast R-CNN.
+    /// Where the objects of PASCAL VOC are, by Fast R-CNN on the network.
     VocDetect(EvalVocDetect),
-    /// PASCAL VOC segmentation with a fully convolutional network.
+    /// The class of every pixel of PASCAL VOC, by a fully convolutional network.
     VocSegment(EvalVocSegment),
-    /// Image retrieval on Oxford5k, Paris6k or any labelled folder.
+    /// Which images an image finds: landmarks of Oxford5k and Paris6k, or the classes of any folder.
     Retrieve(EvalRetrieve),
 }
 
-/// Output of results.
+/// Where results go.
 #[derive(Debug, Args)]
 pub(crate) struct ResultsOutput {
-    /// Output folder for results and the state of interrupted tasks [default: RUN/eval/PROTOCOL]
+    /// Folder for results.json and results.md, and for what a stopped task needs to go on [default: RUN/eval/PROTOCOL]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) replacing: Replacing,
 }
 
-/// A run and a data set in the PASCAL VOC layout.
+/// A run and a data set in the layout of PASCAL VOC.
 #[derive(Debug, Args)]
 pub(crate) struct VocData {
-    /// Run directory, finished or not.
+    /// Folder of a run, finished or not.
     pub(crate) run: PathBuf,
-    /// Data set folder, such as VOCdevkit/VOC2007.
+    /// Data set, such as VOCdevkit/VOC2007.
     #[arg(long)]
     pub(crate) voc: PathBuf,
-    /// Name of the training image set.
+    /// List of the training images.
     #[arg(long, default_value = "trainval")]
     pub(crate) train_set: String,
-    /// Name of the test image set.
+    /// List of the test images.
     #[arg(long, default_value = "test")]
     pub(crate) test_set: String,
-    /// Also evaluate the untrained network.
+    /// Measure the untrained network too.
     #[arg(long)]
     pub(crate) baseline: bool,
     #[command(flatten)]
@@ -58,38 +60,27 @@ pub(crate) struct VocData {
     pub(crate) device: DeviceChoice,
 }
 
-/// Fine-tuning settings.
+/// How a network is fine-tuned to a task.
 #[derive(Debug, Args)]
 pub(crate) struct FineTuning {
-    /// Layers to train [default: fc6-8 to classify, otherwise all]
-    #[arg(long, value_enum)]
-    pub(crate) layers: Option<TunedLayers>,
-    /// Training steps [default: 80000 to classify, 40000 to detect, 13000 to segment]
+    /// Layers that learn: fc6-8, the fully connected ones drawn anew on frozen convolutions, or all [default: fc6-8 to classify, otherwise all]
+    #[arg(long, value_parser = named(&[FineTunedLayers::FullyConnected, FineTunedLayers::All]))]
+    pub(crate) layers: Option<FineTunedLayers>,
+    /// Steps [default: 80000 to classify, 40000 to detect, 13000 to segment]
     #[arg(long)]
     pub(crate) steps: Option<usize>,
-    /// Images per training step [default: 16 to classify, 2 to detect, 20 to segment]
+    /// Images per step [default: 16 to classify, 2 to detect, 20 to segment]
     #[arg(long)]
     pub(crate) batch_size: Option<usize>,
-    /// Initial learning rate [default: 0.003 to classify, otherwise 0.001]
+    /// First step size of SGD [default: 0.003 to classify, 0.001 else]
     #[arg(long)]
     pub(crate) learning_rate: Option<f64>,
-    /// Steps between learning rate drops [default: 5000 to classify (to 1/2), 30000 to detect, 10000 to
-    /// segment (to 1/10)]
+    /// Steps after which the step size falls [default: 5000 to classify (to a half), 30000 to detect, 10000 to segment (to a tenth)]
     #[arg(long)]
     pub(crate) decay_steps: Option<usize>,
-    /// Seed of new layers, image order and crops.
+    /// The one seed of new layers, order and crops.
     #[arg(long, default_value_t = 31)]
     pub(crate) seed: u64,
-}
-
-/// Layers to train on a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TunedLayers {
-    /// Fully connected layers, newly initialised, on frozen convolutions.
-    #[value(name = "fc6-8")]
-    FullyConnected,
-    /// All layers.
-    All,
 }
 
 #[derive(Debug, Args)]
@@ -98,22 +89,22 @@ pub(crate) struct EvalVocClassify {
     pub(crate) data: VocData,
     #[command(flatten)]
     pub(crate) tuning: FineTuning,
-    /// Also train the scales and shifts of batch normalisation.
+    /// Let scales and shifts of batch norm learn too.
     #[arg(long)]
     pub(crate) train_batch_norm: bool,
-    /// Minimum area of a random crop, as a fraction of the image.
+    /// Least area of a random square, as a part of the image.
     #[arg(long, default_value_t = 0.1)]
     pub(crate) min_scale: f64,
-    /// Maximum area of a random crop, as a fraction of the image.
+    /// Greatest area of a random square, as a part of the image.
     #[arg(long, default_value_t = 0.5)]
     pub(crate) max_scale: f64,
-    /// Test on corners, centre and their mirror images instead of ten random crops.
+    /// Judge a test image by corners, centre and mirrors, not by ten random squares.
     #[arg(long)]
     pub(crate) ten_crops: bool,
-    /// Train linear SVMs on frozen layers instead of fine-tuning.
+    /// Train linear support vector machines on frozen layers instead.
     #[arg(long)]
     pub(crate) svm: bool,
-    /// Comma-separated layers for --svm [default: all]
+    /// Layers for --svm, separated by commas [default: all]
     #[arg(long, value_delimiter = ',', requires = "svm")]
     pub(crate) svm_layers: Vec<String>,
 }
@@ -124,19 +115,19 @@ pub(crate) struct EvalVocDetect {
     pub(crate) data: VocData,
     #[command(flatten)]
     pub(crate) tuning: FineTuning,
-    /// Proposals file, .mat or .csv [default: selective search, cached in the output folder]
+    /// File of proposals, .csv [default: selective search, kept in the folder of the results]
     #[arg(long)]
     pub(crate) proposals: Option<PathBuf>,
-    /// Maximum number of proposals per image.
+    /// Proposals of an image that are looked at.
     #[arg(long, default_value_t = 2000)]
     pub(crate) max_proposals: usize,
-    /// Shorter side of resized images, in pixels.
+    /// What the shorter side of an image is resized to, in pixels.
     #[arg(long, default_value_t = 600)]
     pub(crate) short_side: u32,
-    /// Maximum longer side of resized images, in pixels.
+    /// The most pixels of the longer side after that.
     #[arg(long, default_value_t = 1000)]
     pub(crate) long_side: u32,
-    /// Regions per image and training step.
+    /// Regions of an image in a step.
     #[arg(long, default_value_t = 64)]
     pub(crate) regions: usize,
 }
@@ -147,32 +138,32 @@ pub(crate) struct EvalVocSegment {
     pub(crate) data: VocData,
     #[command(flatten)]
     pub(crate) tuning: FineTuning,
-    /// Mask value of pixels to ignore.
+    /// Value of pixels in masks that do not count.
     #[arg(long, default_value_t = 255)]
     pub(crate) void: u8,
-    /// Maximum longer side of images, in pixels; larger ones are resized.
+    /// What the longer side of an image is resized to where it is longer, in pixels.
     #[arg(long, default_value_t = 500)]
     pub(crate) long_side: u32,
 }
 
-/// A run and the images to evaluate it on.
+/// A run and the images to measure it on.
 #[derive(Debug, Args)]
 pub(crate) struct EvalData {
-    /// Run directory, finished or not.
+    /// Folder of a run, finished or not.
     pub(crate) run: PathBuf,
-    /// Training images, one folder per class as in ImageNet and Places.
+    /// Training images, in a folder per class as ImageNet and Places have it.
     #[arg(long)]
     pub(crate) train: PathBuf,
-    /// Test images with the same classes.
+    /// Test images of the same classes.
     #[arg(long)]
     pub(crate) test: PathBuf,
     /// Labels: auto, folders, or a CSV file with columns path and label.
     #[arg(long, default_value = "auto")]
     pub(crate) labels: String,
-    /// Comma-separated layers [default: all]
+    /// Layers, separated by commas [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) layers: Vec<String>,
-    /// Skip the untrained network.
+    /// Leave out the untrained network.
     #[arg(long)]
     pub(crate) no_baseline: bool,
     #[command(flatten)]
@@ -185,25 +176,25 @@ pub(crate) struct EvalData {
 pub(crate) struct EvalLinear {
     #[command(flatten)]
     pub(crate) data: EvalData,
-    /// Epochs over the training images.
+    /// Passes over the training images.
     #[arg(long, default_value_t = 90)]
     pub(crate) epochs: usize,
-    /// Images per training step.
+    /// Images per step.
     #[arg(long, default_value_t = 256)]
     pub(crate) batch_size: usize,
-    /// Initial learning rate.
+    /// First step size of SGD.
     #[arg(long, default_value_t = 0.01)]
     pub(crate) learning_rate: f64,
     /// Weight decay.
     #[arg(long, default_value_t = 1e-4)]
     pub(crate) weight_decay: f64,
-    /// Average predictions over ten crops of each test image.
+    /// Judge a test image by ten crops.
     #[arg(long)]
     pub(crate) ten_crops: bool,
-    /// Seed of classifiers, image order and crops.
+    /// The one seed of classifiers, order and crops.
     #[arg(long, default_value_t = 31)]
     pub(crate) seed: u64,
-    /// Also evaluate the same network trained with labels for this many epochs; 0 to skip.
+    /// Also measure the same network after as many passes over the training images with their labels; 0 leaves it out.
     #[arg(long, default_value_t = 0)]
     pub(crate) label_epochs: usize,
 }
@@ -212,46 +203,46 @@ pub(crate) struct EvalLinear {
 pub(crate) struct EvalKnn {
     #[command(flatten)]
     pub(crate) data: EvalData,
-    /// Comma-separated numbers of neighbours.
+    /// Numbers of neighbours, separated by commas.
     #[arg(long, short = 'k', value_delimiter = ',', default_value = "20,200")]
     pub(crate) neighbors: Vec<usize>,
-    /// Temperature of the weighted vote.
+    /// Temperature of the votes.
     #[arg(long, default_value_t = 0.07)]
     pub(crate) temperature: f64,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalRetrieve {
-    /// Run directory, finished or not.
+    /// Folder of a run, finished or not.
     pub(crate) run: PathBuf,
-    /// Folder of images to retrieve, searched recursively.
+    /// Images to retrieve, at any depth.
     #[arg(long)]
     pub(crate) images: PathBuf,
-    /// Ground truth folder of Oxford5k or Paris6k; without it, every labelled image is a query.
+    /// Folder of the ground truth of Oxford5k or Paris6k; without it every image with a class looks for its like.
     #[arg(long, requires = "whiten_on")]
     pub(crate) ground_truth: Option<PathBuf>,
-    /// Images to fit the whitening on, distinct from IMAGES [default without --ground-truth: IMAGES]
+    /// Images that the whitening is learned from, another set [default without a ground truth: the same]
     #[arg(long)]
     pub(crate) whiten_on: Option<PathBuf>,
-    /// Text file of images to exclude, one name without extension per line.
+    /// Text file of images to leave out, a name without extension in each line, such as the damaged ones of Paris6k.
     #[arg(long)]
     pub(crate) exclude: Option<PathBuf>,
-    /// Comma-separated k at which to report recall.
+    /// Numbers of images that recall is given at, separated by commas.
     #[arg(long, short = 'k', value_delimiter = ',', default_value = "1,2,4,8")]
     pub(crate) counts: Vec<usize>,
     /// Labels: auto, folders, or a CSV file with columns path and label.
     #[arg(long, default_value = "auto")]
     pub(crate) labels: String,
-    /// Longer side of resized images, in pixels.
+    /// What the longer side of an image is resized to, in pixels.
     #[arg(long, default_value_t = 1024)]
     pub(crate) long_side: u32,
-    /// Number of region scales.
+    /// Sizes of the regions.
     #[arg(long, default_value_t = 3)]
     pub(crate) scales: usize,
-    /// Dimensions of a descriptor.
+    /// Dimensions of a description.
     #[arg(long, default_value_t = 512)]
     pub(crate) dimensions: usize,
-    /// Skip the untrained network.
+    /// Leave out the untrained network.
     #[arg(long)]
     pub(crate) no_baseline: bool,
     #[command(flatten)]
@@ -262,9 +253,9 @@ pub(crate) struct EvalRetrieve {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalClusters {
-    /// Directory of a finished run.
+    /// Folder of a finished run.
     pub(crate) run: PathBuf,
-    /// Labelled images [default: those of the run]
+    /// Images with labels [default: those of the run]
     pub(crate) images: Option<PathBuf>,
     /// Labels: auto, folders, or a CSV file with columns path and label.
     #[arg(long, default_value = "auto")]

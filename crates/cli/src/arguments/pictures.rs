@@ -2,44 +2,45 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use deepcluster::pictures::FilterChoice;
+use clap::Args;
+use deepcluster::report::pictures::{AscentMethod, FilterChoice, TopScore};
 
+use super::named::named;
 use super::{DeviceChoice, Replacing};
 
 #[derive(Debug, Args)]
 pub(crate) struct Report {
-    /// Directory of a run whose images have been clustered.
+    /// Folder of a run whose images have been clustered.
     pub(crate) run: PathBuf,
-    /// Output folder for the page and its tables [default: RUN/report]
+    /// Folder for the page and its tables [default: RUN/report]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) replacing: Replacing,
-    /// Title of the page [default: name of the image folder]
+    /// Title of the page [default: the name of the folder of images]
     #[arg(long)]
     pub(crate) title: Option<String>,
     /// Longest side of a thumbnail in pixels.
     #[arg(long, default_value_t = 96)]
     pub(crate) thumbnail_size: u32,
-    /// Maximum MiB of thumbnails embedded in the page; beyond it they go to separate files.
+    /// The most MiB of thumbnails inside the page; more are written beside it.
     #[arg(long, default_value_t = 24)]
     pub(crate) embed_mib: u64,
-    /// Skip the t-SNE map, which takes a minute or more for 100,000 images.
+    /// Leave out the map by t-SNE, which takes a minute or more for 100,000 images.
     #[arg(long)]
     pub(crate) no_tsne: bool,
 }
 
-/// Visualise filters.
+/// Filters of layers.
 #[derive(Debug, Args)]
 pub(crate) struct Filters {
-    /// Run directory, finished or not.
+    /// Folder of a run, finished or not.
     pub(crate) run: PathBuf,
     #[command(flatten)]
     pub(crate) choice: LayerFilters,
     #[command(flatten)]
     pub(crate) ascent: Ascent,
-    /// Output folder for the sheets [default: RUN/pictures]
+    /// Folder for the sheets [default: RUN/pictures]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -48,67 +49,57 @@ pub(crate) struct Filters {
     pub(crate) device: DeviceChoice,
 }
 
-/// The filters to draw.
+/// Which filters.
 #[derive(Debug, Args)]
 pub(crate) struct LayerFilters {
-    /// Comma-separated layers [default: all convolutions]
+    /// Layers, separated by commas [default: all convolutions]
     #[arg(long, value_delimiter = ',')]
     pub(crate) layer: Vec<String>,
-    /// Filters: 3, 0..16, 0.. for all, or a comma-separated list [default: the first 16]
+    /// Filters: 3, or 0..16, or 0.. for all, or several separated by commas [default: the first 16]
     #[arg(long)]
     pub(crate) filter: Option<FilterChoice>,
 }
 
-/// Gradient ascent.
+/// How pictures of filters are found.
 #[derive(Debug, Args)]
 pub(crate) struct Ascent {
-    /// Method of gradient ascent.
-    #[arg(long, value_enum, default_value_t = PictureMethod::Modern)]
-    pub(crate) method: PictureMethod,
-    /// Side of a picture in pixels, at most twice the network's input [default: 128, or 224 with --method
-    /// original]
+    /// How pictures are found: modern, cosine waves under random moves, or original, pixels and blur.
+    #[arg(long, value_parser = named(&[AscentMethod::Modern, AscentMethod::Original]), default_value = "modern")]
+    pub(crate) method: AscentMethod,
+    /// Side of a picture in pixels [default: 128, or 224 by the original method; at most twice the network's input]
     #[arg(long)]
     pub(crate) size: Option<usize>,
-    /// Steps of gradient ascent [default: 256, or 1000 with --method original]
+    /// Steps of gradient ascent [default: 256, or 1000 by the original method]
     #[arg(long)]
     pub(crate) steps: Option<usize>,
-    /// Step size [default: 0.05, or 3 with --method original]
+    /// Length of a step [default: 0.05, or 3 by the original method]
     #[arg(long)]
     pub(crate) step_size: Option<f64>,
-    /// Seed of the initial noise.
+    /// Seed of the noise that pictures begin with.
     #[arg(long, default_value_t = 31)]
     pub(crate) seed: u64,
 }
 
-/// Methods of gradient ascent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PictureMethod {
-    /// Fourier parametrisation with random transformations, for clear pictures.
-    Modern,
-    /// Pixels with blur, as in the original code.
-    Original,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct TopImages {
-    /// Run directory, finished or not.
+    /// Folder of a run, finished or not.
     pub(crate) run: PathBuf,
-    /// Folder of images, searched recursively.
+    /// Folder of images, at any depth.
     pub(crate) images: PathBuf,
     #[command(flatten)]
     pub(crate) choice: LayerFilters,
-    /// Images per filter.
+    /// Images for each filter.
     #[arg(long, short = 'n', default_value_t = 9)]
     pub(crate) count: usize,
-    /// Score to rank images by.
-    #[arg(long, value_enum, default_value_t = Score::Mean)]
-    pub(crate) score: Score,
-    /// Skip the filter visualisations, which take most of the time.
+    /// Ranking of images: mean of a filter's map, as in the original code, or its max.
+    #[arg(long, value_parser = named(&[TopScore::Mean, TopScore::Max]), default_value = "mean")]
+    pub(crate) score: TopScore,
+    /// Leave out the pictures of the filters, which take most of the time.
     #[arg(long)]
     pub(crate) no_filter_pictures: bool,
     #[command(flatten)]
     pub(crate) ascent: Ascent,
-    /// Output folder for the sheets [default: RUN/pictures]
+    /// Folder for the sheets [default: RUN/pictures]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -117,23 +108,14 @@ pub(crate) struct TopImages {
     pub(crate) device: DeviceChoice,
 }
 
-/// Scores to rank images by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Score {
-    /// Mean of a filter's map, as in the original code.
-    Mean,
-    /// Maximum of a filter's map.
-    Max,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Kernels {
-    /// Run directory, finished or not.
+    /// Folder of a run, finished or not.
     pub(crate) run: PathBuf,
-    /// Output PNG file [default: RUN/pictures/kernels.png]
+    /// PNG file to write [default: RUN/pictures/kernels.png]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
-    /// Overwrite an existing file.
+    /// Replace the file if it exists.
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
@@ -142,7 +124,7 @@ pub(crate) struct Kernels {
 
 #[derive(Debug, Args)]
 pub(crate) struct Neighbors {
-    /// Directory of a finished run.
+    /// Folder of a finished run.
     pub(crate) run: PathBuf,
     /// Images to look up.
     #[arg(required = true)]
@@ -150,13 +132,13 @@ pub(crate) struct Neighbors {
     /// Neighbours per image.
     #[arg(long, short = 'n', default_value_t = 10)]
     pub(crate) count: usize,
-    /// Also search with the untrained network, which recomputes all training features.
+    /// Find those by the untrained network too, for which all training images pass through it.
     #[arg(long)]
     pub(crate) compare_untrained: bool,
-    /// PNG file for queries and neighbours [default with --compare-untrained: RUN/pictures/neighbors.png]
+    /// PNG file to draw queries and neighbours in [default with --compare-untrained: RUN/pictures/neighbors.png]
     #[arg(long, short)]
     pub(crate) picture: Option<PathBuf>,
-    /// Overwrite an existing picture.
+    /// Replace the picture if it exists.
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]

@@ -1,9 +1,10 @@
 //! `deepcluster demo`
 
 use anyhow::{Context, bail};
-use deepcluster::Error;
-use deepcluster::data::{ImageFolder, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
-use deepcluster::trainer::{EpochMetrics, RunDirectory, TrainConfig, begin_run};
+use deepcluster::data::{Images, LabelSource, SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
+use deepcluster::trainer::{
+    DeepClusterConfig, EpochMetrics, ObjectiveConfig, RunDirectory, TrainConfig, begin_run,
+};
 use serde_json::json;
 
 use crate::arguments::{Demo, Output};
@@ -33,29 +34,29 @@ pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
     ));
     let drawings = SyntheticConfig { num_images: NUM_IMAGES, image_size: IMAGE_SIZE, seed: command.seed };
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    write_synthetic_folder(&folder, &drawings, &mut |_| {}).map_err(Error::from)?;
+    write_synthetic_folder(&folder, &drawings, &mut |_| {})?;
 
     let config = demo_config(command.seed);
-    let images = ImageFolder::scan(&folder, &config.scan_config()).map_err(Error::from)?;
+    let images = Images::scan(&folder, &config.scan_config())?;
     train(begin_run(config, images, &run, &[device])?, &mut progress, output)?;
     print_gain(&RunDirectory::open(&run)?.metrics()?, output)
 }
 
-/// The recipe of the paper, scaled down to a few thousand small images and a few minutes: a narrower network,
-/// fewer components, which are all that so few images determine, and more and smaller steps between two
-/// clusterings.
+/// The recipe of the paper, scaled down to a few thousand small images and a few minutes: a narrower network, fewer
+/// components, which are all that so few images determine, and more and smaller steps between two clusterings.
 fn demo_config(seed: u64) -> TrainConfig {
-    let mut config = TrainConfig { seed, ..TrainConfig::default() };
-    config.data.image_size = IMAGE_SIZE as usize;
-    config.data.labels = LabelSource::Folders;
-    config.data.crop_scale_min = 0.3;
-    config.model.width = 0.5;
-    config.clustering.num_clusters = Some(10 * SYNTHETIC_KINDS.len());
-    config.clustering.pca_dim = 64;
+    let mut learning =
+        DeepClusterConfig { epochs_per_clustering: 2.0, learning_rate: 0.02, ..DeepClusterConfig::default() };
+    learning.clustering.num_clusters = Some(10 * SYNTHETIC_KINDS.len());
+    learning.whitening.num_components = 64;
+    let objective = ObjectiveConfig::DeepCluster(learning);
+    let mut config = TrainConfig { seed, objective, ..TrainConfig::default() };
+    config.images.size = IMAGE_SIZE as usize;
+    config.images.labels = LabelSource::Folders;
+    config.images.crop_scale_min = 0.3;
+    config.network.width = 0.5;
     config.training.epochs = NUM_EPOCHS;
-    config.training.epochs_per_clustering = 2.0;
     config.training.batch_size = 32;
-    config.training.learning_rate = 0.02;
     config
 }
 
@@ -64,7 +65,7 @@ fn print_gain(metrics: &[EpochMetrics], output: Output) -> anyhow::Result<()> {
     let nmi = |epoch: &EpochMetrics| epoch.labels.map(|labels| labels.nmi_arithmetic);
     let gain = [nmi(first), nmi(last), first.knn_accuracy, last.knn_accuracy];
     let [Some(nmi_before), Some(nmi_after), Some(accuracy_before), Some(accuracy_after)] = gain else {
-        bail!("the labels of the drawn images were not found");
+        bail!("the labels of the drawings were not found");
     };
     if output.json {
         print_json(&json!({

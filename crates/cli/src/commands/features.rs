@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use deepcluster::Error;
-use deepcluster::clustering::FeatureType;
-use deepcluster::data::{ImageFolder, LabelSource};
+use deepcluster::data::{Images, LabelSource, ScanConfig};
 use deepcluster::models::LayerId;
+use deepcluster::trainer::TrainerError;
 use deepcluster::trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use serde_json::json;
 
-use crate::arguments::{Features, LayerName, NumberType, Output};
+use crate::arguments::{Features, LayerName, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::print_json;
@@ -28,17 +27,13 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
     }
     let device = command.device.device()?;
     let run = RunDirectory::open(&command.run)?;
-    let feature_type = match command.dtype {
-        NumberType::F32 => FeatureType::F32,
-        NumberType::F16 => FeatureType::F16,
-    };
+    let feature_type = command.dtype;
     let mut progress = Progress::new(output, stop_flag()?);
-    let scan = |config: &deepcluster::trainer::TrainConfig| {
-        let mut scan = config.scan_config();
-        scan.labels = LabelSource::None;
-        let images = ImageFolder::scan(&command.images, &scan).map_err(Error::from)?;
+    let scan = || {
+        let config = ScanConfig { labels: LabelSource::None };
+        let images = Images::scan(&command.images, &config)?;
         progress.say_found(&images);
-        Ok::<_, Error>(Arc::new(images))
+        Ok::<_, TrainerError>(Arc::new(images))
     };
     let (images, written) = if command.layer == LayerName::Whitened {
         let model = TrainedModel::load(&run, &device)?;
@@ -47,7 +42,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
                 format!("the clusters of {} have no whitening: use --layer fc7", command.run.display());
             return Err(UsageError(message).into());
         };
-        let images = scan(model.config())?;
+        let images = scan()?;
         let (network, layer) = (model.trained_network(), LayerId::Features);
         let whitening = Some(whitening);
         let written =
@@ -55,7 +50,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
         (images, written)
     } else {
         let network = TrainedNetwork::load(&run, &device)?;
-        let images = scan(network.config())?;
+        let images = scan()?;
         let layer = match command.layer {
             LayerName::Convolutions => LayerId::Convolutions,
             LayerName::Fc7 | LayerName::Whitened => LayerId::Features,
@@ -69,7 +64,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
         progress.say(&format!("skipped {}: {}", skipped.path.display(), skipped.reason));
     }
     for (image_index, reason) in &written.failures {
-        progress.say(&format!("skipped {}: {reason}", images.path(*image_index).display()));
+        progress.say(&format!("skipped {}: {reason}", images.place(*image_index)));
     }
     if output.json {
         print_json(&json!({
@@ -80,7 +75,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
         }));
     }
     progress.say(&format!(
-        "features of {} images, {} values each, in {}; paths in {}",
+        "features of {} images, {} numbers each, in {}; their paths in {}",
         written.num_rows,
         written.feature_dim,
         command.out.display(),

@@ -1,14 +1,14 @@
 //! `deepcluster filters`
 
 use deepcluster::models::{Backbone, ConvNet};
-use deepcluster::pictures::{
-    AscentMethod, FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
+use deepcluster::report::pictures::{
+    FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
 };
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 
 use super::sheets::SheetFolder;
-use crate::arguments::{Ascent, Filters, LayerFilters, Output, PictureMethod};
+use crate::arguments::{Ascent, Filters, LayerFilters, Output};
 use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::{print_json, print_out};
@@ -25,7 +25,7 @@ pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
     let mut folder = SheetFolder::new(command.out.as_ref(), command.replacing, &command.run, &names)?;
     let mut progress = Progress::new(output, stop_flag()?);
     if !output.json {
-        print_out("layer,filter,answer,answer_to_noise");
+        print_out("layer,filter,response,noise_response");
     }
     for (layer, filters) in &chosen {
         progress.say(&format!("{layer}: {} filters", filters.len()));
@@ -34,13 +34,13 @@ pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
         let path = folder.save(&sheet_name(layer), &filter_sheet(layer, &pictures))?;
         progress.say(&format!("the sheet is in {}", path.display()));
         for picture in &pictures {
-            let (filter, answer, before) = (picture.filter, picture.answer, picture.answer_to_noise);
+            let (filter, response, before) = (picture.filter, picture.response, picture.noise_response);
             if output.json {
                 print_json(&json!({
-                    "layer": layer, "filter": filter, "answer": answer, "answer_to_noise": before,
+                    "layer": layer, "filter": filter, "response": response, "noise_response": before,
                 }));
             } else {
-                print_out(&format!("{layer},{filter},{answer},{before}"));
+                print_out(&format!("{layer},{filter},{response},{before}"));
             }
         }
     }
@@ -69,10 +69,7 @@ impl LayerFilters {
 impl Ascent {
     pub(super) fn config(&self) -> FilterPictureConfig {
         FilterPictureConfig {
-            method: match self.method {
-                PictureMethod::Modern => AscentMethod::Modern,
-                PictureMethod::Original => AscentMethod::Original,
-            },
+            method: self.method,
             size: self.size,
             steps: self.steps,
             step_size: self.step_size,

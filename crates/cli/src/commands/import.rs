@@ -1,5 +1,6 @@
 //! `deepcluster import`
 
+use deepcluster::data::Location;
 use deepcluster::trainer::{RunDirectory, resume_run};
 use serde_json::json;
 
@@ -12,10 +13,11 @@ use crate::stdout::print_json;
 pub(crate) fn run(command: Import, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;
     let mut progress = Progress::new(output, stop_flag()?);
-    let images = command.images.as_deref();
-    let run = RunDirectory::import_checkpoint(&command.checkpoint, &command.out, images, |config| {
-        command.settings.change(config)
-    })?;
+    let images = command.images.as_ref().map(Location::from);
+    let run =
+        RunDirectory::import_checkpoint(&command.checkpoint, &command.out, images.as_ref(), |config| {
+            command.settings.change(config)
+        })?;
     let config = run.config()?;
     let network = config.network()?;
     let input = if network.sobel { "Sobel" } else { "RGB" };

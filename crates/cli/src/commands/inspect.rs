@@ -1,8 +1,7 @@
 //! `deepcluster inspect`
 
-use std::path::PathBuf;
-
-use deepcluster::Error;
+use deepcluster::data::Location;
+use deepcluster::trainer::TrainerError;
 use deepcluster::trainer::{EpochTimings, RunDirectory};
 use serde_json::json;
 
@@ -15,14 +14,16 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     let (config, metrics, timings) = (run.config()?, run.metrics()?, run.timings()?);
     let (finished, problem) = match run.is_finished() {
         Ok(finished) => (finished, None),
-        Err(error @ (Error::Mixed { .. } | Error::Damaged { .. })) => (false, Some(error.to_string())),
+        Err(error @ (TrainerError::Mixed { .. } | TrainerError::Damaged { .. })) => {
+            (false, Some(error.to_string()))
+        }
         Err(error) => return Err(error.into()),
     };
-    let (images_root, origin) = (images_root(&run)?, run.origin()?);
+    let (location, origin) = (location(&run)?, run.origin()?);
     if output.json {
         print_json(&json!({
             "run": command.run.to_string_lossy(),
-            "images": images_root.as_ref().map(|path| path.to_string_lossy()),
+            "images": location.as_ref().map(Location::to_string),
             "imported": origin,
             "finished": finished,
             "problem": problem,
@@ -33,13 +34,13 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     print_out(&format!("run      {}", command.run.display()));
-    match &images_root {
-        Some(path) => print_out(&format!("images   {}", path.display())),
+    match &location {
+        Some(location) => print_out(&format!("images   {location}")),
         None => {
             print_out("images   none; name a folder to continue: deepcluster train FOLDER --out RUN --resume")
         }
     }
-    print_out(&format!("task     {}", config.objective.kind.name()));
+    print_out(&format!("task     {}", config.objective.kind().name()));
     if let Some(origin) = &origin {
         print_out(&format!("imported from {} after {} epochs", origin.file.display(), origin.epoch));
     }
@@ -67,7 +68,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         ));
     }
     let network = config.network()?;
-    let input = if config.model.sobel { "Sobel" } else { "RGB" };
+    let input = if config.network.sobel { "Sobel" } else { "RGB" };
     print_out(&format!(
         "network  {} at {} px, {input}, seed {}",
         network.architecture, network.image_size, config.seed
@@ -79,11 +80,11 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder of images, which an imported run may lack.
-fn images_root(run: &RunDirectory) -> Result<Option<PathBuf>, Error> {
-    match run.images_root() {
-        Ok(path) => Ok(Some(path)),
-        Err(Error::NoImages { .. }) => Ok(None),
+/// The place of the images, which an imported run may lack.
+fn location(run: &RunDirectory) -> Result<Option<Location>, TrainerError> {
+    match run.location() {
+        Ok(location) => Ok(Some(location)),
+        Err(TrainerError::NoImages { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,6 +1,6 @@
 //! `deepcluster kernels`
 
-use deepcluster::pictures::kernel_sheet;
+use deepcluster::report::pictures::kernel_sheet;
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 
 use super::sheets::SheetFile;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use deepcluster::data::ImageFolder;
-use deepcluster::pictures::{ComparedNeighbors, FoundNeighbors, neighbor_sheet, neighbors_in_runs};
+use deepcluster::data::Images;
+use deepcluster::report::pictures::{ComparedNeighbors, FoundNeighbors, neighbor_sheet, neighbors_in_runs};
 use deepcluster::trainer::{RunDirectory, TrainedModel};
 use serde_json::json;
 
@@ -29,9 +29,9 @@ pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
         .iter()
         .map(|path| std::fs::canonicalize(path).with_context(|| format!("cannot open {}", path.display())))
         .collect::<anyhow::Result<_>>()?;
-    let queries = Arc::new(ImageFolder::from_paths(PathBuf::from("/"), queries, None));
+    let queries = Arc::new(Images::from_paths(PathBuf::from("/"), queries, None));
     let mut progress = Progress::new(output, stop_flag()?);
-    let FoundNeighbors { of_queries: found, failures } =
+    let FoundNeighbors { queries: found, failures } =
         neighbors_in_runs(&run, &model, &queries, command.count, command.compare_untrained, &mut progress)?;
     progress.clear();
     for (index, reason) in &failures {
@@ -47,7 +47,7 @@ pub(crate) fn run(command: Neighbors, output: Output) -> anyhow::Result<()> {
 /// A line for each neighbour, those by the untrained network first.
 fn print_found(
     command: &Neighbors,
-    images: &ImageFolder,
+    images: &Images,
     found: &[ComparedNeighbors],
     output: Output,
 ) -> anyhow::Result<()> {
@@ -64,15 +64,10 @@ fn print_found(
         for (network, neighbors) in of_networks {
             for (index, neighbor) in neighbors.unwrap_or_default().iter().enumerate() {
                 let (rank, distance) = (index + 1, neighbor.distance);
-                let path = images.path(neighbor.image_index);
-                let path = path.to_string_lossy();
+                let path = images.place(neighbor.image_index);
                 if output.json {
                     print_json(&json!({
-                        "query": query,
-                        "network": network,
-                        "rank": rank,
-                        "neighbor": path,
-                        "distance": distance,
+                        "query": query, "network": network, "rank": rank, "neighbor": path, "distance": distance,
                     }));
                     continue;
                 }

@@ -1,9 +1,9 @@
-//! Output of picture sheets.
+//! Where sheets of pictures go.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use deepcluster::plots::ContactSheet;
+use deepcluster::report::sheets::ContactSheet;
 use deepcluster_files::{Replaceable, ResultFolder};
 
 use crate::arguments::Replacing;
@@ -15,8 +15,8 @@ pub(super) struct SheetFolder {
 }
 
 impl SheetFolder {
-    /// The folder `out`, or that for pictures in the run. Refuses to replace `names`
-    /// before the pictures are computed.
+    /// The folder `out`, or that for pictures in the run. That `names` may not be replaced there is told now, not after
+    /// the pictures have been made.
     pub(super) fn new(
         out: Option<&PathBuf>,
         replacing: Replacing,
@@ -30,7 +30,7 @@ impl SheetFolder {
         Ok(Self { path, files })
     }
 
-    /// Writes a sheet as PNG and returns its path.
+    /// Writes a sheet as PNG and gives its path.
     pub(super) fn save(&mut self, name: &str, sheet: &ContactSheet) -> anyhow::Result<PathBuf> {
         let bytes = sheet.to_png()?;
         self.files
@@ -41,7 +41,7 @@ impl SheetFolder {
     }
 }
 
-/// Destination of one sheet: a file named by the user, or one in the run directory.
+/// Where one sheet goes: a file that the user names, or one of the run.
 pub(super) enum SheetFile<'a> {
     Named(&'a Path),
     InRun { run: &'a Path, name: &'static str },
@@ -58,7 +58,7 @@ impl SheetFile<'_> {
         }
     }
 
-    /// Writes the sheet as PNG and returns its path.
+    /// Writes the sheet as PNG and gives its path.
     pub(super) fn save(&self, sheet: &ContactSheet) -> anyhow::Result<PathBuf> {
         match *self {
             Self::Named(path) => {

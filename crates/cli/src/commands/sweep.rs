@@ -1,13 +1,13 @@
 //! `deepcluster sweep`
 
 use anyhow::Context;
-use deepcluster::Error;
-use deepcluster::data::{ImageFolder, LabelSource};
+use deepcluster::data::{Images, LabelSource};
 use deepcluster::evaluation::WeightedKnnConfig;
+use deepcluster::report::charts::{SWEEP_TABLE, write_sweep};
 use deepcluster::trainer::TrainConfig;
 use deepcluster::transfer::{
-    LabelledPair, LinearProbeConfig, SWEEP_TABLE, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
-    VocClassificationConfig, VocDataset, sweep_clusters, write_sweep,
+    LabelledPair, LinearProbeConfig, Sweep as SweepRuns, SweepPoint, SweepTask, TransferError,
+    VocClassificationConfig, VocDataset, sweep_clusters,
 };
 use deepcluster_files::ResultFolder;
 use serde_json::json;
@@ -19,16 +19,15 @@ use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     let replaceable = command.replacing.in_folder(Some(&command.out));
-    // Refuse to replace other files before training, not after.
+    // A file that may not be replaced is told now, not after all the training.
     ResultFolder::new(&command.out, replaceable)
         .check([SWEEP_TABLE])
         .with_context(|| format!("cannot write to {}", command.out.display()))?;
     let device = command.device.device()?;
-    let mut base = TrainConfig::default();
-    command.settings.change(&mut base, None)?;
+    let base = command.settings.config()?;
     base.validate()?;
     let task = task(&command, &base)?;
-    let images = ImageFolder::scan(&command.images, &base.scan_config()).map_err(Error::from)?;
+    let images = Images::scan(&command.images, &base.scan_config())?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(output, stop.clone());
     let say = Progress::new(output, stop);
@@ -42,7 +41,7 @@ pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     let sweep = SweepRuns { base, clusters: command.clusters, task };
     let points = sweep_clusters(&images, &sweep, &command.out, &device, &mut progress, &mut finished)?;
     progress.clear();
-    let files = write_sweep(&points, &sweep.task, &command.out, replaceable)?;
+    let files = write_sweep(&points, sweep.task.score_name(), &command.out, replaceable)?;
     if output.json {
         print_json(&json!({"event": "finished", "files": files}));
     } else {
@@ -56,7 +55,7 @@ fn task(command: &Sweep, base: &TrainConfig) -> anyhow::Result<SweepTask> {
         let train = command.train.as_ref().unwrap_or(&command.images);
         let test =
             command.test.as_ref().ok_or_else(|| missing("--test", "a folder of test images with labels"))?;
-        let labels = match &base.data.labels {
+        let labels = match &base.images.labels {
             LabelSource::None => LabelSource::Auto,
             labels => labels.clone(),
         };

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use deepcluster::data::ImageFolder;
-use deepcluster::pictures::{
-    FilterTop, TopImageConfig, TopScore, filter_pictures, top_image_sheet, top_images,
+use deepcluster::data::Images;
+use deepcluster::report::pictures::{
+    FilterTop, TopImageConfig, filter_pictures, top_image_sheet, top_images,
 };
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
 
 use super::sheets::SheetFolder;
-use crate::arguments::{Output, Score, TopImages};
+use crate::arguments::{Output, TopImages};
 use crate::interrupt::stop_flag;
 use crate::progress::{Progress, csv_line};
 use crate::stdout::{print_json, print_out};
@@ -24,12 +24,8 @@ pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
     let chosen = command.choice.resolve(trained.network())?;
     let ascent = command.ascent.config();
     ascent.validate()?;
-    let score = match command.score {
-        Score::Mean => TopScore::Mean,
-        Score::Max => TopScore::Max,
-    };
-    let config = TopImageConfig { count: command.count, score };
-    let images = Arc::new(ImageFolder::open(&command.images)?);
+    let config = TopImageConfig { count: command.count, score: command.score };
+    let images = Arc::new(Images::open(&command.images)?);
     let names: Vec<String> =
         chosen.iter().flat_map(|(layer, filters)| sheet_names(layer, filters.len())).collect();
     let mut folder = SheetFolder::new(command.out.as_ref(), command.replacing, &command.run, &names)?;
@@ -63,11 +59,10 @@ fn sheet_names(layer: &str, num_filters: usize) -> Vec<String> {
 }
 
 /// A line for each filter and image.
-fn print_tops(layer: &str, images: &ImageFolder, tops: &[FilterTop], output: Output) -> anyhow::Result<()> {
+fn print_tops(layer: &str, images: &Images, tops: &[FilterTop], output: Output) -> anyhow::Result<()> {
     for top in tops {
         for (index, image) in top.images.iter().enumerate() {
-            let path = images.path(image.image_index);
-            let path = path.to_string_lossy();
+            let path = images.place(image.image_index);
             let (rank, [left, upper, right, lower]) = (index + 1, image.region);
             if output.json {
                 print_json(&json!({

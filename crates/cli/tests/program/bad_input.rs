@@ -1,5 +1,4 @@
-//! Whatever is typed or pointed to gives a clear error and the documented exit code: no panic, nothing
-//! half-written.
+//! Whatever is typed or pointed to gives a clear error and the documented exit code: no panic, nothing half-written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,21 +57,25 @@ fn write_equal_images(folder: &Path, count: usize) {
 fn impossible_numbers_of_clusters_are_refused_before_anything_is_written() {
     let drawings = drawings(24);
     assert_fails(&drawings.train(&["--clusters", "25"]), 2, &["24", "25 clusters", "lower"]);
-    assert_fails(&drawings.train(&["--clusters", "1"]), 2, &["clustering.num_clusters = 1", "2 to "]);
-    assert_fails(&drawings.train(&["--clusters", "0"]), 2, &["clustering.num_clusters = 0"]);
+    assert_fails(
+        &drawings.train(&["--clusters", "1"]),
+        2,
+        &["objective.clustering.num_clusters = 1", "2 to "],
+    );
+    assert_fails(&drawings.train(&["--clusters", "0"]), 2, &["objective.clustering.num_clusters = 0"]);
     assert!(!drawings.out.exists());
 }
 
 #[test]
 fn wrong_settings_are_named() {
     let drawings = drawings(24);
-    assert_fails(&drawings.train(&["--set", "training.lerning_rate=1"]), 2, &["training.learning_rate"]);
+    assert_fails(&drawings.train(&["--set", "training.lerning_rate=1"]), 2, &["objective.learning_rate"]);
     assert_fails(&drawings.train(&["--set", "training.epochs"]), 2, &["key=value"]);
     assert_fails(&drawings.train(&["--arch", "resnet"]), 2, &["resnet", "alexnet"]);
-    assert_fails(&drawings.train(&["--image-size", "16"]), 2, &["data.image_size = 16", "32"]);
+    assert_fails(&drawings.train(&["--image-size", "16"]), 2, &["images.size = 16", "32"]);
     assert_fails(&drawings.train(&["--arch", "alexnet"]), 2, &["63 px"]);
     assert_fails(&drawings.train(&["--learning-rate", "-1"]), 2, &[]);
-    assert_fails(&drawings.train(&["--set", "training.learning_rate=-1"]), 2, &["more than 0"]);
+    assert_fails(&drawings.train(&["--set", "objective.learning_rate=-1"]), 2, &["more than 0"]);
     assert_fails(&drawings.train(&["--device", "quantum"]), 2, &["quantum", "cpu"]);
     fs::write(drawings.folder.path().join("bad.toml"), "[training]\nepoch = 3\n").unwrap();
     let bad = drawings.folder.path().join("bad.toml");
@@ -158,28 +161,28 @@ fn absurd_settings_of_training_are_refused_or_harmless() {
     let drawings = drawings(24);
     for (setting, field) in [
         ("seed=18446744073709551615", "at most 9223372036854775807"),
-        ("data.crop_scale_min=1e-300", "data.crop_scale_min"),
-        ("data.crop_ratio_min=1e-300", "data.crop_ratio_min"),
-        ("clustering.num_iterations=1000000000000", "1 to 1000000"),
-        ("clustering.num_redos=1000000000000", "1 to 10000"),
+        ("images.crop_scale_min=1e-300", "images.crop_scale_min"),
+        ("images.crop_ratio_min=1e-300", "images.crop_ratio_min"),
+        ("objective.clustering.num_iterations=1000000000000", "1 to 1000000"),
+        ("objective.clustering.num_redos=1000000000000", "1 to 10000"),
         ("training.epochs=1000000000000", "0 to 99999"),
-        ("training.epochs_per_clustering=1e18", "at most 10000"),
-        ("training.learning_rate=inf", "more than 0"),
-        ("training.weight_decay=nan", "at least 0"),
+        ("objective.epochs_per_clustering=1e18", "at most 10000"),
+        ("objective.learning_rate=inf", "more than 0"),
+        ("objective.weight_decay=nan", "at least 0"),
     ] {
         assert_fails(&drawings.train(&["--set", setting]), 2, &[field]);
     }
-    let large = ["--image-size", "1024", "--set", "model.width=8"];
-    assert_fails(&drawings.train(&large), 2, &["weights", "lower model.width"]);
+    let large = ["--image-size", "1024", "--set", "network.width=8"];
+    assert_fails(&drawings.train(&large), 2, &["weights", "lower network.width"]);
     assert!(!drawings.out.exists());
     let settings = [
-        "clustering.variant=mini-batch",
-        "clustering.mini_batch_size=1000000000000",
+        "objective.clustering.variant=mini-batch",
+        "objective.clustering.mini_batch_size=1000000000000",
         "training.batch_size=1048576",
         "training.feature_batch_size=1048576",
-        "data.prefetch_batches=1024",
-        "data.num_workers=1024",
-        "clustering.pca_dim=1000000",
+        "images.prefetch_batches=1024",
+        "images.num_workers=1024",
+        "objective.whitening.num_components=1000000",
         "training.checkpoint_steps=1000000000000",
     ];
     let options: Vec<&str> = settings.into_iter().flat_map(|setting| ["--set", setting]).collect();
@@ -254,7 +257,10 @@ fn equal_images_train_with_fewer_dimensions_and_warnings() {
 fn fewer_images_than_dimensions_train_with_fewer_dimensions() {
     // 255 images cannot have 256 principal components, where the original fails.
     let drawings = drawings(255);
-    deepcluster().args(drawings.train(&["--set", "clustering.pca_dim=256"])).assert().success();
+    deepcluster()
+        .args(drawings.train(&["--set", "objective.whitening.num_components=256"]))
+        .assert()
+        .success();
     let metrics = fs::read_to_string(drawings.out.join("metrics.jsonl")).unwrap();
     let first: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
     // width 0.125: 128 features.
@@ -318,7 +324,7 @@ fn output_folders_in_use_are_left_alone() {
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "years of work").unwrap();
     assert_fails(&["train", text(&images), "--out", text(&other)], 2, &["not empty"]);
-    assert_fails(&["train", "--resume", "--out", text(&other)], 2, &["not a run directory"]);
+    assert_fails(&["train", "--resume", "--out", text(&other)], 2, &["no run directory"]);
     let resume = ["train", "--resume", "--out", text(&run), "--set", "training.batch_size=8"];
     assert_fails(&resume, 2, &["training.batch_size", "24", "8"]);
     assert_fails(&["train", text(&other), "--resume", "--out", text(&run)], 2, &["was begun on"]);
@@ -404,7 +410,7 @@ fn runs_of_another_version_or_damaged_ones_are_refused() {
     fs::write(run.join("run.json"), meta.replace("\"format\": 1", "\"format\": 99")).unwrap();
     assert_fails(&["inspect", text(&run)], 1, &["format 99"]);
     fs::write(run.join("run.json"), "{").unwrap();
-    assert_fails(&["inspect", text(&run)], 2, &["not a run directory"]);
+    assert_fails(&["inspect", text(&run)], 2, &["no run directory"]);
 }
 
 #[test]

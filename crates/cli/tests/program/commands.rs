@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config};
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 
 #[test]
 fn a_run_holds_every_file_and_assign_repeats_its_clusters() {
@@ -110,7 +110,7 @@ fn options_win_over_the_file_and_set_over_both() {
         .assert()
         .success();
     let text = fs::read_to_string(run.join("config.toml")).unwrap();
-    for line in ["seed = 8", "epochs = 1", "num_clusters = 9", "pca_dim = 16"] {
+    for line in ["seed = 8", "epochs = 1", "num_clusters = 9", "num_components = 16"] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
 }
@@ -140,11 +140,21 @@ fn every_clustering_with_a_given_number_of_clusters_is_within_reach() {
     let config = tiny_config(folder.path(), 1);
     for (index, options) in [
         &["--clustering", "lin-cohen-pic"][..],
-        &["--set", "clustering.initialization=k-means-plus-plus"],
-        &["--set", "clustering.initialization=afk-mc2", "--set", "clustering.spherical=true"],
-        &["--set", "clustering.variant=two-level", "--set", "clustering.tolerance=0.01"],
-        &["--set", "clustering.variant=mini-batch", "--set", "clustering.mini_batch_size=32"],
-        &["--set", "clustering.max_samples_per_cluster=5"],
+        &["--set", "objective.clustering.initialization=k-means-plus-plus"],
+        &[
+            "--set",
+            "objective.clustering.initialization=afk-mc2",
+            "--set",
+            "objective.clustering.spherical=true",
+        ],
+        &["--set", "objective.clustering.variant=two-level", "--set", "objective.clustering.tolerance=0.01"],
+        &[
+            "--set",
+            "objective.clustering.variant=mini-batch",
+            "--set",
+            "objective.clustering.mini_batch_size=32",
+        ],
+        &["--set", "objective.clustering.max_samples_per_cluster=5"],
     ]
     .into_iter()
     .enumerate()
@@ -157,7 +167,7 @@ fn every_clustering_with_a_given_number_of_clusters_is_within_reach() {
         let first: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
         assert_eq!(first["num_clusters"], 7, "{options:?}");
         let saved = fs::read_to_string(run.join("config.toml")).unwrap();
-        for option in options.iter().filter_map(|option| option.strip_prefix("clustering.")) {
+        for option in options.iter().filter_map(|option| option.strip_prefix("objective.clustering.")) {
             let (key, value) = option.split_once('=').unwrap();
             let is_it =
                 |line: &str| line == format!("{key} = {value}") || line == format!("{key} = \"{value}\"");

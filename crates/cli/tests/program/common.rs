@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
+pub(crate) use deepcluster_testing::program as deepcluster;
 use tempfile::TempDir;
 
 /// Files that are the same bytes for the same images, settings and seed.
@@ -31,18 +31,11 @@ pub(crate) fn draw_images(folder: &Path, num_images: usize) -> PathBuf {
 pub(crate) fn tiny_config(folder: &Path, num_epochs: usize) -> PathBuf {
     let path = folder.join("tiny.toml");
     let text = format!(
-        "seed = 5\n[data]\nimage_size = 32\n[model]\nwidth = 0.125\n[clustering]\nnum_clusters = 12\npca_dim = 16\n\
-         [training]\nepochs = {num_epochs}\nbatch_size = 24\nknn_neighbors = 5\ncheckpoint_steps = 2\n"
+        "seed = 5\n[images]\nsize = 32\n[network]\nwidth = 0.125\n[objective]\nclustering.num_clusters = 12\n\
+         whitening.num_components = 16\n[training]\nepochs = {num_epochs}\nbatch_size = 24\nknn_neighbors = 5\ncheckpoint_steps = 2\n"
     );
     fs::write(&path, text).unwrap();
     path
-}
-
-/// The program under test, quiet.
-pub(crate) fn deepcluster() -> Command {
-    let mut command = Command::cargo_bin("deepcluster").unwrap();
-    command.args(["--quiet"]);
-    command
 }
 
 /// Trains on `images` into `run` and checks that it succeeds.

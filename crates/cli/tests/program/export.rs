@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{deepcluster, draw_images, finished_run, tiny_config};
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 
 /// Formats and the files that they give by default.
 const FORMATS: [(&str, &str); 4] = [
@@ -78,6 +78,6 @@ fn what_cannot_be_exported_is_named_and_nothing_is_left() {
     assert!(!nowhere.parent().unwrap().exists());
     let mut command = deepcluster();
     command.arg("export").arg(&images).args(["--format", "onnx"]);
-    command.assert().code(2).stderr(predicate::str::contains("not a run directory"));
+    command.assert().code(2).stderr(predicate::str::contains("no run directory"));
     assert!(!images.join("network.onnx").exists());
 }

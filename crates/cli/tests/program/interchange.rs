@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use deepcluster::trainer::RunDirectory;
+use deepcluster_testing::predicates::prelude::*;
+
 use crate::common::{deepcluster, draw_images, finished_run};
-use predicates::prelude::*;
 
 /// A tiny AlexNet of 3 clusters after 7 epochs.
 fn checkpoint() -> PathBuf {
@@ -87,10 +89,10 @@ fn what_cannot_be_imported_leaves_nothing() {
     fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
     import(&cut).assert().code(1).stderr(predicate::str::contains("cut.pth.tar cannot be imported"));
     import(&checkpoint())
-        .args(["--set", "model.sobel=false"])
+        .args(["--set", "network.sobel=false"])
         .assert()
         .code(2)
-        .stderr(predicate::str::contains("model.sobel"));
+        .stderr(predicate::str::contains("network.sobel"));
     import(&checkpoint())
         .args(["--clusters", "50", "--images"])
         .arg(&images)
@@ -103,6 +105,38 @@ fn what_cannot_be_imported_leaves_nothing() {
         .code(1)
         .stderr(predicate::str::contains("pixels"));
     assert!(!run.exists());
+}
+
+#[test]
+fn an_imported_run_keeps_its_network_and_may_change_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = draw_images(folder.path(), 30);
+    let resumed = |run: &Path, options: &[&str]| {
+        let mut command = deepcluster();
+        command.args(["train", "--resume", "--device", "cpu", "--out"]).arg(run).arg(&images).args(options);
+        command.assert()
+    };
+    let mut losses = Vec::new();
+    for (name, dropout) in [("with", "network.dropout=0.9"), ("without", "network.dropout=0")] {
+        let run = folder.path().join(name);
+        deepcluster().arg("import").arg(checkpoint()).arg("--out").arg(&run).assert().success();
+        let epoch = RunDirectory::open(&run).unwrap().config().unwrap().training.epochs;
+        for (setting, key) in [
+            ("network.width=0.5", "network.width"),
+            ("network.sobel=false", "network.sobel"),
+            ("network.kind=vgg16", "network.kind"),
+            ("images.size=128", "images.size"),
+            ("objective.kind=nat", "objective.kind"),
+        ] {
+            resumed(&run, &["--set", setting]).code(2).stderr(predicate::str::contains(key));
+        }
+        let epochs = (epoch + 1).to_string();
+        resumed(&run, &["--clusters", "3", "--epochs", &epochs, "--set", dropout]).success();
+        deepcluster().arg("assign").arg(&run).arg(&images).assert().success();
+        losses.push(RunDirectory::open(&run).unwrap().metrics().unwrap()[0].loss.unwrap());
+    }
+    // The network that learns is that of the changed settings.
+    assert!(losses[0] != losses[1], "{losses:?}");
 }
 
 #[test]

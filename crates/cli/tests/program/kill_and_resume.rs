@@ -5,9 +5,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config};
+use deepcluster_testing::predicates::str::contains;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config};
 
 const NUM_KILLS: usize = 20;
 
@@ -40,7 +42,7 @@ fn runs(num_images: usize, num_epochs: usize) -> Runs {
     Runs { images, config, reference, duration: start.elapsed(), interrupted, _folder: folder }
 }
 
-/// Starts the run, or resumes it once it exists.
+/// Starts the run, or goes on with it once it exists.
 fn start(runs: &Runs) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deepcluster"));
     command.args(["--quiet", "train", "--out"]).arg(&runs.interrupted);
@@ -118,7 +120,7 @@ fn a_run_killed_before_it_began_is_begun_again() {
     std::fs::write(beginning.join(".writing-deepcluster-a1B2c3.tmp"), "half").unwrap();
     let mut resume = deepcluster();
     resume.args(["train", "--resume", "--out"]).arg(&beginning);
-    resume.assert().code(2).stderr(predicates::str::contains("begin with deepcluster train FOLDER"));
+    resume.assert().code(2).stderr(contains("begin with deepcluster train FOLDER"));
     let config = tiny_config(run.parent().unwrap(), 2);
     crate::common::train(&images, &beginning, &config);
     assert_same_results(&run, &beginning);
@@ -148,7 +150,7 @@ fn an_extension_that_was_stopped_leaves_no_mixture() {
         vec![Path::new("neighbors"), &run, &image],
     ] {
         let refused = deepcluster().args(arguments).assert().code(1);
-        refused.stderr(predicates::str::contains("is not finished"));
+        refused.stderr(contains("is not finished"));
     }
     let mut more = deepcluster();
     more.args(["train", "--resume", "--epochs", "3", "--out"]).arg(&run).assert().success();

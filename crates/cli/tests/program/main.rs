@@ -2,6 +2,7 @@
 //!
 //! - `commands`: every command on a small run;
 //! - `evaluation`: what was learned;
+//! - `earlier_format`: runs of the program before;
 //! - `export`: networks for other programs;
 //! - `bad_input`: what goes wrong, with its message and exit code;
 //! - `interchange`: checkpoints in, features out;
@@ -17,6 +18,7 @@
 mod bad_input;
 mod commands;
 mod common;
+mod earlier_format;
 mod evaluation;
 mod export;
 mod interchange;

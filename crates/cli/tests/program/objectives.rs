@@ -6,11 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use predicates::prelude::*;
+use deepcluster_testing::predicates::prelude::*;
 
 use crate::common::{assert_same_results, deepcluster, draw_images, tiny_config};
 
-const NAT: [&str; 4] = ["--objective", "nat", "--set", "nat.target_dim=32"];
+const NAT: [&str; 4] = ["--objective", "nat", "--set", "objective.target_dim=32"];
 
 fn train_nat(images: &Path, run: &Path, config: &Path) {
     let mut command = deepcluster();
@@ -128,10 +128,12 @@ fn wrong_objectives_are_refused() {
     };
     train(&["--objective", "jigsaw"]).code(2).stderr(predicate::str::contains("nat"));
     for (setting, words) in [
-        ("nat.target_dim=1", "2 to 65536"),
-        ("nat.exchange_every=0", "1 to"),
-        ("nat.learning_rate=0", "more than 0"),
-        ("nat.targetdim=8", "nat.target_dim"),
+        ("objective.target_dim=1", "2 to 65536"),
+        ("objective.exchange_every=0", "1 to"),
+        ("objective.learning_rate=0", "more than 0"),
+        ("objective.targetdim=8", "objective.target_dim"),
+        ("nat.target_dim=8", "'objective.target_dim' now"),
+        ("objective.momentum=0.5", "a setting of deepcluster, and objective.kind is nat"),
     ] {
         train(&["--objective", "nat", "--set", setting]).code(2).stderr(predicate::str::contains(words));
     }

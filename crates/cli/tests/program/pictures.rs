@@ -3,20 +3,22 @@
 use std::fs;
 use std::path::Path;
 
+use deepcluster_testing::assert_cmd::assert::Assert;
+use deepcluster_testing::predicates::str::contains;
 use image::GenericImageView;
 
 use crate::common::{deepcluster, finished_run};
 
 /// The lines of a CSV on standard output, without its header.
-fn rows(output: &assert_cmd::assert::Assert, header: &str) -> Vec<Vec<String>> {
+fn rows(output: &Assert, header: &str) -> Vec<Vec<String>> {
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some(header));
     lines.map(|line| line.split(',').map(str::to_string).collect()).collect()
 }
 
-/// The JSON lines on standard output that are not events.
-fn results(output: &assert_cmd::assert::Assert) -> Vec<serde_json::Value> {
+/// The lines of JSON on standard output that are no events.
+fn results(output: &Assert) -> Vec<serde_json::Value> {
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines.filter(|line| line.get("event").is_none()).collect()
@@ -34,7 +36,7 @@ fn filters_and_kernels_of_a_run_are_drawn() {
     let mut command = deepcluster();
     command.args(["filters", "--layer", "conv1,conv5", "--filter", "0..3,5", "--steps", "4", "--size", "40"]);
     let output = command.arg(&run).assert().success();
-    let rows = rows(&output, "layer,filter,answer,answer_to_noise");
+    let rows = rows(&output, "layer,filter,response,noise_response");
     let named: Vec<_> = rows.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
     let expected = ["conv1", "conv5"].map(|layer| ["0", "1", "2", "5"].map(|filter| (layer, filter)));
     assert_eq!(named, expected.concat());
@@ -111,7 +113,7 @@ fn neighbors_of_the_untrained_network_stand_beside_those_of_the_trained() {
     );
     assert!(rows.iter().all(|row| row[3] != query.to_str().unwrap()));
     assert!(shows_something(&picture));
-    command.assert().failure().stderr(predicates::str::contains("--force"));
+    command.assert().failure().stderr(contains("--force"));
     let json = command.args(["--json", "--force"]).assert().success();
     let lines = results(&json);
     assert_eq!(lines.len(), 8);
@@ -129,7 +131,7 @@ fn bad_requests_for_pictures_are_explained() {
     };
     let (run, images) = (run.to_str().unwrap(), images.to_str().unwrap());
     fails(&["filters", run, "--layer", "conv9"], 2, "choose among conv1");
-    fails(&["filters", run, "--filter", "a.."], 2, "is not a list of filters");
+    fails(&["filters", run, "--filter", "a.."], 2, "names no filters");
     fails(&["filters", run, "--filter", "5000"], 2, "has no filter 5000");
     fails(&["filters", run, "--steps", "0"], 2, "steps = 0");
     fails(&["filters", run, "--size", "9", "--layer", "conv1"], 2, "choose a larger size");

@@ -40,7 +40,7 @@ fn recorded_runs_keep_their_bits() {
         let run = folder.path().join(name);
         let mut train = deepcluster();
         train.arg("train").arg(&images).arg("--out").arg(&run).arg("--config").arg(&config);
-        train.args(["--device", device, "--set", &format!("clustering.algorithm={algorithm}")]);
+        train.args(["--device", device, "--set", &format!("objective.clustering.algorithm={algorithm}")]);
         train.assert().success();
         runs.insert(name, run);
     }
@@ -70,8 +70,9 @@ fn recorded_runs_keep_their_bits() {
 
 fn configuration(folder: &Path) -> PathBuf {
     let path = folder.join("recorded.toml");
-    let text = "seed = 5\n[data]\nimage_size = 32\n[model]\nwidth = 0.125\n[clustering]\nnum_clusters = 12\n\
-                pca_dim = 16\n[training]\nepochs = 2\nbatch_size = 24\nknn_neighbors = 5\ncheckpoint_steps = 2\n";
+    let text = "seed = 5\n[images]\nsize = 32\n[network]\nwidth = 0.125\n[objective]\n\
+                clustering.num_clusters = 12\nwhitening.num_components = 16\n[training]\nepochs = 2\n\
+                batch_size = 24\nknn_neighbors = 5\ncheckpoint_steps = 2\n";
     fs::write(&path, text).unwrap();
     path
 }
@@ -135,7 +136,7 @@ fn compare_numbers(run: &str, found: &(f64, Option<f64>), recorded: &(f64, Optio
 }
 
 /// The widest registers and the sizes of the caches.
-fn processor() -> String {
+pub(crate) fn processor() -> String {
     #[cfg(target_arch = "x86_64")]
     let registers = if std::is_x86_feature_detected!("avx512f") {
         "avx512"

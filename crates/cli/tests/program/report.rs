@@ -1,14 +1,9 @@
 //! The report as files, and in a real browser.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use headless_chrome::protocol::cdp::Log::LogEntryLevel;
-use headless_chrome::protocol::cdp::types::Event;
-use headless_chrome::{Browser, LaunchOptions, Tab};
+use deepcluster_testing::Page;
 use tempfile::TempDir;
 
 use crate::common::{deepcluster, draw_images, finished_run, tiny_config, train};
@@ -163,97 +158,17 @@ fn runs_that_are_not_finished_have_a_report_too() {
     assert!(page.contains("The run is not finished") && !page.contains("id=\"map\""));
 }
 
-/// A page in a browser, with everything that went wrong on it.
-struct Opened {
-    _browser: Browser,
-    tab: Arc<Tab>,
-    problems: Arc<Mutex<Vec<String>>>,
-}
-
-/// Opens a local page; `None`, with a message, without a browser.
-fn open(page: &Path, size: (u32, u32)) -> Option<Opened> {
-    let browsers =
-        ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].map(PathBuf::from);
-    let named = std::env::var_os("DEEPCLUSTER_TEST_BROWSER").map(PathBuf::from);
-    let Some(path) = named.or_else(|| browsers.into_iter().find(|path| path.exists())) else {
-        eprintln!("skipped: there is no Chromium to open the report in");
-        return None;
-    };
-    let options = LaunchOptions::default_builder()
-        .path(Some(path))
-        .sandbox(false)
-        .window_size(Some(size))
-        .idle_browser_timeout(Duration::from_secs(120))
-        .args(
-            ["--disable-background-networking", "--disable-component-update", "--disable-quic"]
-                .map(OsStr::new)
-                .to_vec(),
-        )
-        .build()
-        .unwrap();
-    let browser = Browser::new(options).unwrap();
-    let tab = browser.new_tab().unwrap();
-    tab.enable_log().unwrap();
-    tab.enable_runtime().unwrap();
-    let problems = Arc::new(Mutex::new(Vec::new()));
-    let heard = problems.clone();
-    let listen = move |event: &Event| match event {
-        Event::LogEntryAdded(added) if added.params.entry.level == LogEntryLevel::Error => {
-            heard.lock().unwrap().push(added.params.entry.text.clone());
-        }
-        Event::RuntimeExceptionThrown(thrown) => {
-            heard.lock().unwrap().push(format!("{:?}", thrown.params.exception_details.exception));
-        }
-        _ => {}
-    };
-    tab.add_event_listener(Arc::new(listen)).unwrap();
-    tab.navigate_to(&format!("file://{}", page.display())).unwrap().wait_until_navigated().unwrap();
-    Some(Opened { _browser: browser, tab, problems })
-}
-
-impl Opened {
-    /// The text that a script evaluates to.
-    fn ask(&self, script: &str) -> String {
-        let answer = self.tab.evaluate(&format!("String({script})"), false).unwrap();
-        answer.value.and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default()
-    }
-
-    fn number(&self, script: &str) -> usize {
-        let text = self.ask(script);
-        text.parse().unwrap_or_else(|_| panic!("{script} is {text}"))
-    }
-
-    /// Does something and lets the page settle.
-    fn act(&self, script: &str) {
-        self.tab.evaluate(&format!("{{ {script} }}"), false).unwrap();
-        let frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))";
-        self.tab.evaluate(frames, true).unwrap();
-    }
-
-    fn change(&self, field: &str, value: &str) {
-        self.act(&format!(
-            "const field = document.querySelector('{field}'); field.value = '{value}'; \
-             field.dispatchEvent(new Event('input', {{bubbles: true}})); field.dispatchEvent(new Event('change'));"
-        ));
-    }
-
-    fn assert_no_problems(&self) {
-        let problems = self.problems.lock().unwrap();
-        assert!(problems.is_empty(), "{problems:?}");
-    }
-}
-
 #[test]
 fn the_page_works_in_a_browser() {
     let (_folder, images, report) = reported_run(&[]);
-    let Some(page) = open(&report.join("index.html"), (1280, 900)) else { return };
+    let Some(page) = Page::open(&report.join("index.html"), (1280, 900)) else { return };
     let cards = "document.querySelectorAll('.card').length";
     let num_clusters = fs::read_to_string(report.join("clusters.csv")).unwrap().lines().count() - 1;
     assert_eq!(page.number(cards), num_clusters.min(24));
 
     // Clusters in the order asked for.
     let sizes = || -> Vec<usize> {
-        let text = page.ask(
+        let text = page.text(
             "[...document.querySelectorAll('.card h3 button')].map(b => parseInt(b.textContent)).join()",
         );
         text.split(',').map(|size| size.parse().unwrap()).collect()
@@ -270,7 +185,7 @@ fn the_page_works_in_a_browser() {
     page.change("[name=least]", "1");
     page.change("[name=label]", "0");
     let with_label = page.number(cards);
-    let label = page.ask("document.querySelector('[name=label]').selectedOptions[0].textContent");
+    let label = page.text("document.querySelector('[name=label]').selectedOptions[0].textContent");
     let table = fs::read_to_string(report.join("clusters.csv")).unwrap();
     let expected =
         table.lines().skip(1).filter(|line| line.split(',').nth(3) == Some(label.as_str())).count();
@@ -288,14 +203,14 @@ fn the_page_works_in_a_browser() {
 
     // A cluster, one of its images, and what is similar to it.
     page.act("document.querySelector('.card h3 button').click()");
-    let is_open = |dialog: &str| page.ask(&format!("document.querySelector('{dialog}').open")) == "true";
+    let is_open = |dialog: &str| page.text(&format!("document.querySelector('{dialog}').open")) == "true";
     assert!(is_open("#cluster-dialog"));
     let in_dialog = page.number("document.querySelectorAll('#cluster-dialog .thumb').length");
     assert_eq!(in_dialog, page.number("parseInt(document.querySelector('.card h3 button').textContent)"));
     page.act("document.querySelector('#cluster-dialog .thumb').click()");
     assert!(is_open("#image-dialog"));
     assert_eq!(page.number("document.querySelectorAll('#image-dialog .thumbs .thumb').length"), 6);
-    let link = page.ask("document.querySelector('#image-dialog a').href");
+    let link = page.text("document.querySelector('#image-dialog a').href");
     let linked = link.strip_prefix("file://").unwrap();
     assert!(Path::new(linked).exists(), "{link}");
     page.act("document.querySelector('#image-dialog .close').click()");
@@ -303,13 +218,12 @@ fn the_page_works_in_a_browser() {
     assert!(!is_open("#image-dialog") && !is_open("#cluster-dialog"));
 
     // Thumbnails are pictures: the sheet behind one can be drawn.
-    let width = page.tab.evaluate(
+    let width = page.awaited(
         "new Promise(done => { const sheet = getComputedStyle(document.querySelector('.thumb')).backgroundImage.slice(5, -2); \
          const image = new Image(); image.onload = () => done(String(image.naturalWidth)); image.onerror = () => done('0'); \
          image.src = sheet; })",
-        true,
     );
-    let width: u32 = width.unwrap().value.unwrap().as_str().unwrap().parse().unwrap();
+    let width: u32 = width.parse().unwrap();
     assert!(width >= 16 * 16, "{width}");
 
     // The map shows points, and the image that is pointed at.
@@ -322,15 +236,15 @@ fn the_page_works_in_a_browser() {
                    if (!document.querySelector('#tip').hidden) break; \
                    canvas.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + x, clientY: box.top + y, pointerType: 'mouse'})); }";
     page.act(hover);
-    assert_eq!(page.ask("document.querySelector('#tip').hidden"), "false");
-    assert!(page.ask("document.querySelector('#tip').textContent").contains("cluster"));
+    assert_eq!(page.text("document.querySelector('#tip').hidden"), "false");
+    assert!(page.text("document.querySelector('#tip').textContent").contains("cluster"));
     page.change("#places", "1");
     page.change("#colours", "cluster");
     assert!(page.number(drawn) > 400);
     assert!(page.number("document.querySelectorAll('#legend span').length") > 1);
 
     // Light and dark.
-    let paper = || page.ask("getComputedStyle(document.body).backgroundColor");
+    let paper = || page.text("getComputedStyle(document.body).backgroundColor");
     let before = paper();
     page.act("document.querySelector('#theme').click()");
     assert_ne!(paper(), before);
@@ -341,7 +255,7 @@ fn the_page_works_in_a_browser() {
 #[test]
 fn the_page_fits_a_phone() {
     let (_folder, _, report) = reported_run(&["--embed-mib", "0"]);
-    let Some(page) = open(&report.join("index.html"), (390, 844)) else { return };
+    let Some(page) = Page::open(&report.join("index.html"), (390, 844)) else { return };
     let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
     assert_eq!(page.number(overflow), 0);
     page.act("document.querySelector('.card h3 button').click()");

@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::normalize::{Normalization, append_normalized};
-use crate::square::Square;
-use crate::transform::Transform;
+use crate::error::DataError;
+use crate::view::Transform;
+use crate::view::normalize::{Normalization, append_normalized};
+use crate::view::square::Square;
 
 /// One image of a batch to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,18 @@ pub struct Sample {
     pub image_index: usize,
     /// Seed of everything random about it; unused by transforms without random choices.
     pub augmentation_seed: u64,
+    /// Number of the square that [`Transform::OneOfTen`] cuts out, 0 to 9; unused by other transforms.
+    pub crop: u8,
+}
+
+impl Sample {
+    /// Checks the number of the square.
+    ///
+    /// # Errors
+    /// [`DataError::InvalidConfig`] for 10 and more.
+    pub(crate) fn validate(&self) -> Result<(), DataError> {
+        if self.crop < 10 { Ok(()) } else { Err(DataError::invalid_config("crop", self.crop, "0 to 9")) }
+    }
 }
 
 /// Images that were read together. They stay bytes, a quarter of the memory of their values, until these are
@@ -118,7 +131,7 @@ mod tests {
 
     #[test]
     fn images_come_in_the_order_of_the_plan_without_those_that_failed() {
-        let samples = [7, 8, 9, 5].map(|image_index| Sample { image_index, augmentation_seed: 0 });
+        let samples = [7, 8, 9, 5].map(|image_index| Sample { image_index, augmentation_seed: 0, crop: 0 });
         let normalization = Normalization { mean: [0.0; 3], std: [1.0 / 255.0; 3] };
         let transform = Transform::Center { resize: 1, size: 1, normalization };
         let buffer = BatchBuffer::new(samples.to_vec());

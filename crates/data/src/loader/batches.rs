@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use crate::loader::batch::{ImageBatch, Sample};
 use crate::loader::image_reader::ImageReader;
 use crate::loader::work_queue::{Task, WorkQueue};
-use crate::resize::Resampler;
+use crate::view::resize::Resampler;
 
 /// The batches of a plan, in its order; made by [`Loader::batches`](crate::Loader::batches).
 ///

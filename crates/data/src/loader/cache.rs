@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::rgb_image::RgbImage8;
+use crate::decode::rgb_image::RgbImage8;
 
 /// The first decoded images that fit into a number of bytes. Nothing is ever removed.
 pub(crate) struct ImageCache {
@@ -12,7 +12,7 @@ pub(crate) struct ImageCache {
 }
 
 struct Kept {
-    /// By index in the folder.
+    /// By index in the source.
     images: HashMap<usize, Arc<RgbImage8>>,
     free_bytes: u64,
 }
@@ -22,8 +22,8 @@ impl ImageCache {
         Self { kept: RwLock::new(Kept { images: HashMap::new(), free_bytes: max_bytes }) }
     }
 
-    pub(crate) fn get(&self, image_index: usize) -> Option<Arc<RgbImage8>> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner).images.get(&image_index).cloned()
+    pub(crate) fn get(&self, source_index: usize) -> Option<Arc<RgbImage8>> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).images.get(&source_index).cloned()
     }
 
     /// Whether an image of this size would be kept just now.
@@ -33,15 +33,15 @@ impl ImageCache {
     }
 
     /// Keeps the image if it fits.
-    pub(crate) fn offer(&self, image_index: usize, image: RgbImage8) {
+    pub(crate) fn offer(&self, source_index: usize, image: RgbImage8) {
         if !self.has_room(image.width, image.height) {
             return;
         }
         let num_bytes = (image.pixels.capacity() + size_of::<RgbImage8>()) as u64;
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        if num_bytes <= kept.free_bytes && !kept.images.contains_key(&image_index) {
+        if num_bytes <= kept.free_bytes && !kept.images.contains_key(&source_index) {
             kept.free_bytes -= num_bytes;
-            kept.images.insert(image_index, Arc::new(image));
+            kept.images.insert(source_index, Arc::new(image));
         }
     }
 }

@@ -1,20 +1,19 @@
 //! From one sample to its pixels.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::decode::{UpperRows, decode_upper_rows};
+use crate::decode::DecodedImage;
 use crate::error::DataError;
-use crate::image_folder::ImageFolder;
 use crate::loader::batch::Sample;
 use crate::loader::cache::ImageCache;
 use crate::loader::config::LoaderConfig;
 use crate::loader::disk_cache::{CacheKey, DiskCache};
-use crate::part::Part;
-use crate::resize::{Resampler, shrink};
-use crate::square::Square;
-use crate::transform::Transform;
+use crate::source::images::Images;
+use crate::view::Transform;
+use crate::view::part::Part;
+use crate::view::resize::{Resampler, shrink};
+use crate::view::square::Square;
 
 /// Where decoded images are kept.
 #[derive(Debug, Clone)]
@@ -23,10 +22,10 @@ pub(crate) struct Caches {
     pub(crate) disk: Option<Arc<DiskCache>>,
 }
 
-/// Reads single images and cuts out the part that the transform shows; shared by the threads of one pass.
+/// Reads single images and cuts out what the transform shows of them; shared by the threads of one pass.
 #[derive(Debug)]
 pub(crate) struct ImageReader {
-    images: Arc<ImageFolder>,
+    images: Arc<Images>,
     caches: Caches,
     max_pixels: u64,
     shrink_to: Option<u32>,
@@ -37,7 +36,7 @@ pub(crate) struct ImageReader {
 
 impl ImageReader {
     pub(crate) fn new(
-        images: Arc<ImageFolder>,
+        images: Arc<Images>,
         caches: Caches,
         config: &LoaderConfig,
         transform: Transform,
@@ -51,7 +50,7 @@ impl ImageReader {
         &self.transform
     }
 
-    /// Reads one image; a panic counts as a failure of this image.
+    /// Reads one image; a panic on the way counts as a failure of this image.
     pub(crate) fn read(&self, sample: Sample, resampler: &mut Resampler) -> Result<Square, String> {
         if let Some(reason) = &self.transform_error {
             return Err(reason.clone());
@@ -66,61 +65,51 @@ impl ImageReader {
     }
 
     fn try_read(&self, sample: Sample, resampler: &mut Resampler) -> Result<Square, DataError> {
-        let Sample { image_index, augmentation_seed } = sample;
-        let part = |width, height| Part::choose(&self.transform, width, height, augmentation_seed);
+        sample.validate()?;
+        let image_index = sample.image_index;
+        let part = |width, height| Part::choose(&self.transform, width, height, sample);
         let Caches { memory, disk } = &self.caches;
-        if let Some(image) = memory.get(image_index) {
+        let source_index = self.images.source_index(image_index)?;
+        if let Some(image) = memory.get(source_index) {
             return part(image.width, image.height).cut_out(resampler, &image);
         }
-        let num_images = self.images.len();
-        if image_index >= num_images {
-            return Err(DataError::NoSuchImage { image_index, num_images });
-        }
-        let path = self.images.path(image_index);
-        let disk = disk
-            .as_ref()
-            .and_then(|disk| Some((disk, CacheKey::new(&path, self.max_pixels, self.shrink_to)?)));
+        let disk = disk.as_ref().and_then(|disk| {
+            let version = self.images.source().version(source_index)?;
+            Some((disk, CacheKey::new(version, self.max_pixels, self.shrink_to)))
+        });
         let kept = disk.as_ref().and_then(|(disk, key)| disk.get(key));
         if let Some(image) = kept {
             let square = part(image.width, image.height).cut_out(resampler, &image)?;
-            memory.offer(image_index, image);
+            memory.offer(source_index, image);
             return Ok(square);
         }
-        // Cached images must be whole; of all others only the visible rows are decoded.
-        let is_kept = |width, height| {
-            memory.has_room(width, height)
-                || disk.as_ref().is_some_and(|(disk, _)| disk.has_room(width, height))
-        };
-        let rows_needed = |width, height| {
-            if is_kept(width, height) { height } else { part(width, height).rows_needed() }
-        };
-        let rows = self.decode(&path, &rows_needed)?;
-        let square = part(rows.image.width, rows.full_height).cut_out(resampler, &rows.image)?;
-        if rows.is_whole() {
-            if let Some((disk, key)) = disk {
-                disk.offer(&key, &rows.image);
-            }
-            memory.offer(image_index, rows.image);
+        let decoded = self.decode(image_index)?;
+        let square = part(decoded.image.width, decoded.image.height).cut_out(resampler, &decoded.image)?;
+        if let Some((disk, key)) = disk {
+            disk.offer(&key, &decoded.image);
         }
+        memory.offer(source_index, decoded.image);
         Ok(square)
     }
 
-    /// The rows that are needed, or the whole image where it is to be shrunk first.
-    fn decode(&self, path: &Path, rows_needed: &dyn Fn(u32, u32) -> u32) -> Result<UpperRows, DataError> {
-        let Some(side) = self.shrink_to else {
-            return decode_upper_rows(path, self.max_pixels, rows_needed);
-        };
-        let rows = decode_upper_rows(path, self.max_pixels, &|_, height| height)?;
-        let image = &rows.image;
-        Ok(if image.width.min(image.height) > side { UpperRows::whole(shrink(image, side)?) } else { rows })
+    /// The whole image, shrunk where the settings ask for it.
+    fn decode(&self, image_index: usize) -> Result<DecodedImage, DataError> {
+        let decoded = self.images.decode_counted(image_index, self.max_pixels)?;
+        let image = &decoded.image;
+        match self.shrink_to {
+            Some(side) if image.width.min(image.height) > side => {
+                Ok(DecodedImage::uncounted(shrink(image, side)?))
+            }
+            _ => Ok(decoded),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::normalize::Normalization;
     use crate::synthetic::{SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
+    use crate::view::normalize::Normalization;
 
     #[test]
     fn a_panic_becomes_a_failure_and_the_next_image_is_read() {
@@ -128,7 +117,7 @@ mod tests {
         let drawing = SyntheticConfig { num_images: 1, image_size: 16, seed: 0 };
         write_synthetic_folder(folder.path(), &drawing, &mut |_| {}).unwrap();
         let path = folder.path().join(SYNTHETIC_KINDS[0]).join("0.png");
-        let images = Arc::new(ImageFolder::from_paths("".into(), vec![path], None));
+        let images = Arc::new(Images::from_paths("".into(), vec![path], None));
         let reader = |size| {
             let transform = Transform::Center { resize: size, size, normalization: Normalization::default() };
             let caches = Caches { memory: Arc::new(ImageCache::new(0)), disk: None };
@@ -139,7 +128,7 @@ mod tests {
                 ..ImageReader::new(images.clone(), caches, &config, transform)
             }
         };
-        let sample = Sample { image_index: 0, augmentation_seed: 0 };
+        let sample = Sample { image_index: 0, augmentation_seed: 0, crop: 0 };
         let mut resampler = Resampler::default();
         let reason = reader(1 << 31).read(sample, &mut resampler).unwrap_err();
         assert_eq!(reason, "reading it failed unexpectedly");

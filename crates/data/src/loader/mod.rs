@@ -17,19 +17,19 @@ pub use config::LoaderConfig;
 pub use disk_cache::DiskCacheConfig;
 
 use crate::error::DataError;
-use crate::image_folder::ImageFolder;
-use crate::transform::Transform;
+use crate::source::Images;
+use crate::view::Transform;
 use cache::ImageCache;
 use disk_cache::DiskCache;
 use image_reader::{Caches, ImageReader};
 
-/// Reads batches of the images of a folder.
+/// Reads batches of images.
 ///
 /// Decoded images are kept for further passes until the bounds are reached, and stay: when whole passes are
 /// repeated, an image that replaced another would be replaced itself before it is needed again.
 #[derive(Debug)]
 pub struct Loader {
-    images: Arc<ImageFolder>,
+    images: Arc<Images>,
     caches: Caches,
     config: LoaderConfig,
 }
@@ -40,7 +40,7 @@ impl Loader {
     /// # Errors
     /// Those of [`LoaderConfig::validate`], and [`DataError::Io`] where the folder of the disk cache cannot
     /// be used.
-    pub fn new(images: Arc<ImageFolder>, config: LoaderConfig) -> Result<Self, DataError> {
+    pub fn new(images: Arc<Images>, config: LoaderConfig) -> Result<Self, DataError> {
         config.validate()?;
         let caches = Caches {
             memory: Arc::new(ImageCache::new(config.cache_bytes)),
@@ -50,13 +50,22 @@ impl Loader {
     }
 
     /// The images it reads.
-    pub fn images(&self) -> &Arc<ImageFolder> {
+    pub fn images(&self) -> &Arc<Images> {
         &self.images
+    }
+
+    /// Replaces the images, such as by those that are left once unreadable ones are excluded. Decoded images stay in
+    /// memory where both are of one source.
+    pub fn set_images(&mut self, images: Arc<Images>) {
+        if !Arc::ptr_eq(self.images.source(), images.source()) {
+            self.caches.memory = Arc::new(ImageCache::new(self.config.cache_bytes));
+        }
+        self.images = images;
     }
 
     /// Starts reading the batches of `plan`, each a list of samples, and gives them in that order.
     ///
-    /// Images that cannot be read, because of the file, an index beyond the folder or an invalid `transform`,
+    /// Images that cannot be read, because of the file, an index beyond the end or an invalid `transform`,
     /// are listed in [`ImageBatch::failures`]; the batch holds the other images.
     pub fn batches(&self, transform: Transform, plan: Vec<Vec<Sample>>) -> Batches {
         let num_workers = match self.config.num_workers {
@@ -83,7 +92,7 @@ mod tests {
         ];
         good.validate().unwrap();
         for (name, config) in cases {
-            let images = ImageFolder::from_paths("".into(), Vec::new(), None);
+            let images = Images::from_paths("".into(), Vec::new(), None);
             let error = Loader::new(Arc::new(images), config).unwrap_err();
             assert!(
                 matches!(error, DataError::InvalidConfig { field, .. } if field == name),

@@ -91,8 +91,7 @@ impl WorkQueue {
         }
     }
 
-    /// Waits for the next batch of the plan if `wait` is set; `None` after the last one, or if it is not
-    /// finished.
+    /// Waits for the next batch of the plan if `wait` is set; `None` after the last one, or if it is not finished.
     pub(crate) fn take_batch(&self, wait: bool) -> Option<BatchBuffer> {
         let mut state = self.lock();
         loop {
@@ -161,7 +160,7 @@ mod tests {
     use super::*;
 
     fn plan(sizes: &[usize]) -> Vec<Vec<Sample>> {
-        let sample = |image_index| Sample { image_index, augmentation_seed: 0 };
+        let sample = |image_index| Sample { image_index, augmentation_seed: 0, crop: 0 };
         sizes.iter().map(|&size| (0..size).map(sample).collect()).collect()
     }
 

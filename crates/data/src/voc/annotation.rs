@@ -72,8 +72,6 @@ fn text_of<'a>(node: Node<'a, '_>, name: &str) -> Result<&'a str, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use super::*;

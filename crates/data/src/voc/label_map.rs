@@ -7,7 +7,7 @@ use std::path::Path;
 use png::{BitDepth, ColorType, Decoder, Transformations};
 
 use crate::decode::DEFAULT_MAX_PIXELS;
-use crate::decoder_guard::catch_decoder_panic;
+use crate::decode::decoder_guard::catch_decoder_panic;
 use crate::error::DataError;
 
 /// Deflate cannot expand data more than this.
@@ -28,8 +28,7 @@ impl LabelMap {
     /// Reads a PNG of palette indices, as VOC has them, or of grey values; colours are not looked at.
     ///
     /// # Errors
-    /// [`DataError::Io`] where it cannot be opened, [`DataError::Decode`] where it is not such a PNG or has
-    /// too many pixels.
+    /// [`DataError::Io`] where it cannot be opened, [`DataError::Decode`] where it is no such PNG or has too many pixels.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let io = |source| DataError::io("open", path, source);
         let broken = |reason| DataError::Decode { path: path.to_path_buf(), reason };
@@ -81,8 +80,6 @@ fn decode(file: File, num_file_bytes: u64) -> Result<LabelMap, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn png(color: ColorType, depth: BitDepth, width: u32, rows: &[u8]) -> tempfile::NamedTempFile {

@@ -7,7 +7,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
+use crate::decode::decode_image;
+use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
+use crate::source::Images;
 
 pub use annotation::{VocAnnotation, VocObject};
 pub use label_map::LabelMap;
@@ -90,7 +93,7 @@ impl VocFolder {
     /// Names of the images of a list such as `trainval` or `test`, in its order.
     ///
     /// # Errors
-    /// [`DataError::NoImageSet`] where the list is missing or empty; [`DataError::NameOutsideFolder`] where a
+    /// [`DataError::NoImageSet`] where there is no such list, or an empty one; [`DataError::NameOutsideFolder`] where a
     /// name leads out of the folder; [`DataError::Io`].
     pub fn image_set(&self, task: VocTask, set: &str) -> Result<Vec<String>, DataError> {
         let folder = self.root.join("ImageSets").join(task.folder());
@@ -114,6 +117,23 @@ impl VocFolder {
             names.push(name.to_string());
         }
         if names.is_empty() { Err(missing()) } else { Ok(names) }
+    }
+
+    /// The images of these names, in their order.
+    pub fn images(&self, names: &[String]) -> Images {
+        let path = |name: &String| {
+            let path = self.image_path(name);
+            std::path::absolute(&path).unwrap_or(path)
+        };
+        Images::from_paths(self.root.clone(), names.iter().map(path).collect(), None)
+    }
+
+    /// The decoded image of this name.
+    ///
+    /// # Errors
+    /// Those of [`Images::decode`].
+    pub fn image(&self, name: &str, max_pixels: u64) -> Result<RgbImage8, DataError> {
+        decode_image(&self.image_path(name), max_pixels)
     }
 
     /// Path of an image: `.jpg`, or the first other extension there is.
@@ -161,8 +181,6 @@ fn known_sets(folder: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
@@ -179,7 +197,7 @@ mod tests {
         assert_eq!(folder.image_set(VocTask::Main, "train").unwrap(), ["b", "a"]);
         assert_eq!(folder.image_set(VocTask::Main, "dog_train").unwrap(), ["b", "a"]);
         let error = folder.image_set(VocTask::Main, "test").unwrap_err().to_string();
-        assert!(error.contains("test.txt") && error.contains("available: train"), "{error}");
+        assert!(error.contains("test.txt") && error.contains("there is: train"), "{error}");
         fs::write(main.join("train.txt"), "\u{feff}b\r\nsub/a\r\n").unwrap();
         assert_eq!(folder.image_set(VocTask::Main, "train").unwrap(), ["b", "sub/a"]);
         fs::write(root.path().join("JPEGImages/a.png"), "").unwrap();

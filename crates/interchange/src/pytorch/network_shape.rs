@@ -96,8 +96,8 @@ impl NetworkShape {
             return Ok(asked);
         }
         Err(format!(
-            "its network takes images of {} pixels, not of {image_size}: another size needs another first \
-             fully connected layer",
+            "its network takes images of {} pixels, not of {image_size}: another size needs another first fully \
+             connected layer",
             self.image_size
         ))
     }
@@ -112,8 +112,8 @@ fn full_size(full: &ConvNetConfig, name: &str) -> Option<usize> {
     matches!(name, "fc6.bias" | "fc7.bias").then_some(full.fully_connected)
 }
 
-/// The paper's size where the first fully connected layer fits it, otherwise the smallest that fits; where
-/// none does, the paper's, so that the shapes can be compared.
+/// The paper's size where the first fully connected layer fits it, else the smallest that fits; where none
+/// does, the paper's, so that the shapes can be compared.
 fn find_image_size(
     shapes: &BTreeMap<String, Vec<usize>>,
     architecture: Architecture,
@@ -170,8 +170,6 @@ fn expected_shapes(config: &ConvNetConfig) -> Vec<(String, Vec<usize>)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn shapes(config: &ConvNetConfig) -> BTreeMap<String, Vec<usize>> {

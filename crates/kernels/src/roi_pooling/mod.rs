@@ -47,8 +47,6 @@ pub fn roi_max_pool(maps: Tensor<4>, regions: &[MapRegion], side: usize) -> Tens
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::{Device, TensorData};
     use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};

@@ -4,30 +4,30 @@ use std::str::FromStr;
 
 use deepcluster_models::{Backbone, ConvNet};
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 
-/// Which convolution of `network` is called `name`, from 0.
+/// Index, from 0, of the convolution of `network` called `name`.
 ///
 /// # Errors
-/// [`PictureError::UnknownLayer`].
-pub fn layer_index(network: &ConvNet, name: &str) -> Result<usize, PictureError> {
+/// [`ReportError::UnknownLayer`].
+pub fn layer_index(network: &ConvNet, name: &str) -> Result<usize, ReportError> {
     let known = network.tap_names();
     known
         .iter()
         .position(|layer| layer == name)
-        .ok_or_else(|| PictureError::UnknownLayer { layer: name.to_string(), known: known.join(", ") })
+        .ok_or_else(|| ReportError::UnknownLayer { layer: name.to_string(), known: known.join(", ") })
 }
 
-/// Which convolution is called `layer`, if it has all of `filters`.
+/// Index of the convolution called `layer`, if it has all of `filters`.
 pub(crate) fn layer_with_filters(
     network: &ConvNet,
     layer: &str,
     filters: &[usize],
-) -> Result<usize, PictureError> {
+) -> Result<usize, ReportError> {
     let index = layer_index(network, layer)?;
     let last = network.num_filters(index) - 1;
     match filters.iter().find(|&&filter| filter > last) {
-        Some(&filter) => Err(PictureError::NoSuchFilter { layer: layer.to_string(), filter, last }),
+        Some(&filter) => Err(ReportError::NoSuchFilter { layer: layer.to_string(), filter, last }),
         None => Ok(index),
     }
 }
@@ -46,8 +46,8 @@ impl FilterChoice {
     /// The numbers, in the order they were named and each once.
     ///
     /// # Errors
-    /// [`PictureError::NoSuchFilter`] for the first that does not exist.
-    pub fn resolve(&self, layer: &str, num_filters: usize) -> Result<Vec<usize>, PictureError> {
+    /// [`ReportError::NoSuchFilter`] for the first that does not exist.
+    pub fn resolve(&self, layer: &str, num_filters: usize) -> Result<Vec<usize>, ReportError> {
         let ranges = match self {
             Self::First(count) => return Ok((0..num_filters.min(*count)).collect()),
             Self::Ranges(ranges) => ranges,
@@ -59,7 +59,7 @@ impl FilterChoice {
             if last_named >= num_filters {
                 let filter = if first >= num_filters { first } else { last_named };
                 let last = num_filters.saturating_sub(1);
-                return Err(PictureError::NoSuchFilter { layer: layer.to_string(), filter, last });
+                return Err(ReportError::NoSuchFilter { layer: layer.to_string(), filter, last });
             }
             filters.extend((first..end).filter(|filter| !filters.contains(filter)).collect::<Vec<_>>());
         }
@@ -68,10 +68,10 @@ impl FilterChoice {
 }
 
 impl FromStr for FilterChoice {
-    type Err = PictureError;
+    type Err = ReportError;
 
-    fn from_str(text: &str) -> Result<Self, PictureError> {
-        let malformed = || PictureError::MalformedFilters { text: text.to_string() };
+    fn from_str(text: &str) -> Result<Self, ReportError> {
+        let malformed = || ReportError::MalformedFilters { text: text.to_string() };
         let number = |text: &str| text.trim().parse::<usize>().map_err(|_| malformed());
         let range = |part: &str| match part.split_once("..") {
             None => {
@@ -110,7 +110,7 @@ mod tests {
     fn what_names_none_is_refused() {
         for text in ["", "a", "-1", "3..3", "4..2", "1,,2", "1...", "18446744073709551615", "1;2"] {
             let error = resolve(text).unwrap_err();
-            assert!(error.contains("is not a list of filters"), "{text}: {error}");
+            assert!(error.contains("names no filters"), "{text}: {error}");
         }
         for (text, filter) in [("6", 6), ("2..9", 8), ("7..", 7)] {
             let error = resolve(text).unwrap_err();

@@ -1,10 +1,10 @@
 //! The kernels of the first convolution as a picture (Caron et al., figure 3).
 
+use crate::sheets::{ContactSheet, Rgb, RgbImage, SheetCell, SheetColumns};
 use deepcluster_models::{ConvNet, SOBEL_KERNELS};
-use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell, SheetColumns};
 use deepcluster_trainer::host_values;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 
 const CELL_SIZE: u32 = 78;
 
@@ -15,8 +15,8 @@ const CELL_SIZE: u32 = 78;
 /// beside it are its planes, for the horizontal and the vertical derivative.
 ///
 /// # Errors
-/// [`PictureError::Trainer`] where the device cannot be read.
-pub fn kernel_sheet(network: &ConvNet) -> Result<ContactSheet, PictureError> {
+/// [`ReportError::Trainer`] where the device cannot be read.
+pub fn kernel_sheet(network: &ConvNet) -> Result<ContactSheet, ReportError> {
     let kernels = network.first_kernels();
     let [num_filters, planes, side, _] = kernels.dims();
     let values = host_values(kernels, "while reading kernels")?;
@@ -24,16 +24,16 @@ pub fn kernel_sheet(network: &ConvNet) -> Result<ContactSheet, PictureError> {
     if !network.has_sobel() {
         let cells = kernels.enumerate().map(|(filter, kernel)| cell(colour_picture(kernel, side), filter));
         let title = format!("conv1: {num_filters} kernels of {side} x {side}, in colour");
-        return Ok(ContactSheet::of_cells(title, CELL_SIZE, 12, cells));
+        return Ok(ContactSheet::grid(title, CELL_SIZE, 12, cells));
     }
-    let of_filter = |(filter, kernel): (usize, &[f32])| {
+    let row_cells = |(filter, kernel): (usize, &[f32])| {
         let (horizontal, vertical) = kernel.split_at(side * side);
         let on_image = with_sobel(kernel, side);
         let pictures =
             [grey_picture(&on_image, side + 2), grey_picture(horizontal, side), grey_picture(vertical, side)];
         pictures.map(|picture| Some(cell(picture, filter)))
     };
-    let cells: Vec<[Option<SheetCell>; 3]> = kernels.enumerate().map(of_filter).collect();
+    let cells: Vec<[Option<SheetCell>; 3]> = kernels.enumerate().map(row_cells).collect();
     const PER_ROW: usize = 4;
     let rows = cells.chunks(PER_ROW).map(|row| row.iter().flatten().cloned().collect()).collect();
     let columns = (0..PER_ROW)
@@ -55,8 +55,8 @@ fn with_sobel(kernel: &[f32], side: usize) -> Vec<f32> {
     for (plane, sobel) in kernel.chunks_exact(side * side).zip(SOBEL_KERNELS) {
         for (place, &weight) in plane.iter().enumerate() {
             let (row, column) = (place / side, place % side);
-            for (offset, &of_sobel) in sobel.iter().enumerate() {
-                together[(row + offset / 3) * whole + column + offset % 3] += weight * of_sobel;
+            for (offset, &sobel_weight) in sobel.iter().enumerate() {
+                together[(row + offset / 3) * whole + column + offset % 3] += weight * sobel_weight;
             }
         }
     }
@@ -94,8 +94,6 @@ fn brightness(value: f32, most: f32) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
     use burn::tensor::{Device, Distribution, Tensor, TensorData};

@@ -4,12 +4,11 @@
 //! - [`kernel_sheet`]: the kernels of the first convolution (figure 3);
 //! - [`filter_pictures`]: for each filter an image that it responds to, found by gradient ascent (figure 4);
 //! - [`top_images`]: for each filter the images that it responds to most, and where (figures 4 and 5);
-//! - [`neighbors_in_runs`]: what an image is nearest to, by the untrained and by the trained network (figure
-//!   1 of many papers on features).
+//! - [`neighbors_in_runs`]: the nearest images of an image, by the untrained and by the trained network
+//!   (figure 1 of many papers on features).
 //!
-//! Each gives plain results, and a [`ContactSheet`](deepcluster_plots::ContactSheet) to save or show.
+//! Each returns plain results, and a [`ContactSheet`](crate::sheets::ContactSheet) to save or show.
 
-mod error;
 mod filter_choice;
 mod filter_pictures;
 mod kernels;
@@ -17,7 +16,6 @@ mod neighbors;
 mod shown_image;
 mod top_images;
 
-pub use error::PictureError;
 pub use filter_choice::{FilterChoice, layer_index};
 pub use filter_pictures::{AscentMethod, FilterPicture, FilterPictureConfig, filter_pictures, filter_sheet};
 pub use kernels::kernel_sheet;

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::sheets::{ContactSheet, SheetCell, SheetColumns};
 use deepcluster_clustering::nearest_neighbors;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::Observer;
 use deepcluster_models::{ConvNet, Input};
-use deepcluster_plots::{ContactSheet, SheetCell, SheetColumns};
 use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
@@ -32,9 +32,9 @@ pub struct FoundImage {
 pub struct ComparedNeighbors {
     /// Index of the query.
     pub query_index: usize,
-    /// By the network that the run began with, where that was asked for.
+    /// Neighbours by the network that the run began with, if requested.
     pub untrained: Option<Vec<FoundImage>>,
-    /// By the trained network.
+    /// Neighbours by the trained network.
     pub trained: Vec<FoundImage>,
 }
 
@@ -42,7 +42,7 @@ pub struct ComparedNeighbors {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundNeighbors {
     /// For each query that can be read, in their order.
-    pub of_queries: Vec<ComparedNeighbors>,
+    pub queries: Vec<ComparedNeighbors>,
     /// Queries that cannot be read, and why.
     pub failures: Vec<(usize, String)>,
 }
@@ -52,19 +52,19 @@ pub struct FoundNeighbors {
 /// whose features of all training images are computed and whitened for that.
 ///
 /// # Errors
-/// [`PictureError::InvalidConfig`] for a count of 0, [`PictureError::Trainer`] where the run is not finished
+/// [`ReportError::InvalidConfig`] for a count of 0, [`ReportError::Trainer`] where the run is not finished
 /// or cannot be read, no query can be read, or `observer` asks to stop.
 pub fn neighbors_in_runs(
     run: &RunDirectory,
     model: &TrainedModel<ConvNet>,
-    queries: &Arc<ImageFolder>,
+    queries: &Arc<Images>,
     count: usize,
     compare_untrained: bool,
     observer: &mut dyn Observer,
-) -> Result<FoundNeighbors, PictureError> {
+) -> Result<FoundNeighbors, ReportError> {
     if count == 0 {
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
-        return Err(PictureError::InvalidConfig { field, value, allowed });
+        return Err(ReportError::InvalidConfig { field, value, allowed });
     }
     let images = Arc::new(run.images()?);
     let database = run.features()?;
@@ -75,11 +75,11 @@ pub fn neighbors_in_runs(
     let untrained = if compare_untrained {
         let network = TrainedNetwork::untrained(model.config().clone(), model.trained_network().device())?;
         let in_run = network.features(&images, observer)?;
-        let whitening = model.config().whitening_config().fit(&in_run.features)?;
+        let whitening = model.config().objective.whitening().fit(&in_run.features)?;
         let whiten = |features: &Array2<f32>| whitening.transform(&features);
-        let of_queries = whiten(&network.features(queries, observer)?.features)?;
-        let of_run = whiten(&in_run.features)?;
-        Some(names.nearest(of_queries.view(), of_run.view(), &in_run.image_indices, count)?)
+        let query_rows = whiten(&network.features(queries, observer)?.features)?;
+        let run_rows = whiten(&in_run.features)?;
+        Some(names.nearest(query_rows.view(), run_rows.view(), &in_run.image_indices, count)?)
     } else {
         None
     };
@@ -88,13 +88,13 @@ pub fn neighbors_in_runs(
         let untrained = untrained.as_mut().and_then(Iterator::next);
         ComparedNeighbors { query_index, untrained, trained }
     });
-    Ok(FoundNeighbors { of_queries: compared.collect(), failures: asked.failures })
+    Ok(FoundNeighbors { queries: compared.collect(), failures: asked.failures })
 }
 
-/// Which image each row of the features is of.
+/// Image of each row of the features.
 struct Names<'a> {
-    queries: &'a ImageFolder,
-    images: &'a ImageFolder,
+    queries: &'a Images,
+    images: &'a Images,
     query_indices: &'a [usize],
 }
 
@@ -106,24 +106,19 @@ impl Names<'_> {
         database: ArrayView2<'_, f32>,
         image_indices: &[usize],
         count: usize,
-    ) -> Result<Vec<Vec<FoundImage>>, PictureError> {
+    ) -> Result<Vec<Vec<FoundImage>>, ReportError> {
         let with_itself = count.saturating_add(1).min(database.nrows());
         let found = nearest_neighbors(queries, database, with_itself, false)?;
-        let of_row = |(row, &query): (usize, &usize)| {
-            let path = self.queries.path(query);
+        let found_for = |(row, &query): (usize, &usize)| {
             let found = (0..with_itself).map(|rank| FoundImage {
                 image_index: image_indices[found.indices[[row, rank]] as usize],
                 distance: found.squared_distances[[row, rank]].max(0.0).sqrt(),
             });
-            found.filter(|found| !is_same(&self.images.path(found.image_index), &path)).take(count).collect()
+            let is_itself = |found: &FoundImage| self.images.is_same(found.image_index, self.queries, query);
+            found.filter(|found| !is_itself(found)).take(count).collect()
         };
-        Ok(self.query_indices.iter().enumerate().map(of_row).collect())
+        Ok(self.query_indices.iter().enumerate().map(found_for).collect())
     }
-}
-
-/// Whether two paths lead to one file.
-fn is_same(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// A row for each query: the query, its neighbours by the untrained network where there are any, and those by
@@ -131,32 +126,35 @@ fn is_same(a: &Path, b: &Path) -> bool {
 /// have a frame.
 ///
 /// # Errors
-/// [`PictureError::Data`] where an image can no longer be read.
+/// [`ReportError::Data`] where an image can no longer be read.
 pub fn neighbor_sheet(
     input: &Input,
-    images: &ImageFolder,
-    queries: &ImageFolder,
+    images: &Images,
+    queries: &Images,
     found: &[ComparedNeighbors],
-) -> Result<ContactSheet, PictureError> {
-    let picture = |path: &Path| shown_image(path, input, CELL_SIZE);
+) -> Result<ContactSheet, ReportError> {
     let label_of = |index: usize| images.labels().and_then(|labels| labels.of_image[index]);
     let count_of = |of: &dyn Fn(&ComparedNeighbors) -> usize| found.iter().map(of).max().unwrap_or(0);
     let num_untrained = count_of(&|one| one.untrained.as_ref().map_or(0, Vec::len));
     let num_trained = count_of(&|one| one.trained.len());
     let mut rows = Vec::with_capacity(found.len());
     for one in found {
-        let path = queries.path(one.query_index);
-        let own =
-            (0..images.len()).find(|&index| is_same_name(&images.path(index), &path)).and_then(label_of);
-        let caption = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut row = vec![Some(SheetCell { picture: picture(&path)?, caption, frame: None })];
+        let query = one.query_index;
+        let caption = last_part(queries.name(query)).to_string();
+        // Names are compared first: whether two files are the same only the file system knows.
+        let is_query = |index: &usize| {
+            last_part(images.name(*index)) == caption && images.is_same(*index, queries, query)
+        };
+        let own = (0..images.len()).find(is_query).and_then(label_of);
+        let picture = shown_image(queries, query, input, CELL_SIZE)?;
+        let mut row = vec![Some(SheetCell { picture, caption: caption.clone(), frame: None })];
         let mut add = |neighbors: &[FoundImage], count: usize| {
             for rank in 0..count {
                 let cell = neighbors.get(rank).map(|found| {
                     let is_alike = own.is_some() && own == label_of(found.image_index);
                     // A file that is gone since the training leaves its place grey.
-                    let picture =
-                        picture(&images.path(found.image_index)).unwrap_or_else(|_| placeholder(CELL_SIZE));
+                    let picture = shown_image(images, found.image_index, input, CELL_SIZE);
+                    let picture = picture.unwrap_or_else(|_| placeholder(CELL_SIZE));
                     let caption = format!("{:.2}", found.distance);
                     SheetCell { picture, caption, frame: is_alike.then_some(SAME_LABEL) }
                 });
@@ -177,18 +175,17 @@ pub fn neighbor_sheet(
     Ok(ContactSheet { title, columns, cell_size: CELL_SIZE, rows })
 }
 
-/// Frame of neighbours that have the label of the query: a green that is told from grey by those who see no
+/// Frame of neighbours that have the label of the query: a green that differs from grey for those who see no
 /// green.
 const SAME_LABEL: [u8; 3] = [0, 158, 115];
 
-fn is_same_name(a: &Path, b: &Path) -> bool {
-    a.file_name() == b.file_name() && is_same(a, b)
+/// Name of an image without the folders that lead to it.
+fn last_part(name: &str) -> &str {
+    Path::new(name).file_name().and_then(|name| name.to_str()).unwrap_or(name)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_data::{SyntheticConfig, write_synthetic_folder};
     use deepcluster_trainer::Trainer;
 
@@ -196,9 +193,9 @@ mod tests {
 
     use super::*;
 
-    fn paths(folder: &ImageFolder, indices: impl IntoIterator<Item = usize>) -> Arc<ImageFolder> {
-        let paths = indices.into_iter().map(|index| folder.path(index)).collect();
-        Arc::new(ImageFolder::from_paths("/".into(), paths, None))
+    fn paths(folder: &Images, indices: impl IntoIterator<Item = usize>) -> Arc<Images> {
+        let paths = indices.into_iter().map(|index| folder.file(index).unwrap()).collect();
+        Arc::new(Images::from_paths("/".into(), paths, None))
     }
 
     #[test]
@@ -208,27 +205,25 @@ mod tests {
         let drawings = SyntheticConfig { num_images: 40, image_size: 32, seed: 3 };
         write_synthetic_folder(&data, &drawings, &mut |_| {}).unwrap();
         let mut config = TrainConfig::default();
-        config.data.image_size = 32;
-        config.model.width = 0.25;
-        config.clustering.num_clusters = Some(4);
-        config.clustering.pca_dim = 8;
+        config.images.size = 32;
+        config.network.width = 0.25;
+        config.objective.clustering_mut().num_clusters = Some(4);
+        config.objective.whitening_mut().num_components = 8;
         config.training.epochs = 1;
         config.training.batch_size = 20;
         let device = deepcluster_trainer::parse_device("cpu").unwrap();
-        let model = Trainer::new(config, ImageFolder::open(&data).unwrap(), &out, &device)
-            .unwrap()
-            .run(&mut ())
-            .unwrap();
+        let model =
+            Trainer::new(config, Images::open(&data).unwrap(), &out, &device).unwrap().run(&mut ()).unwrap();
         let run = RunDirectory::open(&out).unwrap();
         let images = run.images().unwrap();
-        // A training image, a copy of another under a new name, and a file that is no image.
+        // A training image, a copy of another under a new name, and a file that is not an image.
         let copy = folder.path().join("copy.png");
-        std::fs::copy(images.path(7), &copy).unwrap();
+        std::fs::copy(images.file(7).unwrap(), &copy).unwrap();
         let broken = folder.path().join("broken.png");
         std::fs::write(&broken, "no image").unwrap();
-        let files = vec![images.path(3), broken, copy];
-        let queries = Arc::new(ImageFolder::from_paths("/".into(), files, None));
-        let FoundNeighbors { of_queries: found, failures } =
+        let files = vec![images.file(3).unwrap(), broken, copy];
+        let queries = Arc::new(Images::from_paths("/".into(), files, None));
+        let FoundNeighbors { queries: found, failures } =
             neighbors_in_runs(&run, &model, &queries, 5, true, &mut ()).unwrap();
         assert_eq!(failures.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
         assert_eq!(found.iter().map(|one| one.query_index).collect::<Vec<_>>(), [0, 2]);
@@ -256,7 +251,7 @@ mod tests {
         // More than there are, and none.
         let all = neighbors_in_runs(&run, &model, &paths(&images, [0]), 99, false, &mut ()).unwrap();
         assert_eq!(
-            (all.of_queries[0].trained.len(), all.of_queries[0].untrained.is_none()),
+            (all.queries[0].trained.len(), all.queries[0].untrained.is_none()),
             (images.len() - 1, true)
         );
         assert!(neighbors_in_runs(&run, &model, &paths(&images, [0]), 0, false, &mut ()).is_err());

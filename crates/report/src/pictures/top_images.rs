@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
+use crate::sheets::{ContactSheet, RgbImage, SheetCell, SheetColumns};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::{Observer, host_values};
 use deepcluster_models::{Backbone, ConvNet, Input};
-use deepcluster_plots::{ContactSheet, RgbImage, SheetCell, SheetColumns};
 use deepcluster_trainer::TrainedNetwork;
 use serde::Serialize;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 use crate::pictures::filter_choice::layer_with_filters;
 use crate::pictures::filter_pictures::FilterPicture;
 use crate::pictures::shown_image::{placeholder, shown_image};
 
 /// Side of a picture on a sheet, in pixels.
 const CELL_SIZE: u32 = 112;
-/// How much of its brightness the part of an image keeps that a filter does not respond to.
+/// Share of the brightness that parts of an image keep where the filter does not respond.
 const DIMMED: f32 = 0.35;
 
-/// By what images are ranked.
+/// The value that images are ranked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TopScore {
@@ -36,7 +36,7 @@ pub enum TopScore {
 pub struct TopImageConfig {
     /// Images for each filter, at least 1; 9 in the paper.
     pub count: usize,
-    /// By what they are ranked.
+    /// The value that they are ranked by.
     pub score: TopScore,
 }
 
@@ -54,8 +54,8 @@ pub struct TopImage {
     pub image_index: usize,
     /// Mean or maximum of the filter's map.
     pub score: f32,
-    /// Receptive field of the cell with the greatest answer: left, top, right and bottom pixel of the square
-    /// that the network sees, both ends included.
+    /// Receptive field of the cell with the greatest response: left, top, right and bottom pixel of the
+    /// square that the network sees, both ends included.
     pub region: [usize; 4],
     /// The filter's map, `map_side x map_side`, after the ReLU.
     #[serde(skip)]
@@ -76,19 +76,19 @@ pub struct FilterTop {
 /// `layer` the images that it responds to most.
 ///
 /// # Errors
-/// [`PictureError::InvalidConfig`], [`PictureError::UnknownLayer`], [`PictureError::NoSuchFilter`],
-/// [`PictureError::Stopped`] on request of `observer`, [`PictureError::Trainer`] where the device fails.
+/// [`ReportError::InvalidConfig`], [`ReportError::UnknownLayer`], [`ReportError::NoSuchFilter`],
+/// [`ReportError::Stopped`] on request of `observer`, [`ReportError::Trainer`] where the device fails.
 pub fn top_images(
     trained: &TrainedNetwork<ConvNet>,
-    images: &Arc<ImageFolder>,
+    images: &Arc<Images>,
     layer: &str,
     filters: &[usize],
     config: TopImageConfig,
     observer: &mut dyn Observer,
-) -> Result<Vec<FilterTop>, PictureError> {
+) -> Result<Vec<FilterTop>, ReportError> {
     if config.count == 0 {
         let (field, value, allowed) = ("count", "0".to_string(), "at least 1".to_string());
-        return Err(PictureError::InvalidConfig { field, value, allowed });
+        return Err(ReportError::InvalidConfig { field, value, allowed });
     }
     let (network, reading) = (trained.network(), trained.reading());
     let index = layer_with_filters(network, layer, filters)?;
@@ -125,25 +125,25 @@ pub fn top_images(
                 top.truncate(config.count);
             }
         }
-        Ok::<(), PictureError>(())
+        Ok::<(), ReportError>(())
     })?;
-    passed.ok_or(PictureError::Stopped)?;
-    let of_filter = |(&filter, images)| FilterTop { filter, images };
-    Ok(filters.iter().zip(tops).map(of_filter).collect())
+    passed.ok_or(ReportError::Stopped)?;
+    let filter_top = |(&filter, images)| FilterTop { filter, images };
+    Ok(filters.iter().zip(tops).map(filter_top).collect())
 }
 
-/// A row for each filter: its picture, where there is one, and its images, dark where it answers with less
-/// than half of its greatest answer. The settings are those the images were looked at with.
+/// A row for each filter: its picture, where there is one, and its images, dark where it responds with less
+/// than half of its greatest response. The settings are those the images were looked at with.
 ///
 /// # Errors
-/// [`PictureError::Data`] where an image cannot be shown that could be read before.
+/// [`ReportError::Data`] where an image cannot be shown that could be read before.
 pub fn top_image_sheet(
     layer: &str,
     input: &Input,
-    images: &ImageFolder,
+    images: &Images,
     tops: &[FilterTop],
     pictures: &[FilterPicture],
-) -> Result<ContactSheet, PictureError> {
+) -> Result<ContactSheet, ReportError> {
     let count = tops.iter().map(|top| top.images.len()).max().unwrap_or(0).max(1);
     let mut rows = Vec::with_capacity(tops.len());
     for top in tops {
@@ -154,7 +154,7 @@ pub fn top_image_sheet(
             row.push(Some(SheetCell { picture, caption: format!("filter {}", top.filter), frame: None }));
         }
         for (rank, image) in top.images.iter().enumerate() {
-            let mut picture = shown_image(&images.path(image.image_index), input, CELL_SIZE)?;
+            let mut picture = shown_image(images, image.image_index, input, CELL_SIZE)?;
             dim(&mut picture, &image.map);
             let caption = match rank {
                 0 if pictures.is_empty() => format!("filter {}: {:.2}", top.filter, image.score),
@@ -168,10 +168,10 @@ pub fn top_image_sheet(
     if !pictures.is_empty() {
         columns.push(SheetColumns { heading: "found".to_string(), count: 1 });
     }
-    let heading = "images it answers to most, and where".to_string();
+    let heading = "images it responds to most, and where".to_string();
     columns.push(SheetColumns { heading, count });
     Ok(ContactSheet {
-        title: format!("{layer}: what its filters answer to"),
+        title: format!("{layer}: what its filters respond to"),
         columns,
         cell_size: CELL_SIZE,
         rows,
@@ -179,7 +179,7 @@ pub fn top_image_sheet(
 }
 
 /// The score of each image and filter, `[batch, filters]`, and the side of a map.
-fn scores(maps: &Tensor<4>, score: TopScore) -> Result<(Vec<f32>, usize), PictureError> {
+fn scores(maps: &Tensor<4>, score: TopScore) -> Result<(Vec<f32>, usize), ReportError> {
     let map_side = maps.dims()[3];
     let flat: Tensor<3> = maps.clone().flatten(2, 3);
     let scores = match score {
@@ -210,8 +210,8 @@ fn dim(picture: &mut RgbImage, map: &[f32]) {
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
         let ((left, right, across), (above, below, down)) = (place(x, width), place(y, height));
         let along = |row: usize| map[row * side + left] * (1.0 - across) + map[row * side + right] * across;
-        let answer = along(above) * (1.0 - down) + along(below) * down;
-        if answer < 0.5 * most {
+        let response = along(above) * (1.0 - down) + along(below) * down;
+        if response < 0.5 * most {
             pixel.0 = pixel.0.map(|value| (f32::from(value) * DIMMED) as u8);
         }
     }
@@ -219,11 +219,9 @@ fn dim(picture: &mut RgbImage, map: &[f32]) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
+    use crate::sheets::Rgb;
     use burn::tensor::Device;
     use deepcluster_models::{Architecture, ConvNetConfig};
-    use deepcluster_plots::Rgb;
 
     use deepcluster_trainer::TrainConfig;
 
@@ -231,7 +229,7 @@ mod tests {
 
     struct Setup {
         trained: TrainedNetwork<ConvNet>,
-        images: Arc<ImageFolder>,
+        images: Arc<Images>,
         _folder: tempfile::TempDir,
     }
 
@@ -247,11 +245,11 @@ mod tests {
             image.save(folder.path().join(format!("{index}.png"))).unwrap();
         }
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         settings.training.feature_batch_size = 4;
         let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = config.init(3, &Device::flex()).unwrap();
-        let images = Arc::new(ImageFolder::open(folder.path()).unwrap());
+        let images = Arc::new(Images::open(folder.path()).unwrap());
         let trained = TrainedNetwork::from_network(settings, network, &Device::flex());
         Setup { trained, images, _folder: folder }
     }
@@ -261,7 +259,7 @@ mod tests {
         layer: &str,
         filters: &[usize],
         config: TopImageConfig,
-    ) -> Result<Vec<FilterTop>, PictureError> {
+    ) -> Result<Vec<FilterTop>, ReportError> {
         top_images(&setup.trained, &setup.images, layer, filters, config, &mut ())
     }
 
@@ -317,7 +315,7 @@ mod tests {
         assert_eq!(sheet.rows.len(), 2);
         assert_eq!(sheet.rows[0].len(), found[0].images.len());
         let picture =
-            FilterPicture { filter: 2, picture: RgbImage::new(4, 4), answer: 1.0, answer_to_noise: 0.0 };
+            FilterPicture { filter: 2, picture: RgbImage::new(4, 4), response: 1.0, noise_response: 0.0 };
         let sheet =
             top_image_sheet("conv3", &setup.trained.reading().input, &setup.images, &found, &[picture])
                 .unwrap();
@@ -330,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_dark_where_there_is_no_answer() {
+    fn pictures_are_dark_where_filters_do_not_respond() {
         let mut picture = RgbImage::from_pixel(8, 8, Rgb([200; 3]));
         dim(&mut picture, &[0.0, 4.0, 0.0, 0.0]);
         assert_eq!(picture.get_pixel(7, 0).0, [200; 3]);
@@ -344,8 +342,8 @@ mod tests {
         let none = TopImageConfig { count: 0, ..TopImageConfig::default() };
         assert!(find(&setup, "conv1", &[0], none).unwrap_err().to_string().contains("count = 0"));
         let error = find(&setup, "fc7", &[0], TopImageConfig::default()).unwrap_err();
-        assert!(matches!(error, PictureError::UnknownLayer { .. }));
+        assert!(matches!(error, ReportError::UnknownLayer { .. }));
         let error = find(&setup, "conv1", &[99], TopImageConfig::default()).unwrap_err();
-        assert!(matches!(error, PictureError::NoSuchFilter { last: 11, .. }));
+        assert!(matches!(error, ReportError::NoSuchFilter { last: 11, .. }));
     }
 }

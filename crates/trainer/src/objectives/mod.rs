@@ -1,5 +1,6 @@
 //! The objectives a run can have.
 
+pub(crate) mod config;
 pub(crate) mod deepcluster;
 pub(crate) mod nat;
 

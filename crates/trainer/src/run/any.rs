@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_models::ConvNet;
 
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
+use crate::objectives::config::ObjectiveKind;
 use crate::objectives::deepcluster::DeepCluster;
 use crate::objectives::nat::Nat;
 use crate::observer::TrainObserver;
 use crate::run::directory::RunDirectory;
-use crate::settings::config::{ObjectiveKind, TrainConfig};
+use crate::settings::config::TrainConfig;
 use crate::trained::model::TrainedModel;
 use crate::trainer::Trainer;
 
@@ -22,7 +23,7 @@ pub trait TrainingRun {
     fn config(&self) -> &TrainConfig;
 
     /// The images of the run.
-    fn images(&self) -> &ImageFolder;
+    fn images(&self) -> &Images;
 
     /// The folder of the run.
     fn run_directory(&self) -> &RunDirectory;
@@ -44,13 +45,13 @@ pub trait TrainingRun {
 /// several.
 ///
 /// ```no_run
-/// use deepcluster_data::ImageFolder;
-/// use deepcluster_trainer::{ObjectiveKind, TrainConfig, begin_run, parse_devices};
+/// use deepcluster_data::Images;
+/// use deepcluster_trainer::{ObjectiveConfig, ObjectiveKind, TrainConfig, begin_run, parse_devices};
 ///
 /// # fn main() -> Result<(), deepcluster_trainer::TrainerError> {
 /// let mut config = TrainConfig::default();
-/// config.objective.kind = ObjectiveKind::Nat;
-/// let run = begin_run(config, ImageFolder::open("photos")?, "run", &parse_devices("cpu")?)?;
+/// config.objective = ObjectiveConfig::new(ObjectiveKind::Nat);
+/// let run = begin_run(config, Images::open("photos")?, "run", &parse_devices("cpu")?)?;
 /// run.run(&mut ())?;
 /// # Ok(())
 /// # }
@@ -60,11 +61,11 @@ pub trait TrainingRun {
 /// As [`Trainer::new`].
 pub fn begin_run(
     config: TrainConfig,
-    images: ImageFolder,
+    images: Images,
     out: impl AsRef<Path>,
     devices: &[Device],
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
-    let kind = config.objective.kind;
+    let kind = config.objective.kind();
     open_kind(kind, Start::New(Box::new((config, images))), out.as_ref(), devices)
 }
 
@@ -78,13 +79,27 @@ pub fn resume_run(
     devices: &[Device],
     change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
-    let kind = RunDirectory::open(out.as_ref())?.config()?.objective.kind;
-    open_kind(kind, Start::Resumed(Box::new(change)), out.as_ref(), devices)
+    resume_run_images(out, None, devices, change)
+}
+
+/// As [`resume_run`]; `images`, where they are passed, must have all images of the run. Runs need this whose images are
+/// of a source that only the caller can open.
+///
+/// # Errors
+/// As [`Trainer::take_up_images`].
+pub fn resume_run_images(
+    out: impl AsRef<Path>,
+    images: Option<Images>,
+    devices: &[Device],
+    change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
+) -> Result<Box<dyn TrainingRun>, TrainerError> {
+    let kind = RunDirectory::open(out.as_ref())?.config()?.objective.kind();
+    open_kind(kind, Start::Resumed(Box::new(images), Box::new(change)), out.as_ref(), devices)
 }
 
 enum Start<'a> {
-    New(Box<(TrainConfig, ImageFolder)>),
-    Resumed(Box<Change<'a>>),
+    New(Box<(TrainConfig, Images)>),
+    Resumed(Box<Option<Images>>, Box<Change<'a>>),
 }
 
 /// A change of the settings of a run that is resumed.
@@ -111,7 +126,7 @@ fn open<O: RunObjective<Backbone = ConvNet> + 'static>(
     let (device, others) = devices.split_first().ok_or_else(TrainerError::no_device)?;
     let trainer = match start {
         Start::New(begun) => Trainer::<O>::begin(begun.0, begun.1, out, device)?,
-        Start::Resumed(change) => Trainer::<O>::take_up(out, device, change)?,
+        Start::Resumed(images, change) => Trainer::<O>::take_up_images(out, *images, device, change)?,
     };
     Ok(Box::new(trainer.train_beside(others.to_vec())))
 }
@@ -121,7 +136,7 @@ impl<O: RunObjective<Backbone = ConvNet>> TrainingRun for Trainer<O> {
         self.config()
     }
 
-    fn images(&self) -> &ImageFolder {
+    fn images(&self) -> &Images {
         self.images()
     }
 

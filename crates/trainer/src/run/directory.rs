@@ -1,10 +1,10 @@
-//! The folder of a run: layout, lock, settings and the location of its images.
+//! The folder of a run: its layout, its lock, its settings and where its images are.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use deepcluster_data::DataError;
+use deepcluster_data::Location;
 use deepcluster_files::{create_folder, remove_leftovers};
 use serde::{Deserialize, Serialize};
 
@@ -14,16 +14,20 @@ use crate::run::files::write_atomic;
 use crate::run::layout::{CHECKPOINTS, CONFIG_FILE, LOCK, RUN_FILE};
 use crate::run::unbegun::{clear_unbegun, is_unbegun};
 use crate::settings::config::TrainConfig;
+use crate::settings::file::read_text;
 
-/// Number of the layout and the file formats; it rises when older programs can no longer read a run.
-const FORMAT: u64 = 1;
+/// Number of the layout and the file formats; it rises when an older program could not read a run any more. The
+/// settings of format 1 had other names.
+const FORMAT: u64 = 2;
+/// The oldest that is read.
+const OLDEST_FORMAT: u64 = 1;
 /// A longer `run.json` is damage.
 const MAX_RUN_FILE_BYTES: u64 = 1 << 20;
 
 /// A run directory, held by one process at a time.
 ///
 /// ```text
-/// run.json             format, version, folder of the images
+/// run.json             format, version, place of the images
 /// config.toml          the settings
 /// images.csv           path,label: the images in the order of every other file
 /// skipped.csv          path,reason: files that could not be read
@@ -48,12 +52,12 @@ struct RunFile {
     version: String,
     /// Absent in a run that was imported without images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    images: Option<PathBuf>,
+    images: Option<Location>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     imported: Option<Origin>,
 }
 
-/// Origin of an imported run.
+/// Where an imported run comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The file it was read from.
@@ -63,27 +67,26 @@ pub struct Origin {
 }
 
 impl RunDirectory {
-    /// Creates a new run in an empty or missing folder and locks it. A folder in which a run was about to
-    /// begin when its process ended counts as empty.
+    /// Creates a new run in an empty or missing folder and locks it. A folder in which a run was about to begin when
+    /// its process ended counts as empty.
     ///
     /// # Errors
-    /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder
-    /// cannot be written.
-    pub fn create(path: &Path, images_root: &Path, config: &TrainConfig) -> Result<Self, TrainerError> {
-        Self::create_with(path, Some(images_root), None, config)
+    /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder cannot be
+    /// written.
+    pub fn create(path: &Path, images: &Location, config: &TrainConfig) -> Result<Self, TrainerError> {
+        Self::create_with(path, Some(images), None, config)
     }
 
     /// As [`RunDirectory::create`], for a run that may have no images yet or begin with the state of another.
     pub(crate) fn create_with(
         path: &Path,
-        images_root: Option<&Path>,
+        images: Option<&Location>,
         imported: Option<(Origin, &Checkpoint)>,
         config: &TrainConfig,
     ) -> Result<Self, TrainerError> {
-        let images = images_root.map(absolute).transpose()?;
+        let images = images.map(Location::absolute).transpose()?;
         create_folder(path).map_err(TrainerError::io("create", path))?;
-        // Asked before the lock puts a file into a folder that may be somebody else's, and by its holder
-        // again.
+        // Asked before the lock puts a file into a folder that may be somebody else's, and by its holder again.
         refuse_taken(path)?;
         let run = Self { path: path.to_path_buf(), lock: Some(lock(path)?) };
         refuse_taken(path)?;
@@ -104,13 +107,13 @@ impl RunDirectory {
         Ok(run)
     }
 
-    /// Names the folder of images of a run that has none, or whose images have moved: it must hold them all.
+    /// Names the place of the images of a run that has none, or whose images have moved: it must hold them all.
     ///
     /// # Errors
-    /// [`TrainerError::OtherImages`] where images of the run are missing from the folder,
-    /// [`TrainerError::Data`] where it is none, [`TrainerError::RunLocked`], [`TrainerError::Io`].
-    pub fn set_images_root(&self, images_root: &Path) -> Result<(), TrainerError> {
-        let asked = absolute(images_root)?;
+    /// [`TrainerError::OtherImages`] where images of the run are missing from it,
+    /// [`TrainerError::Data`] where it cannot be opened, [`TrainerError::RunLocked`], [`TrainerError::Io`].
+    pub fn set_location(&self, location: &Location) -> Result<(), TrainerError> {
+        let asked = location.absolute()?;
         let _lock = if self.lock.is_none() { Some(lock(&self.path)?) } else { None };
         let mut file = self.run_file()?;
         let images = match file.images.take() {
@@ -125,29 +128,29 @@ impl RunDirectory {
         self.write_run_file(&file)
     }
 
-    /// Refuses a folder that lacks images of the run, which were in the folder `images`.
-    fn refuse_missing(&self, images: PathBuf, asked: &Path) -> Result<(), TrainerError> {
+    /// Refuses a place that lacks images of the run, which were at `images`.
+    fn refuse_missing(&self, images: Location, asked: &Location) -> Result<(), TrainerError> {
         let names = self.image_paths()?;
-        let mut missing = names.iter().filter(|name| !asked.join(name).is_file());
-        let Some(first) = missing.next() else { return Ok(()) };
+        let missing = asked.missing(&names)?;
+        let Some(&first) = missing.first() else { return Ok(()) };
         Err(TrainerError::OtherImages {
             path: self.path.clone(),
             images,
-            asked: asked.to_path_buf(),
-            missing: first.clone(),
-            num_missing: 1 + missing.count(),
+            asked: asked.clone(),
+            missing: names[first].clone(),
+            num_missing: missing.len(),
             num_images: names.len(),
         })
     }
 
-    /// Opens and locks an existing run to continue it. Removes temporary files of killed processes.
+    /// Opens an existing run and locks it, to go on with it. Temporary files of killed processes go.
     ///
     /// # Errors
     /// [`TrainerError::NotARun`], [`TrainerError::OtherVersion`], [`TrainerError::RunLocked`].
     pub fn open_to_train(path: &Path) -> Result<Self, TrainerError> {
         let run = Self::open(path)?;
         let run = Self { lock: Some(lock(path)?), ..run };
-        // A leftover that cannot be removed does no harm.
+        // A leftover that cannot be removed is in nobody's way.
         let _ = remove_leftovers(path);
         checkpoint::remove_leftovers(&run.file(CHECKPOINTS));
         Ok(run)
@@ -173,15 +176,15 @@ impl RunDirectory {
         self.path.join(name)
     }
 
-    /// The folder of images the run was trained on.
+    /// The place of the images the run was trained on.
     ///
     /// # Errors
     /// As [`RunDirectory::open`], and [`TrainerError::NoImages`] where the run was imported without images.
-    pub fn images_root(&self) -> Result<PathBuf, TrainerError> {
+    pub fn location(&self) -> Result<Location, TrainerError> {
         self.run_file()?.images.ok_or_else(|| TrainerError::NoImages { path: self.path.clone() })
     }
 
-    /// Origin of an imported run; `None` for others.
+    /// Where an imported run comes from; `None` for a run that was begun here.
     ///
     /// # Errors
     /// As [`RunDirectory::open`].
@@ -189,12 +192,29 @@ impl RunDirectory {
         Ok(self.run_file()?.imported)
     }
 
-    /// The settings of the run.
+    /// The settings of the run, whichever format it has.
     ///
     /// # Errors
     /// As [`TrainConfig::load`].
     pub fn config(&self) -> Result<TrainConfig, TrainerError> {
-        TrainConfig::load(&self.file(CONFIG_FILE))
+        let path = self.file(CONFIG_FILE);
+        let origin = path.display().to_string();
+        match read_text(&path) {
+            Ok(text) => TrainConfig::of_run(&text, &origin),
+            Err(reason) => Err(TrainerError::UnreadableConfig { origin, reason }),
+        }
+    }
+
+    /// Whether an earlier program wrote the run, and nothing has been trained in it since.
+    pub(crate) fn is_of_earlier_format(&self) -> Result<bool, TrainerError> {
+        Ok(self.run_file()?.format < FORMAT)
+    }
+
+    /// Raises the format of a run whose settings are in the present form already: as the form of the settings shows
+    /// in their file, a run between the two writes is one of either format.
+    pub(crate) fn take_present_format(&self) -> Result<(), TrainerError> {
+        let (format, version) = (FORMAT, env!("CARGO_PKG_VERSION").to_string());
+        self.write_run_file(&RunFile { format, version, ..self.run_file()? })
     }
 
     pub(crate) fn write_config(&self, config: &TrainConfig) -> Result<(), TrainerError> {
@@ -219,7 +239,7 @@ impl RunDirectory {
         read.map_err(|error| in_file(&error))?;
         let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| in_file(&error))?;
         match value.get("format").and_then(serde_json::Value::as_u64) {
-            Some(FORMAT) => {}
+            Some(OLDEST_FORMAT..=FORMAT) => {}
             Some(found) => {
                 return Err(TrainerError::OtherVersion { path: self.path.clone(), found, supported: FORMAT });
             }
@@ -242,21 +262,6 @@ fn refuse_taken(path: &Path) -> Result<(), TrainerError> {
         Err(TrainerError::RunExists { path })
     } else {
         Err(TrainerError::NotEmpty { path })
-    }
-}
-
-/// The folder of images from the root, so that the run finds it from anywhere.
-fn absolute(images_root: &Path) -> Result<PathBuf, TrainerError> {
-    let path = match fs::canonicalize(images_root) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(DataError::FolderNotFound { path: images_root.to_path_buf() }.into());
-        }
-        found => found.map_err(TrainerError::io("open", images_root))?,
-    };
-    if path.is_dir() {
-        Ok(path)
-    } else {
-        Err(DataError::NotAFolder { path: images_root.to_path_buf() }.into())
     }
 }
 

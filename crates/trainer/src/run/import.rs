@@ -2,33 +2,32 @@
 
 use std::path::Path;
 
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Location;
 use deepcluster_interchange::pytorch::PytorchCheckpoint;
 
 use crate::error::TrainerError;
+use crate::objectives::config::ObjectiveConfig;
+use crate::objectives::deepcluster::config::DeepClusterConfig;
 use crate::run::checkpoint::{Checkpoint, NETWORK_GROUP, ObjectiveState, Progress};
 use crate::run::directory::{Origin, RunDirectory};
 use crate::settings::changes::refuse_fewer_epochs;
 use crate::settings::config::TrainConfig;
 
 impl RunDirectory {
-    /// Begins a run in the folder `out` with a checkpoint of the original code (`.pth.tar`, either
-    /// serialisation): its network, the momentum of its SGD, its head and the number of its epochs. From then
-    /// on it is a run like any other; with `images_root`, the folder to cluster and train on, it can be
-    /// resumed at once.
+    /// Begins a run in the folder `out` with a checkpoint of the original code (`.pth.tar`, either serialisation):
+    /// its network, the momentum of its SGD, its head and the number of its epochs. From then on it is a run like
+    /// any other; with `location`, the place of those to cluster and train on, it can be resumed at once.
     ///
-    /// The settings are the defaults with those stored in the checkpoint: network, input, number of clusters,
-    /// and the learning rate, momentum and weight decay of its SGD. `change` may alter them, but not the
-    /// network.
+    /// The settings are the defaults with what the checkpoint tells: network, input, number of clusters, and the
+    /// learning rate, momentum and weight decay of its SGD. `change` may alter them, but not the network.
     ///
     /// # Errors
-    /// [`TrainerError::Interchange`] for a file that is not such a checkpoint,
-    /// [`TrainerError::InvalidConfig`], [`TrainerError::TooFewImages`], and those of
-    /// [`RunDirectory::create`].
+    /// [`TrainerError::Interchange`] for a file that is no such checkpoint, [`TrainerError::InvalidConfig`],
+    /// [`TrainerError::TooFewImages`], and those of [`RunDirectory::create`].
     pub fn import_checkpoint(
         checkpoint: &Path,
         out: &Path,
-        images_root: Option<&Path>,
+        location: Option<&Location>,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
     ) -> Result<Self, TrainerError> {
         let file = PytorchCheckpoint::open(checkpoint)?;
@@ -37,11 +36,11 @@ impl RunDirectory {
         config.validate()?;
         refuse_other_network(&file, &config)?;
         refuse_fewer_epochs(config.training.epochs, file.epoch())?;
-        if let Some(folder) = images_root {
-            let images = ImageFolder::scan(folder, &config.scan_config())?;
+        if let Some(location) = location {
+            let images = location.open(&config.scan_config())?;
             let num_clusters = config.num_clusters(images.len());
             if images.len() < num_clusters.max(2) {
-                let (folder, num_images) = (images.root().to_path_buf(), images.len());
+                let (folder, num_images) = (images.location(), images.len());
                 return Err(TrainerError::TooFewImages { folder, num_images, num_clusters });
             }
         }
@@ -60,38 +59,39 @@ impl RunDirectory {
             },
         };
         let origin = Origin { file: checkpoint.to_path_buf(), epoch: file.epoch() };
-        Self::create_with(out, images_root, Some((origin, &state)), &config)
+        Self::create_with(out, location, Some((origin, &state)), &config)
     }
 }
 
 fn settings_of(file: &PytorchCheckpoint) -> TrainConfig {
     let mut config = TrainConfig::default();
-    config.data.image_size = file.image_size();
-    config.model.architecture = Some(file.architecture());
-    config.model.sobel = file.sobel();
-    config.model.width = file.width();
-    config.clustering.num_clusters = file.num_clusters();
+    config.images.size = file.image_size();
+    config.network.kind = Some(file.architecture());
+    config.network.sobel = file.sobel();
+    config.network.width = file.width();
     config.training.epochs = file.epoch();
+    let mut objective = DeepClusterConfig::default();
+    objective.clustering.num_clusters = file.num_clusters();
     if let Some(optimizer) = file.optimizer() {
-        config.training.learning_rate = optimizer.learning_rate;
-        config.training.momentum = optimizer.momentum;
-        config.training.weight_decay = optimizer.weight_decay;
+        objective.learning_rate = optimizer.learning_rate;
+        objective.momentum = optimizer.momentum;
+        objective.weight_decay = optimizer.weight_decay;
     }
-    config
+    TrainConfig { objective: ObjectiveConfig::DeepCluster(objective), ..config }
 }
 
 /// The settings must describe the network that is in the file.
 fn refuse_other_network(file: &PytorchCheckpoint, config: &TrainConfig) -> Result<(), TrainerError> {
-    let mut expected = file.network_config(Some(config.data.image_size))?;
-    expected.dropout = config.model.dropout;
+    let mut expected = file.network_config(Some(config.images.size))?;
+    expected.dropout = config.network.dropout;
     if config.network()? == expected {
         return Ok(());
     }
-    let model = &config.model;
+    let network = &config.network;
     let checks = [
-        ("model.architecture", model.architecture.map(|a| a.to_string()), file.architecture().to_string()),
-        ("model.sobel", Some(model.sobel.to_string()), file.sobel().to_string()),
-        ("model.width", Some(model.width.to_string()), file.width().to_string()),
+        ("network.kind", network.kind.map(|a| a.to_string()), file.architecture().to_string()),
+        ("network.sobel", Some(network.sobel.to_string()), file.sobel().to_string()),
+        ("network.width", Some(network.width.to_string()), file.width().to_string()),
     ];
     for (field, value, in_file) in checks {
         if value.as_ref() != Some(&in_file) {

@@ -1,22 +1,22 @@
-//! Resuming runs: the choice of the checkpoint, the settings, and existing results.
+//! Runs that go on: from which checkpoint, with which settings, and what becomes of their results.
 
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::Place;
 use deepcluster_models::{ConvNet, ModelError, NamedWeights, import_weights};
 
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
 use crate::objectives::deepcluster::DeepCluster;
-use crate::run::begin::{refuse_other_objective, supported_precision};
+use crate::run::begin::{named_network, refuse_other_objective};
 use crate::run::checkpoint::{Checkpoint, NETWORK_GROUP, Progress};
 use crate::run::directory::RunDirectory;
 use crate::run::layout::CHECKPOINTS;
 use crate::run::results::MODEL;
 use crate::run::saved_model::SavedModel;
-use crate::settings::changes::{refuse_changes, refuse_fewer_epochs};
+use crate::settings::changes::{refuse_changes, refuse_fewer_epochs, refuse_other_network};
 use crate::settings::config::TrainConfig;
 use crate::trainer::Trainer;
 
@@ -27,7 +27,7 @@ impl Trainer<DeepCluster<ConvNet>> {
     /// # Errors
     /// [`TrainerError::ConfigChanged`] for another setting, [`TrainerError::InvalidConfig`] for fewer epochs
     /// than have begun, [`TrainerError::NoUsableCheckpoint`], [`TrainerError::ImagesGone`],
-    /// [`TrainerError::NotARun`] and [`TrainerError::RunLocked`].
+    /// [`TrainerError::ImagesUnknown`], [`TrainerError::NotARun`] and [`TrainerError::RunLocked`].
     pub fn resume(
         out: impl AsRef<Path>,
         device: &Device,
@@ -47,24 +47,45 @@ impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
     ) -> Result<Self, TrainerError> {
-        let config = RunDirectory::open(out.as_ref())?.config()?;
-        let (network, precision) = (config.network()?, supported_precision(&config, device)?);
-        Self::resume_with_backbone(out, device, change, |seed, device| {
-            Ok(network.init(seed, device)?.with_precision(precision))
-        })
+        Self::take_up_images(out, None, device, change)
+    }
+
+    /// As [`Trainer::take_up`]; `images`, where they are passed, must have all images of the run. Runs need this whose
+    /// images are of a source that only the caller can open.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`], and [`TrainerError::OtherImages`].
+    pub fn take_up_images(
+        out: impl AsRef<Path>,
+        images: Option<Images>,
+        device: &Device,
+        change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
+    ) -> Result<Self, TrainerError> {
+        Self::resume_with(out, images, device, change, named_network)
     }
 }
 
 impl<O: RunObjective> Trainer<O> {
-    /// As [`Trainer::resume`] for any network.
+    /// As [`Trainer::take_up_images`] for any network.
     ///
     /// # Errors
     /// As [`Trainer::resume`].
     pub fn resume_with_backbone(
         out: impl AsRef<Path>,
+        images: Option<Images>,
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
         init: impl FnOnce(u64, &Device) -> Result<O::Backbone, ModelError>,
+    ) -> Result<Self, TrainerError> {
+        Self::resume_with(out, images, device, change, |_, seed, device| Ok(init(seed, device)?))
+    }
+
+    fn resume_with(
+        out: impl AsRef<Path>,
+        images: Option<Images>,
+        device: &Device,
+        change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
+        init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,
     ) -> Result<Self, TrainerError> {
         let run = RunDirectory::open_to_train(out.as_ref())?;
         let saved = run.config()?;
@@ -73,13 +94,16 @@ impl<O: RunObjective> Trainer<O> {
         // An imported run in which nothing has been done yet is free, but for its network.
         if run.has_images() || run.origin()?.is_none() {
             refuse_changes(run.path(), &saved, &config)?;
+        } else {
+            refuse_other_network(run.path(), &saved, &config)?;
         }
         config.validate()?;
         refuse_other_objective::<O>(&config)?;
-        let images = if run.has_images() {
-            run.images()?
-        } else {
-            ImageFolder::scan(run.images_root()?, &config.scan_config())?
+        let images = match images {
+            Some(images) if run.has_images() => run.choose_images(&images)?,
+            Some(images) => images,
+            None if run.has_images() => run.images()?,
+            None => open_images(&run, &config)?,
         };
         let mut trainer = Self::assemble(config, images, run, device, init)?;
         let has_checkpoint = trainer.restore_newest(saved.training.epochs)?;
@@ -89,7 +113,7 @@ impl<O: RunObjective> Trainer<O> {
     }
 
     /// Keeps the results of a run that is finished and has nothing left to do. Those of any other are
-    /// removed once everything needed to resume is known to exist: from here on the run is not
+    /// retired, now that all that is needed to go on is known to be there: from here on the run is not
     /// finished.
     fn take_up_results(&mut self, saved: &TrainConfig, has_checkpoint: bool) -> Result<(), TrainerError> {
         let num_asked = self.config.training.epochs;
@@ -112,15 +136,19 @@ impl<O: RunObjective> Trainer<O> {
             let (path, reason) = (self.run.file(CHECKPOINTS), "there is none".to_string());
             return Err(TrainerError::NoUsableCheckpoint { path, reason });
         }
-        if !self.images.folder.root().is_dir() {
-            let (path, images) = (self.run.path().to_path_buf(), self.images.folder.root().to_path_buf());
-            return Err(TrainerError::ImagesGone { path, images });
+        if !self.images.folder.is_there() {
+            let (path, images) = (self.run.path().to_path_buf(), self.images.folder.location());
+            return Err(match images.is_known() {
+                true => TrainerError::ImagesGone { path, images },
+                false => TrainerError::ImagesUnknown { path, images },
+            });
         }
         if has_results {
             self.run.retire_results()?;
         }
-        if self.config != *saved {
+        if self.config != *saved || self.run.is_of_earlier_format()? {
             self.run.write_config(&self.config)?;
+            self.run.take_present_format()?;
         }
         Ok(())
     }
@@ -135,7 +163,7 @@ impl<O: RunObjective> Trainer<O> {
         if last_epoch == Some(self.config.training.epochs) { Ok(model) } else { Err(unfinished()) }
     }
 
-    /// Moves to the place of the newest checkpoint that fits a run of `num_epochs`; `false` where there is
+    /// Goes to the place of the newest checkpoint that fits a run of `num_epochs`; `false` where there is
     /// none.
     fn restore_newest(&mut self, num_epochs: usize) -> Result<bool, TrainerError> {
         let folder = self.run.file(CHECKPOINTS);
@@ -173,6 +201,15 @@ impl<O: RunObjective> Trainer<O> {
         self.progress = progress;
         Ok(())
     }
+}
+
+/// The images of a run whose first pass has not ended.
+fn open_images(run: &RunDirectory, config: &TrainConfig) -> Result<Images, TrainerError> {
+    let images = run.location()?;
+    if !images.is_known() {
+        return Err(TrainerError::ImagesUnknown { path: run.path().to_path_buf(), images });
+    }
+    Ok(images.open(&config.scan_config())?)
 }
 
 /// Checks that velocities are flat, and where the weights are known that they are those of weights.

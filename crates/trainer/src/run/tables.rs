@@ -1,13 +1,15 @@
 //! The tables and logs of a run: images, skipped files, clusters, and the numbers of every epoch.
 
 use std::cell::Cell;
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use csv::ByteRecord;
-use deepcluster_data::{ImageFolder, Labels, SkippedFile};
+use deepcluster_data::{Images, Labels, SkippedFile};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
@@ -31,12 +33,19 @@ const SKIPPED_HEADER: [&str; 2] = ["path", "reason"];
 const ASSIGNMENTS_HEADER: [&str; 3] = ["path", "cluster", "distance"];
 
 impl RunDirectory {
-    /// The images of the run in their order, with the labels they had.
+    /// The images of the run in their order, with the labels they had. Where their place is one that only another
+    /// program can open, they have their names, and reading one is an error.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] before the first pass over the images, [`TrainerError::Damaged`] where
-    /// the list cannot be read.
-    pub fn images(&self) -> Result<ImageFolder, TrainerError> {
+    /// [`TrainerError::Unfinished`] before the first pass over the images, [`TrainerError::Damaged`] where the list
+    /// cannot be read.
+    pub fn images(&self) -> Result<Images, TrainerError> {
+        let (names, labels) = self.listed_images()?;
+        Ok(self.location()?.images(names, labels))
+    }
+
+    /// Names and labels of the images.
+    fn listed_images(&self) -> Result<(Vec<PathBuf>, Option<Labels>), TrainerError> {
         let row = |record: &ByteRecord| {
             let label = (!record[1].is_empty()).then(|| String::from_utf8_lossy(&record[1]).into_owned());
             Ok((image_path(record)?, label))
@@ -52,10 +61,26 @@ impl RunDirectory {
         let number = |name: &String| names.binary_search(name).ok().map(|index| index as u32);
         let of_image = label_names.iter().map(|name| name.as_ref().and_then(number)).collect();
         let labels = (!names.is_empty()).then_some(Labels { names, of_image });
-        Ok(ImageFolder::from_paths(self.images_root()?, paths, labels))
+        Ok((paths, labels))
     }
 
-    /// Paths of the images, relative to their folder.
+    /// The images of the run among `images`, in the order of the run and with the labels they had.
+    pub(crate) fn choose_images(&self, images: &Images) -> Result<Images, TrainerError> {
+        let (names, labels) = self.listed_images()?;
+        images.select(&names, labels).map_err(|missing| {
+            let known: HashSet<&OsStr> = (0..images.len()).map(|index| images.os_name(index)).collect();
+            TrainerError::OtherImages {
+                path: self.path().to_path_buf(),
+                images: self.location().unwrap_or_else(|_| images.location()),
+                asked: images.location(),
+                num_missing: names.iter().filter(|name| !known.contains(name.as_os_str())).count(),
+                num_images: names.len(),
+                missing,
+            }
+        })
+    }
+
+    /// Names of the images.
     ///
     /// # Errors
     /// [`TrainerError::Damaged`] where the list cannot be read.
@@ -75,12 +100,12 @@ impl RunDirectory {
         self.read_table(SKIPPED, &SKIPPED_HEADER, skipped)
     }
 
-    /// Cluster of each image by the latest clustering, in the order of [`images`](Self::images), and its
-    /// distance to the centre of the cluster. There are no more clusters than images.
+    /// Cluster of each image by the latest clustering, in the order of [`images`](Self::images), and its distance to
+    /// the centre of the cluster. There are no more clusters than images.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] where nothing has been clustered yet, [`TrainerError::Damaged`] where the
-    /// list cannot be read, [`TrainerError::Mixed`] where it is one of other images.
+    /// [`TrainerError::Unfinished`] where nothing has been clustered yet, [`TrainerError::Damaged`] where the list
+    /// cannot be read, [`TrainerError::Mixed`] where it is one of other images.
     pub fn assignments(&self) -> Result<Vec<(u32, f32)>, TrainerError> {
         if !self.file(ASSIGNMENTS).exists() {
             return Err(TrainerError::Unfinished { path: self.path().to_path_buf() });
@@ -130,7 +155,7 @@ impl RunDirectory {
     }
 
     /// Writes the list of images and of skipped files.
-    pub(crate) fn write_images(&self, images: &ImageFolder) -> Result<(), TrainerError> {
+    pub(crate) fn write_images(&self, images: &Images) -> Result<(), TrainerError> {
         let labels = images.labels();
         write_atomic(&self.file(SKIPPED), |writer| {
             let mut csv = csv::Writer::from_writer(writer);
@@ -147,7 +172,7 @@ impl RunDirectory {
                 let label = labels.and_then(|labels| {
                     labels.of_image[index].map(|label| labels.names[label as usize].as_bytes())
                 });
-                csv.write_record([&*path_bytes(images.relative_path(index)), label.unwrap_or_default()])?;
+                csv.write_record([&*path_bytes(images.os_name(index).as_ref()), label.unwrap_or_default()])?;
             }
             csv.flush()
         })
@@ -156,12 +181,12 @@ impl RunDirectory {
     /// Writes `path,cluster,distance`, the distance being that of the whitened features to their centroid.
     pub(crate) fn write_assignments(
         &self,
-        images: &ImageFolder,
+        images: &Images,
         labels: &[u32],
         squared_distances: &[f32],
     ) -> Result<(), TrainerError> {
         let rows = (0..images.len())
-            .map(|index| (images.relative_path(index), labels[index], squared_distances[index]));
+            .map(|index| (images.os_name(index).as_ref(), labels[index], squared_distances[index]));
         write_assignments(&self.file(ASSIGNMENTS), rows)
     }
 

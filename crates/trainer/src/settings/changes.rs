@@ -4,18 +4,7 @@ use std::path::Path;
 
 use crate::error::TrainerError;
 use crate::settings::config::TrainConfig;
-
-/// Settings a resumed run may change, because no result depends on them. The number of epochs may grow.
-const CHANGEABLE: [&str; 8] = [
-    "training.epochs",
-    "training.checkpoint_steps",
-    "training.tensorboard",
-    "data.num_workers",
-    "data.prefetch_batches",
-    "data.cache_mib",
-    "data.disk_cache",
-    "data.disk_cache_mib",
-];
+use crate::settings::file::Row;
 
 /// Refuses settings that a run was not begun with, but for those that may change.
 ///
@@ -26,25 +15,39 @@ pub(crate) fn refuse_changes(
     saved: &TrainConfig,
     asked: &TrainConfig,
 ) -> Result<(), TrainerError> {
-    match first_change(saved, asked) {
-        None => Ok(()),
-        Some((key, saved, asked)) => {
-            Err(TrainerError::ConfigChanged { path: run.to_path_buf(), key, saved, asked })
-        }
-    }
+    refuse(run, first_change(saved, asked))
+}
+
+/// As [`refuse_changes`], for a run in which nothing has been done: only its network is there.
+pub(crate) fn refuse_other_network(
+    run: &Path,
+    saved: &TrainConfig,
+    asked: &TrainConfig,
+) -> Result<(), TrainerError> {
+    let mut expected = asked.clone();
+    expected.network = saved.network.clone();
+    // These change how a network is used, and none of its weights.
+    expected.network.dropout = asked.network.dropout;
+    expected.network.precision = asked.network.precision;
+    expected.images.size = saved.images.size;
+    refuse(run, first_change(&expected, asked))
+}
+
+fn refuse(run: &Path, change: Option<(String, String, String)>) -> Result<(), TrainerError> {
+    let Some((key, saved, asked)) = change else { return Ok(()) };
+    Err(TrainerError::ConfigChanged { path: run.to_path_buf(), key, saved, asked })
 }
 
 /// The first setting that differs and may not change, with both of its values.
 pub(crate) fn first_change(before: &TrainConfig, after: &TrainConfig) -> Option<(String, String, String)> {
-    let (before, after) = (before.values(), after.values());
-    let value_of = |values: &[(String, String)], key: &str| {
-        values.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    let (before, after) = (before.rows(), after.rows());
+    let text = |rows: &[Row], key: &str| {
+        rows.iter().find(|row| row.key == key).map_or("not set".to_string(), Row::text)
     };
-    let or_unset = |value: Option<String>| value.unwrap_or("not set".to_string());
-    let mut changeless = before.iter().chain(&after).filter(|(key, _)| !CHANGEABLE.contains(&key.as_str()));
-    changeless.find_map(|(key, _)| {
-        let (before, after) = (value_of(&before, key), value_of(&after, key));
-        (before != after).then(|| (key.clone(), or_unset(before), or_unset(after)))
+    let mut fixed = before.iter().chain(&after).filter(|row| !row.changeable);
+    fixed.find_map(|row| {
+        let (before, after) = (text(&before, &row.key), text(&after, &row.key));
+        (before != after).then(|| (row.key.clone(), before, after))
     })
 }
 

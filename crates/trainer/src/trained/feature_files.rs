@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deepcluster_clustering::{FeatureType, NpyWriter, Whitening};
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::Observer;
 use deepcluster_engine::features::FeatureBatch;
 use deepcluster_files::OutputFile;
@@ -17,12 +17,12 @@ use crate::error::TrainerError;
 use crate::run::files::path_bytes;
 use crate::trained::network::TrainedNetwork;
 
-/// Summary of [`TrainedNetwork::write_features`].
+/// What [`TrainedNetwork::write_features`] wrote.
 #[derive(Debug, Clone)]
 pub struct WrittenFeatures {
     /// Images with features, the rows.
     pub num_rows: usize,
-    /// Values per image.
+    /// Numbers per image.
     pub feature_dim: usize,
     /// The list `row,path` beside the features.
     pub list: PathBuf,
@@ -45,7 +45,7 @@ impl<B: Backbone> TrainedNetwork<B> {
     /// on request of `observer`; and what writing reports.
     pub fn write_features(
         &self,
-        images: &Arc<ImageFolder>,
+        images: &Arc<Images>,
         layer: LayerId,
         whitening: Option<&Whitening>,
         out: &Path,
@@ -121,7 +121,7 @@ impl Writer {
 
     fn write(
         &mut self,
-        images: &ImageFolder,
+        images: &Images,
         image_indices: &[usize],
         features: ArrayView2<'_, f32>,
     ) -> Result<(), TrainerError> {
@@ -130,7 +130,7 @@ impl Writer {
         match self {
             Self::Npy(writer) => writer.write_rows(values)?,
             Self::Parquet(writer) => {
-                let paths = image_indices.iter().map(|&index| images.relative_path(index));
+                let paths = image_indices.iter().map(|&index| Path::new(images.name(index)));
                 writer.write_rows(paths, values)?;
             }
         }
@@ -146,11 +146,11 @@ impl Writer {
     }
 }
 
-fn write_list(file: impl Write, images: &ImageFolder, rows: &[usize]) -> std::io::Result<()> {
+fn write_list(file: impl Write, images: &Images, rows: &[usize]) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
     csv.write_record(["row", "path"])?;
     for (row, &index) in rows.iter().enumerate() {
-        csv.write_record([row.to_string().as_bytes(), &*path_bytes(images.relative_path(index))])?;
+        csv.write_record([row.to_string().as_bytes(), &*path_bytes(images.os_name(index).as_ref())])?;
     }
     csv.flush()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use deepcluster_clustering::ClusterModel;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::Observer;
 use deepcluster_engine::features::ExtractedFeatures;
 use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, export_weights};
@@ -43,7 +43,7 @@ impl TrainedModel<ConvNet> {
     ///
     /// # Errors
     /// [`TrainerError::Unfinished`] where there is none yet, [`TrainerError::Damaged`] where it cannot be
-    /// read or was altered, [`TrainerError::Mixed`] where other files of the run are those of
+    /// read or is not what was written, [`TrainerError::Mixed`] where other files of the run are those of
     /// another model.
     pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
         let network = run.config()?.network()?;
@@ -82,7 +82,7 @@ impl<B: Backbone> TrainedModel<B> {
     pub(crate) fn save(&self, run: &RunDirectory, mark: &ResultMark) -> Result<(), TrainerError> {
         let network = export_weights(&self.trained.network)?;
         let mut file = self.arrays(&network)?;
-        file.metadata.insert(CONFIG.to_string(), self.config().to_toml());
+        file.metadata.insert(CONFIG.to_string(), self.config().to_model_text());
         mark.seal(&mut file).map_err(TrainerError::io("write", run.file(MODEL)))?;
         write_atomic(&run.file(MODEL), |writer| file.write_to(writer))
     }
@@ -100,7 +100,7 @@ impl<B: Backbone> TrainedModel<B> {
         Ok(file)
     }
 
-    /// The network with its settings, for uses beyond clustering.
+    /// The network with its settings, which does more than clustering needs.
     pub fn trained_network(&self) -> &TrainedNetwork<B> {
         &self.trained
     }
@@ -127,7 +127,7 @@ impl<B: Backbone> TrainedModel<B> {
     /// [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
     pub fn assign(
         &self,
-        images: &Arc<ImageFolder>,
+        images: &Arc<Images>,
         observer: &mut dyn Observer,
     ) -> Result<AssignedImages, TrainerError> {
         let ExtractedFeatures { features, image_indices, failures } =
@@ -142,7 +142,7 @@ impl<B: Backbone> TrainedModel<B> {
     /// As [`TrainedModel::assign`].
     pub fn whitened_features(
         &self,
-        images: &Arc<ImageFolder>,
+        images: &Arc<Images>,
         observer: &mut dyn Observer,
     ) -> Result<ExtractedFeatures, TrainerError> {
         let mut extracted = self.trained.features(images, observer)?;

@@ -1,9 +1,9 @@
-//! A trained network without its clusters, for features, export and evaluation.
+//! A trained network without its clusters: what makes features, is exported, and is evaluated.
 
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use deepcluster_data::ImageFolder;
+use deepcluster_data::Images;
 use deepcluster_engine::features::{ExtractedFeatures, FeatureBatch, extract, extract_batches};
 use deepcluster_engine::{EngineError, ImageReading, Observer, SeedUse, derive_seed};
 use deepcluster_models::{Backbone, ConvNet, LayerId, ModelError, NamedWeights, import_weights};
@@ -26,8 +26,8 @@ pub struct TrainedNetwork<B: Backbone> {
 }
 
 impl TrainedNetwork<ConvNet> {
-    /// Loads the network of a run: the final one of a finished run, otherwise that of the newest checkpoint,
-    /// so imported and interrupted runs have one too.
+    /// Loads the network of a run: the final one of a finished run, else that of the newest checkpoint. Runs
+    /// that have been imported, or stopped on the way, have one too.
     ///
     /// # Errors
     /// [`TrainerError::Unfinished`] where the run has no checkpoint yet; [`TrainerError::Damaged`],
@@ -51,8 +51,8 @@ impl TrainedNetwork<ConvNet> {
 }
 
 impl<B: Backbone> TrainedNetwork<B> {
-    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that
-    /// describe its input.
+    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that say
+    /// what it takes.
     pub fn from_network(config: TrainConfig, network: B, device: &Device) -> Self {
         Self { config, device: device.clone().without_autodiff(), network, head: None }
     }
@@ -129,7 +129,7 @@ impl<B: Backbone> TrainedNetwork<B> {
     /// [`EngineError::Stopped`](deepcluster_engine::EngineError::Stopped) on request of `observer`.
     pub fn features(
         &self,
-        images: &Arc<ImageFolder>,
+        images: &Arc<Images>,
         observer: &mut dyn Observer,
     ) -> Result<ExtractedFeatures, TrainerError> {
         let reading = self.reading();
@@ -142,11 +142,11 @@ impl<B: Backbone> TrainedNetwork<B> {
         Ok(extracted)
     }
 
-    /// Hands the features of every image to `sink`, batch by batch; returns the images that cannot be read,
-    /// with reasons.
+    /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and
+    /// why.
     pub(crate) fn extract_batches(
         &self,
-        images: &Arc<ImageFolder>,
+        images: &Arc<Images>,
         layer: LayerId,
         observer: &mut dyn Observer,
         sink: &mut dyn FnMut(FeatureBatch<'_>) -> Result<(), TrainerError>,
@@ -168,15 +168,11 @@ impl<B: Backbone> TrainedNetwork<B> {
 }
 
 /// Refuses a folder of which no image can be read.
-fn refuse_none(
-    images: &ImageFolder,
-    num_read: usize,
-    failures: &[(usize, String)],
-) -> Result<(), TrainerError> {
+fn refuse_none(images: &Images, num_read: usize, failures: &[(usize, String)]) -> Result<(), TrainerError> {
     if num_read > 0 {
         return Ok(());
     }
     let reason = first_failure(images, failures);
-    let folder = images.root().to_path_buf();
+    let folder = images.location();
     Err(TrainerError::NoReadableImage { folder, num_files: images.len(), reason })
 }

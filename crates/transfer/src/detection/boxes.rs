@@ -8,7 +8,7 @@ const DEVIATIONS: [f32; 4] = [0.1, 0.1, 0.2, 0.2];
 /// Largest logarithm of a growth of a side that is believed: 1000 / 16.
 const MAX_LOG_GROWTH: f32 = 4.135_166_6;
 
-/// Which of the boxes, given best first, are kept: those that no better kept one overlaps by more than
+/// Indices of the boxes, given best first, that are kept: no better kept one overlaps them by more than
 /// `max_overlap`.
 pub fn non_maximum_suppression(boxes: &[BoundingBox], max_overlap: f32) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
@@ -20,17 +20,17 @@ pub fn non_maximum_suppression(boxes: &[BoundingBox], max_overlap: f32) -> Vec<u
     kept
 }
 
-/// How `from` must be moved and stretched to become `to` (Girshick et al., CVPR 2014, appendix C).
+/// The shift and stretch that turn `from` into `to` (Girshick et al., CVPR 2014, appendix C).
 pub(super) fn encode(from: &BoundingBox, to: &BoundingBox) -> [f32; 4] {
-    let (a, b) = (Centred::of(from), Centred::of(to));
+    let (a, b) = (Centred::new(from), Centred::new(to));
     let transform =
         [(b.x - a.x) / a.width, (b.y - a.y) / a.height, (b.width / a.width).ln(), (b.height / a.height).ln()];
     std::array::from_fn(|index| transform[index] / DEVIATIONS[index])
 }
 
-/// The box that `transform`, as [`encode`] gives it, makes of `from`.
+/// The box that `transform`, the result of [`encode`], makes of `from`.
 pub(super) fn decode(from: &BoundingBox, transform: [f32; 4]) -> BoundingBox {
-    let a = Centred::of(from);
+    let a = Centred::new(from);
     let [x, y, width, height] = std::array::from_fn(|index| transform[index] * DEVIATIONS[index]);
     let (width, height) =
         (a.width * width.min(MAX_LOG_GROWTH).exp(), a.height * height.min(MAX_LOG_GROWTH).exp());
@@ -68,7 +68,7 @@ struct Centred {
 }
 
 impl Centred {
-    fn of(bounds: &BoundingBox) -> Self {
+    fn new(bounds: &BoundingBox) -> Self {
         let BoundingBox { x_min, y_min, x_max, y_max } = *bounds;
         Self {
             x: (x_min + x_max) / 2.0,

@@ -2,12 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use deepcluster_data::{DEFAULT_MAX_PIXELS, DataError, Normalization, decode_image, normalized_image};
+use deepcluster_data::{DEFAULT_MAX_PIXELS, DataError, Images, Normalization, normalized_image};
 use deepcluster_evaluation::BoundingBox;
 use deepcluster_kernels::{MapRegion, roi_max_pool};
 use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, MapGeometry};
 
 use super::DetectionConfig;
+use crate::task_seeds::TaskSeeds;
 
 /// A trunk with two heads: the class of a region, and for each class how its box becomes that of the object.
 #[derive(Module, Debug)]
@@ -19,12 +20,19 @@ pub(super) struct Detector {
 
 impl Detector {
     /// New heads on a network that is ready to learn.
-    pub(super) fn new(network: ConvNet, num_classes: usize, seed: u64, device: &Device) -> Self {
+    pub(super) fn new(network: ConvNet, num_classes: usize, seeds: TaskSeeds, device: &Device) -> Self {
         let features = network.feature_dim();
         Self {
             network,
-            classes: Head::with_initial(features, num_classes + 1, 0.01, 0.0, seed ^ 8, device),
-            transforms: Head::with_initial(features, 4 * (num_classes + 1), 0.001, 0.0, seed ^ 9, device),
+            classes: Head::with_initial(features, num_classes + 1, 0.01, 0.0, seeds.head(0), device),
+            transforms: Head::with_initial(
+                features,
+                4 * (num_classes + 1),
+                0.001,
+                0.0,
+                seeds.head(1),
+                device,
+            ),
         }
     }
 
@@ -56,7 +64,7 @@ fn map_region(
 ) -> MapRegion {
     let cell = |pixel: f32, length: usize| {
         let cell = ((f64::from(pixel * scale) - geometry.first) / geometry.stride).round();
-        // Casts of negative numbers give 0.
+        // Casts of negative numbers are 0.
         (cell as usize).min(length - 1)
     };
     MapRegion {
@@ -81,15 +89,16 @@ pub(super) struct DetectorImage {
 }
 
 impl DetectorImage {
-    /// Reads an image and resizes it as `config` says.
+    /// Reads an image and resizes it to the sides of `config`.
     pub(super) fn read(
-        path: &std::path::Path,
+        images: &Images,
+        image_index: usize,
         config: &DetectionConfig,
         mirror: bool,
         normalization: Normalization,
         device: &Device,
     ) -> Result<Self, DataError> {
-        let image = decode_image(path, DEFAULT_MAX_PIXELS)?;
+        let image = images.decode(image_index, DEFAULT_MAX_PIXELS)?;
         let (short, long) = (image.width.min(image.height), image.width.max(image.height));
         let scale = (config.short_side as f32 / short as f32).min(config.long_side as f32 / long as f32);
         let side = |length: u32| ((length as f32 * scale).round() as u32).max(1);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepcluster_data::{DEFAULT_MAX_PIXELS, decode_image, resize};
+use deepcluster_data::{DEFAULT_MAX_PIXELS, Images, resize};
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::BoundingBox;
 use rayon::prelude::*;
@@ -21,7 +21,7 @@ const SEARCH_SIDE: u32 = 500;
 /// Images searched between two looks at the observer.
 const SEARCH_BATCH: usize = 16;
 
-/// How many boxes there are, and how many objects they cover.
+/// Number of boxes, and share of the objects that they cover.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ProposalQuality {
     /// Boxes per image, in the mean.
@@ -31,8 +31,8 @@ pub struct ProposalQuality {
 }
 
 impl ProposalQuality {
-    /// Of the first `most` boxes of each image.
-    pub(super) fn of(images: &VocImages, proposals: &Proposals, most: usize) -> Self {
+    /// Measures the first `most` boxes of each image.
+    pub(super) fn measure(images: &VocImages, proposals: &Proposals, most: usize) -> Self {
         let (mut num_boxes, mut num_objects, mut num_found) = (0, 0, 0.0);
         for (name, objects) in images.names.iter().zip(&images.objects) {
             let boxes = &proposals[name];
@@ -68,14 +68,12 @@ pub fn find_proposals(
         Some(path) if path.exists() => read_proposals(path)?,
         _ => Proposals::new(),
     };
-    let images = |set: &VocImages| {
-        let paths = (0..set.names.len()).map(|index| set.images.path(index));
-        set.names.iter().cloned().zip(paths).collect::<Vec<_>>()
-    };
-    let mut open: Vec<_> = images(&data.train).into_iter().chain(images(&data.test)).collect();
-    open.sort();
-    open.dedup();
-    open.retain(|(name, _)| !found.contains_key(name));
+    let sets = [&data.train, &data.test].into_iter();
+    let mut open: Vec<(&String, (&Images, usize))> =
+        sets.flat_map(|set| set.names.iter().zip((0..).map(|index| (&*set.images, index)))).collect();
+    open.sort_by_key(|(name, _)| *name);
+    open.dedup_by_key(|(name, _)| *name);
+    open.retain(|(name, _)| !found.contains_key(*name));
     let total = open.len();
     if total == 0 {
         return Ok(found);
@@ -89,7 +87,7 @@ pub fn find_proposals(
         }
         let boxes: Vec<_> = batch
             .par_iter()
-            .map(|(name, path)| Ok((name.clone(), search(path, config)?)))
+            .map(|(name, (images, index))| Ok((name.to_string(), search(images, *index, config)?)))
             .collect::<Result<_, TransferError>>()?;
         found.extend(boxes);
         let done = (index * SEARCH_BATCH + batch.len()).min(total);
@@ -108,8 +106,12 @@ pub fn find_proposals(
     if is_stopped { Err(TransferError::Stopped) } else { Ok(found) }
 }
 
-fn search(path: &Path, config: &SelectiveSearchConfig) -> Result<Vec<BoundingBox>, TransferError> {
-    let image = match decode_image(path, DEFAULT_MAX_PIXELS) {
+fn search(
+    images: &Images,
+    image_index: usize,
+    config: &SelectiveSearchConfig,
+) -> Result<Vec<BoundingBox>, TransferError> {
+    let image = match images.decode(image_index, DEFAULT_MAX_PIXELS) {
         Ok(image) => image,
         Err(error) => {
             log::warn!("no boxes: {error}");
@@ -133,8 +135,6 @@ fn search(path: &Path, config: &SelectiveSearchConfig) -> Result<Vec<BoundingBox
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::voc_dataset::tests::bars;
 
@@ -160,7 +160,7 @@ mod tests {
         assert!(matches!(stopped, Err(TransferError::Stopped)) && cache.exists());
         let found = find_proposals(&data, &config, Some(&cache), &mut ()).unwrap();
         assert_eq!(found.len(), 4);
-        assert!(ProposalQuality::of(&data.test, &found, 1_000).recall.unwrap() > 0.9);
+        assert!(ProposalQuality::measure(&data.test, &found, 1_000).recall.unwrap() > 0.9);
         // No image is left to be searched, so that nobody can stop it.
         assert_eq!(find_proposals(&data, &config, Some(&cache), &mut Impatient).unwrap(), found);
     }

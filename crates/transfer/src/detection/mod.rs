@@ -25,7 +25,7 @@ use crate::voc_dataset::VocDataset;
 pub use boxes::non_maximum_suppression;
 pub use find_proposals::{ProposalQuality, find_proposals};
 
-/// How a detector is trained and tested. The defaults are those of Fast R-CNN on VOC 2007.
+/// Settings of a detector's training and test. The defaults are those of Fast R-CNN on VOC 2007.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DetectionConfig {
     /// Layers to train.
@@ -142,25 +142,25 @@ impl DetectionConfig {
 /// Scores of the detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DetectionResult {
-    /// By the rules of VOC at an overlap of 0.5, over the test images that can be read.
+    /// Average precision by the rules of VOC at an overlap of 0.5, on the test images that can be read.
     pub average_precision: MeanAveragePrecision,
-    /// How many images they are.
+    /// Number of test images that can be read.
     pub num_images: usize,
     /// Detections that were judged.
     pub num_detections: usize,
-    /// How good the proposals of the test images are.
+    /// Quality of the proposals of the test images.
     pub proposals: ProposalQuality,
-    /// The course of the training: cross-entropy of the classes and smooth distance of the boxes, added.
+    /// The loss curve: cross-entropy of the classes and smooth distance of the boxes, added.
     pub losses: Vec<LossPoint>,
 }
 
 /// Trains a detector on the training images of `data` and measures it on the test images, each with its
-/// `proposals`. With a `state` file a training that was stopped goes on.
+/// `proposals`. With a `state` file a stopped training is resumed.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::NoProposals`] for an image without,
 /// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Diverged`],
-/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be gone on from,
+/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be resumed,
 /// [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn detect_voc(
     trained: &TrainedNetwork<ConvNet>,
@@ -183,15 +183,13 @@ pub fn detect_voc(
         average_precision: tested.average_precision,
         num_images: tested.num_images,
         num_detections: tested.num_detections,
-        proposals: ProposalQuality::of(&data.test, proposals, config.max_proposals),
+        proposals: ProposalQuality::measure(&data.test, proposals, config.max_proposals),
         losses,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::Device;
     use deepcluster_evaluation::BoundingBox;
     use deepcluster_models::{Architecture, ConvNetConfig};
@@ -228,7 +226,7 @@ mod tests {
         let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = network.init(1, &device).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let trained = TrainedNetwork::from_network(settings, network, &device);
         let run = |num_steps, state: Option<&Path>, layers| {
             let mut config =
@@ -244,6 +242,20 @@ mod tests {
         let state = root.path().join("state.safetensors");
         run(20, Some(&state), FineTunedLayers::All);
         assert_eq!(run(150, Some(&state), FineTunedLayers::All), result);
+        // The test may change, the training may not.
+        let mut config = DetectionConfig {
+            short_side: 64,
+            regions_per_image: 32,
+            max_detections: 1,
+            ..Default::default()
+        };
+        (config.sgd.num_steps, config.sgd.learning_rate) = (150, 0.01);
+        let again =
+            |config: &DetectionConfig| detect_voc(&trained, &data, &proposals, config, Some(&state), &mut ());
+        assert!(again(&config).unwrap().num_detections <= 24);
+        config.regions_per_image = 16;
+        let error = again(&config).unwrap_err().to_string();
+        assert!(error.contains("regions_per_image is 32, not 16"), "{error}");
         let frozen = run(100, None, FineTunedLayers::FullyConnected);
         assert!(frozen.average_precision.area > 0.3, "{:?}", frozen.average_precision);
     }

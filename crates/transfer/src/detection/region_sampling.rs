@@ -1,4 +1,4 @@
-//! Which regions of an image are learned from in a step (Fast R-CNN, section 2.3).
+//! The regions of an image that a step learns from (Fast R-CNN, section 2.3).
 
 use deepcluster_evaluation::BoundingBox;
 use rand::seq::IndexedRandom;
@@ -8,7 +8,7 @@ use super::DetectionConfig;
 use super::boxes::encode;
 use crate::voc_dataset::VocBox;
 
-/// A region and what is to be said of it.
+/// A region with its target.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SampledRegion {
     pub(super) bounds: BoundingBox,
@@ -26,8 +26,8 @@ pub(super) fn sample_regions(
     generator: &mut ChaCha8Rng,
 ) -> Vec<SampledRegion> {
     let (mut foreground, mut near, mut far) = (Vec::new(), Vec::new(), Vec::new());
-    let of_objects = objects.iter().filter(|object| !object.is_difficult).map(|object| object.bounds);
-    for bounds in of_objects.chain(proposals.iter().copied()) {
+    let object_bounds = objects.iter().filter(|object| !object.is_difficult).map(|object| object.bounds);
+    for bounds in object_bounds.chain(proposals.iter().copied()) {
         let overlaps = objects.iter().map(|object| (bounds.overlap(&object.bounds), object));
         let best = overlaps.reduce(|best, next| if next.0 > best.0 { next } else { best });
         match best {

@@ -20,7 +20,7 @@ pub(super) fn detection_loss(
     let classes: Vec<i64> =
         regions.iter().map(|region| region.object.map_or(0, |(class, _)| class as i64 + 1)).collect();
     let classes = Tensor::<1, Int>::from_data(TensorData::new(classes, [num_regions]), &device);
-    let of_classes = CrossEntropyLossConfig::new().init(&device).forward(scores, classes);
+    let class_loss = CrossEntropyLossConfig::new().init(&device).forward(scores, classes);
     let shape = transforms.dims();
     let (mut targets, mut counts) = (vec![0.0_f32; shape[0] * shape[1]], vec![0.0_f32; shape[0] * shape[1]]);
     for (row, region) in regions.iter().enumerate() {
@@ -34,8 +34,8 @@ pub(super) fn detection_loss(
     let distance = ((transforms - tensor(targets)) * tensor(counts)).abs();
     // Half the square up to 1, linear from there.
     let near = distance.clone().clamp_max(1.0);
-    let of_boxes = near.clone().powi_scalar(2) * 0.5 + (distance - near);
-    of_classes + of_boxes.sum() / num_regions as f64
+    let box_loss = near.clone().powi_scalar(2) * 0.5 + (distance - near);
+    class_loss + box_loss.sum() / num_regions as f64
 }
 
 #[cfg(test)]
@@ -59,8 +59,8 @@ mod tests {
         transforms.extend([9.0, 9.0, 9.0, 9.0, 0.0, 0.0, 0.0, 0.0]);
         let transforms = Tensor::<2>::from_data(TensorData::new(transforms, [2, 8]), &device);
         let loss: f32 = detection_loss(scores, transforms, &regions).into_scalar();
-        let of_classes = ((1.0 + (-2.0_f64).exp()).ln() + 2.0_f64.ln()) / 2.0;
-        let of_boxes = (0.5 * 0.25 + (3.0 - 0.5)) / 2.0;
-        assert!((f64::from(loss) - of_classes - of_boxes).abs() < 1e-5, "{loss}");
+        let class_loss = ((1.0 + (-2.0_f64).exp()).ln() + 2.0_f64.ln()) / 2.0;
+        let box_loss = (0.5 * 0.25 + (3.0 - 0.5)) / 2.0;
+        assert!((f64::from(loss) - class_loss - box_loss).abs() < 1e-5, "{loss}");
     }
 }

@@ -54,8 +54,7 @@ pub(super) fn test(
         if observer.should_stop() {
             return Err(TransferError::Stopped);
         }
-        let path = data.test.images.path(image);
-        match DetectorImage::read(&path, config, false, normalization, trained.device()) {
+        match DetectorImage::read(&data.test.images, image, config, false, normalization, trained.device()) {
             Err(error) => log::warn!("left out: {error}"),
             Ok(input) => {
                 num_images += 1;
@@ -75,12 +74,12 @@ pub(super) fn test(
         }
         observer.event(&Event::Progress { done: image + 1, loss: None });
     }
-    let of_class = |(class, name): (usize, &String)| {
+    let class_precision = |(class, name): (usize, &String)| {
         let num_positives = objects[class].iter().filter(|object| !object.is_difficult).count();
         let curve = detection_curve(&detections[class], &objects[class], MIN_OVERLAP);
         ClassAveragePrecision::new(name, num_positives, curve)
     };
-    let classes = data.class_names.iter().enumerate().map(of_class).collect::<Result<_, _>>()?;
+    let classes = data.class_names.iter().enumerate().map(class_precision).collect::<Result<_, _>>()?;
     Ok(Tested { average_precision: MeanAveragePrecision::new(classes), num_images, num_detections })
 }
 
@@ -95,7 +94,7 @@ fn detect(
 ) -> Result<Vec<Found>, TransferError> {
     let (width, height, scale) = (image.width, image.height, image.scale);
     let maps = frozen.unwrap_or(&detector.network).forward_maps(image.pixels);
-    let mut of_class: Vec<Vec<(f32, BoundingBox)>> = vec![Vec::new(); num_classes];
+    let mut by_class: Vec<Vec<(f32, BoundingBox)>> = vec![Vec::new(); num_classes];
     for boxes in boxes.chunks(REGION_BATCH) {
         let pooled = detector.pool(maps.clone(), boxes, scale);
         let (scores, transforms) = detector.forward(pooled, &DropoutMasks::off());
@@ -104,7 +103,7 @@ fn detect(
         let scores = scores.chunks_exact(num_classes + 1);
         let transforms = transforms.chunks_exact(4 * (num_classes + 1));
         for ((bounds, scores), transforms) in boxes.iter().zip(scores).zip(transforms) {
-            for (class, found) in of_class.iter_mut().enumerate() {
+            for (class, found) in by_class.iter_mut().enumerate() {
                 let score = scores[class + 1];
                 if f64::from(score) > config.min_score {
                     let start = 4 * (class + 1);
@@ -115,7 +114,7 @@ fn detect(
         }
     }
     let mut all = Vec::new();
-    for (class, mut found) in of_class.into_iter().enumerate() {
+    for (class, mut found) in by_class.into_iter().enumerate() {
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
         let bounds: Vec<BoundingBox> = found.iter().map(|(_, bounds)| *bounds).collect();
         let kept = non_maximum_suppression(&bounds, config.suppression_overlap as f32);

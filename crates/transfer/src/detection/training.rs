@@ -7,7 +7,8 @@ use deepcluster_engine::Observer;
 use deepcluster_evaluation::BoundingBox;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
 use deepcluster_trainer::TrainedNetwork;
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::DetectionConfig;
 use super::boxes::mirrored;
@@ -15,13 +16,16 @@ use super::detector::{Detector, DetectorImage};
 use super::region_sampling::sample_regions;
 use super::region_targets::detection_loss;
 use crate::error::TransferError;
-use crate::fine_tuning::{
-    LossPoint, TaskRecord, Trunk, fine_tune, fingerprint, shuffled_steps, step_generator, trunk_maps,
-};
+use crate::fine_tuning::{LossPoint, TaskRecord, Trunk, fine_tune, shuffled_steps, trunk_maps};
 use crate::proposals::image_boxes::Proposals;
+use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
+use crate::task_seeds::TaskSeeds;
 use crate::voc_dataset::{VocBox, VocDataset};
 
-/// The detector, the convolutions where they do not learn, and the losses on the way.
+/// Settings that may change when a training is resumed: more steps, and another test.
+const CHANGEABLE: [&str; 4] = ["sgd.num_steps", "min_score", "suppression_overlap", "max_detections"];
+
+/// The detector, the convolutions where they do not learn, and the loss curve.
 pub(super) fn train(
     trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
@@ -31,26 +35,28 @@ pub(super) fn train(
     observer: &mut dyn Observer,
 ) -> Result<(Detector, Option<ConvNet>, Vec<LossPoint>), TransferError> {
     let (network, device) = (trained.network(), trained.device());
-    let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
+    let seeds = TaskSeeds::new(config.seed);
+    let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, seeds);
     let tracking = device.clone().autodiff();
-    let detector = Detector::new(learning, data.class_names.len(), config.seed, &tracking);
-    let record = TaskRecord {
-        state,
-        settings: settings_text(config),
-        fingerprint: fingerprint(&export_weights(network)?, names(data, proposals).iter().map(Vec::as_slice)),
-    };
+    let detector = Detector::new(learning, data.class_names.len(), seeds, &tracking);
+    let names = names(data, proposals);
+    let identity = TaskIdentity::new(
+        TaskSettings::new(config, &CHANGEABLE),
+        fingerprint(&export_weights(network)?, names.iter().map(Vec::as_slice)),
+    );
+    let record = TaskRecord { state, identity };
     let normalization = trained.reading().normalization();
     let num_images = data.train.names.len();
     let mut steps = None;
-    let loss_of = |detector: &Detector, step: usize| {
-        let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, config.seed, step));
-        let images = steps.next().unwrap_or_default();
-        let mut generator = step_generator(config.seed, step);
+    let step_loss = |detector: &Detector, step: usize| {
+        let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, seeds, step));
+        let order = steps.next().unwrap_or_default();
         let (mut pooled, mut sampled) = (Vec::new(), Vec::new());
-        for index in images {
-            let mirror = generator.random::<bool>();
-            let path = data.train.images.path(index);
-            let image = match DetectorImage::read(&path, config, mirror, normalization, device) {
+        let images = &data.train.images;
+        for (position, index) in order.into_iter().enumerate() {
+            let generator = |seed| ChaCha8Rng::seed_from_u64(seed);
+            let mirror = generator(seeds.augmentation(step, position)).random::<bool>();
+            let image = match DetectorImage::read(images, index, config, mirror, normalization, device) {
                 Ok(image) => image,
                 Err(error) => {
                     log::warn!("left out: {error}");
@@ -64,7 +70,8 @@ pub(super) fn train(
                 .collect();
             let found = &proposals[&data.train.names[index]];
             let boxes: Vec<BoundingBox> = found.iter().take(config.max_proposals).map(place).collect();
-            let regions = sample_regions(&boxes, &objects, config, &mut generator);
+            let regions =
+                sample_regions(&boxes, &objects, config, &mut generator(seeds.regions(step, position)));
             if regions.is_empty() {
                 continue;
             }
@@ -78,23 +85,12 @@ pub(super) fn train(
         if sampled.is_empty() {
             return Ok(None);
         }
-        let dropout = DropoutMasks::from_seed(generator.random());
+        let dropout = DropoutMasks::from_seed(seeds.dropout(step, 0));
         let (scores, transforms) = detector.forward(Tensor::cat(pooled, 0), &dropout);
         Ok(Some(detection_loss(scores, transforms, &sampled)))
     };
-    let (detector, losses) = fine_tune(detector, &config.sgd, &record, observer, loss_of)?;
+    let (detector, losses) = fine_tune(detector, &config.sgd, &record, observer, step_loss)?;
     Ok((detector, frozen, losses))
-}
-
-/// Everything that a state must share, as text; more steps may be asked for later, and tests may differ.
-fn settings_text(config: &DetectionConfig) -> String {
-    let mut config = config.clone();
-    let default = DetectionConfig::default();
-    config.sgd.num_steps = 0;
-    config.min_score = default.min_score;
-    config.suppression_overlap = default.suppression_overlap;
-    config.max_detections = default.max_detections;
-    format!("{config:?}")
 }
 
 /// Bytes that identify the training data.

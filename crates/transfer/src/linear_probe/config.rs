@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
 
-/// How probes are trained. The defaults are those of the original's `eval_linear.py`.
+/// Settings of linear probes. The defaults are those of the original's `eval_linear.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearProbeConfig {
     /// Passes over the training images, at least 1.

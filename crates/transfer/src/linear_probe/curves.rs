@@ -15,7 +15,7 @@ pub struct ProbeEpoch {
     pub top5: f64,
 }
 
-/// The course of a layer's probe.
+/// The scores of a layer's probe by epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerCurve {
     /// Name of the layer.
@@ -27,7 +27,7 @@ pub struct LayerCurve {
 }
 
 impl LayerCurve {
-    /// The pass with the best top-1, of which papers report; the first of equals.
+    /// The pass with the best top-1, which papers report; the first of equals.
     pub fn best(&self) -> Option<ProbeEpoch> {
         self.epochs.iter().copied().reduce(|best, next| if next.top1 > best.top1 { next } else { best })
     }

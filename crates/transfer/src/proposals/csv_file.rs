@@ -33,7 +33,7 @@ pub(crate) fn read(path: &Path) -> Result<Proposals, ProposalError> {
         let Row { image, x_min, y_min, x_max, y_max } = row;
         let is_sound = [x_min, y_min, x_max, y_max].iter().all(|side| side.is_finite());
         if !is_sound || x_max < x_min || y_max < y_min {
-            return Err(malformed(format!("the box in line {line} is turned inside out or no number")));
+            return Err(malformed(format!("the box in line {line} is turned inside out or not finite")));
         }
         proposals.entry(image).or_default().push(BoundingBox { x_min, y_min, x_max, y_max });
     }
@@ -64,8 +64,6 @@ pub fn write_proposals(path: &Path, proposals: &Proposals) -> Result<(), Proposa
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::proposals::proposal_file::read_proposals;
 
@@ -85,12 +83,9 @@ mod tests {
         assert!(refused("image,x_min,y_min,x_max,y_max\na,1,1,2,2\na,5,1,2,2\n").contains("line 3"));
         assert!(refused("image,x_min,y_min,x_max,y_max\na,1,1,2,x\n").contains("line: 2"));
         assert!(refused("image,x_min\na,1\n").contains("missing field"));
-        assert!(
-            read_proposals(&folder.path().join("boxes.txt"))
-                .unwrap_err()
-                .to_string()
-                .contains(".mat or .csv")
-        );
+        let unread = |name: &str| read_proposals(&folder.path().join(name)).unwrap_err().to_string();
+        assert!(unread("boxes.txt").contains("must end in .csv"));
+        assert!(unread("boxes.mat").contains("scipy.io.loadmat"));
         assert!(matches!(read_proposals(&folder.path().join("none.csv")), Err(ProposalError::Io { .. })));
     }
 }

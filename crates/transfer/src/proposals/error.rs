@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use deepcluster_files::{HasKind, Kind};
 
-/// Why there are no proposals.
+/// Errors of proposals.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProposalError {
@@ -28,8 +28,18 @@ pub enum ProposalError {
         /// Bytes given.
         num_bytes: usize,
     },
-    /// A file of neither format.
-    #[error("{} is not a proposals file: its name must end in .mat or .csv", path.display())]
+    /// A file of MATLAB, such as the original selective search writes.
+    #[error(
+        "{} is a MATLAB file: convert it to CSV (image, x_min, y_min, x_max, y_max, in pixels from 0) with the lines of \
+         Python in docs/evaluation.md, section voc-detect: scipy.io.loadmat reads its variables 'boxes' and 'images'",
+        path.display()
+    )]
+    Matlab {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of another format.
+    #[error("{} is not a file of proposals: its name must end in .csv", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -49,7 +59,7 @@ pub enum ProposalError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 }
@@ -57,7 +67,7 @@ pub enum ProposalError {
 impl HasKind for ProposalError {
     fn kind(&self) -> Kind {
         match self {
-            Self::InvalidConfig { .. } | Self::UnknownFormat { .. } => Kind::Usage,
+            Self::InvalidConfig { .. } | Self::UnknownFormat { .. } | Self::Matlab { .. } => Kind::Usage,
             Self::InvalidImage { .. } | Self::Malformed { .. } => Kind::Input,
             Self::Io { .. } => Kind::Failure,
         }

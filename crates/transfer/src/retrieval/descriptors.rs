@@ -1,13 +1,11 @@
 //! From images to vectors of length 1.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
 use deepcluster_clustering::{Whitening, WhiteningConfig};
-use deepcluster_data::{
-    CropBox, DEFAULT_MAX_PIXELS, ImageFolder, RgbImage8, decode_image, normalized_image, resize_crop,
-};
+use deepcluster_data::{CropBox, DEFAULT_MAX_PIXELS, Images, RgbImage8, normalized_image, resize_crop};
 use deepcluster_engine::{Event, Observer, Phase, host_values};
 use deepcluster_evaluation::normalized_rows;
 use deepcluster_kernels::roi_max_pool;
@@ -19,27 +17,32 @@ use serde::{Deserialize, Serialize};
 use super::regions::rmac_regions;
 use super::{RetrievalConfig, crop_box};
 use crate::error::TransferError;
-use crate::fine_tuning::fingerprint;
 use crate::state_file::TaskState;
+use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
 
 /// Images between two states.
 const STATE_IMAGES: usize = 250;
 
 /// An image, or a part of it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct RetrievalImage {
-    pub(super) path: PathBuf,
+#[derive(Debug, Clone)]
+pub(super) struct RetrievalImage<'a> {
+    pub(super) images: &'a Images,
+    pub(super) image_index: usize,
     /// Left, upper, right and lower edge of the part.
     pub(super) crop: Option<(f32, f32, f32, f32)>,
 }
 
-impl RetrievalImage {
-    pub(super) fn all_of(images: &ImageFolder) -> Vec<Self> {
-        (0..images.len()).map(|index| Self { path: images.path(index), crop: None }).collect()
+impl<'a> RetrievalImage<'a> {
+    pub(super) fn all(images: &'a Images) -> Vec<Self> {
+        (0..images.len()).map(|image_index| Self { images, image_index, crop: None }).collect()
+    }
+
+    pub(super) fn name(&self) -> &'a str {
+        self.images.name(self.image_index)
     }
 
     fn read(&self) -> Result<RgbImage8, TransferError> {
-        let image = decode_image(&self.path, DEFAULT_MAX_PIXELS)?;
+        let image = self.images.decode(self.image_index, DEFAULT_MAX_PIXELS)?;
         let Some(corners) = self.crop else { return Ok(image) };
         let crop: CropBox = crop_box(corners, image.width, image.height);
         Ok(resize_crop(&image, crop, crop.width, crop.height)?)
@@ -55,15 +58,13 @@ pub(super) struct Extraction<'a> {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct ExtractionProgress {
-    config: RetrievalConfig,
-    /// Sum of the network's weights and the names of the images.
-    fingerprint: u32,
+    identity: TaskIdentity,
     num_images: usize,
 }
 
 impl Extraction<'_> {
     /// Maxima of the regions of each image, `[regions, channels]`, each of length 1; `None` for an image that
-    /// cannot be read. `name` tells the state of this set of images from others.
+    /// cannot be read. `name` is that of the state of this set of images.
     fn region_vectors(
         &self,
         name: &str,
@@ -71,18 +72,19 @@ impl Extraction<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Option<Array2<f32>>>, TransferError> {
         let state = self.states.map(|folder| super::state_file(folder, name));
-        let keys: Vec<String> =
-            images.iter().map(|image| format!("{} {:?}", image.path.display(), image.crop)).collect();
-        let fingerprint =
-            fingerprint(&export_weights(self.trained.network())?, keys.iter().map(|key| key.as_bytes()));
+        let keys: Vec<String> = images
+            .iter()
+            .map(|image| format!("{} {:?}", image.images.place(image.image_index), image.crop))
+            .collect();
+        let identity = TaskIdentity::new(
+            TaskSettings::new(self.config, &[]),
+            fingerprint(&export_weights(self.trained.network())?, keys.iter().map(|key| key.as_bytes())),
+        );
         let mut vectors: Vec<Option<Array2<f32>>> = Vec::with_capacity(images.len());
         if let Some(path) = &state
             && let Some(saved) = TaskState::<ExtractionProgress>::load(path)?
         {
-            if saved.progress.fingerprint != fingerprint || saved.progress.config != *self.config {
-                let what = "the network, the images or a setting";
-                return Err(TransferError::OtherTask { path: path.clone(), what });
-            }
+            identity.check(&saved.progress.identity, path)?;
             vectors = restored(saved, path, images.len())?;
         }
         let save = |vectors: &[Option<Array2<f32>>]| match &state {
@@ -94,8 +96,7 @@ impl Extraction<'_> {
                     let values: Vec<f32> = vectors.iter().copied().collect();
                     Some((index.to_string(), TensorData::new(values, shape)))
                 });
-                let (config, num_images) = (self.config.clone(), vectors.len());
-                let progress = ExtractionProgress { config, fingerprint, num_images };
+                let progress = ExtractionProgress { identity: identity.clone(), num_images: vectors.len() };
                 TaskState { progress, arrays: arrays.collect() }.save(path)
             }
         };
@@ -108,7 +109,7 @@ impl Extraction<'_> {
                 return Err(TransferError::Stopped);
             }
             vectors.push(match image.read() {
-                Ok(pixels) => Some(self.of_image(&pixels)?),
+                Ok(pixels) => Some(self.describe_image(&pixels)?),
                 Err(error) => {
                     log::warn!("left out: {error}");
                     None
@@ -132,7 +133,7 @@ impl Extraction<'_> {
         Ok(vectors)
     }
 
-    fn of_image(&self, image: &RgbImage8) -> Result<Array2<f32>, TransferError> {
+    fn describe_image(&self, image: &RgbImage8) -> Result<Array2<f32>, TransferError> {
         let scale = self.config.long_side as f32 / image.width.max(image.height) as f32;
         // A long strip still has a pixel for every step of the network.
         let least = self.trained.reading().input.side.min(64) as u32;
@@ -160,14 +161,14 @@ fn restored(
     let damaged = |reason: String| TransferError::Damaged { path: path.to_path_buf(), reason };
     let num_done = saved.progress.num_images;
     if num_done > num_images {
-        return Err(damaged(format!("it is of {num_done} images, and there are {num_images}")));
+        return Err(damaged(format!("it holds {num_done} images, and there are {num_images}")));
     }
     let mut arrays: BTreeMap<String, TensorData> = saved.arrays;
     let restore = |index: usize| {
         let Some(data) = arrays.remove(&index.to_string()) else { return Ok(None) };
         let shape = data.shape().to_vec();
         let values = data.try_to_vec::<f32>().map_err(|error| damaged(format!("{error:?}")))?;
-        let [rows, columns] = shape[..] else { return Err(damaged("an array is no matrix".to_string())) };
+        let [rows, columns] = shape[..] else { return Err(damaged("an array is not a matrix".to_string())) };
         let matrix = Array2::from_shape_vec((rows, columns), values);
         Ok(Some(matrix.map_err(|error| damaged(error.to_string()))?))
     };
@@ -186,7 +187,7 @@ impl RegionWhitening {
         let vectors: Vec<Array2<f32>> =
             extraction.region_vectors(super::WHITENING, images, observer)?.into_iter().flatten().collect();
         if vectors.is_empty() {
-            let image = images.first().map(|image| image.path.display().to_string()).unwrap_or_default();
+            let image = images.first().map(|image| image.images.place(image.image_index)).unwrap_or_default();
             return Err(TransferError::NoReadableImage { image });
         }
         let views: Vec<_> = vectors.iter().map(|matrix| matrix.view()).collect();

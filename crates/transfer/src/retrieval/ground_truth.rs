@@ -18,7 +18,7 @@ pub struct LandmarkQuery {
     pub name: String,
     /// Name of its image, without extension.
     pub image: String,
-    /// Where the landmark is in it: left, upper, right and lower edge in pixels.
+    /// Bounds of the landmark in it: left, upper, right and lower edge in pixels.
     pub bounds: [f32; 4],
     /// Images that show it: those called good and ok.
     pub relevant: BTreeSet<String>,
@@ -92,8 +92,6 @@ impl LandmarkGroundTruth {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_damage::ReaderTest;
 
     use super::*;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use deepcluster_clustering::nearest_neighbors;
-use deepcluster_data::{CropBox, ImageFolder};
+use deepcluster_data::{CropBox, Images};
 use deepcluster_engine::Observer;
 use deepcluster_evaluation::{Relevance, found_within, retrieval_average_precision};
 use deepcluster_models::ConvNet;
@@ -21,7 +21,7 @@ use crate::error::{TransferError, check_settings};
 use crate::labelled_folder::LabelledFolder;
 use descriptors::{Extraction, RegionWhitening, RetrievalImage};
 
-/// Names of the sets of images whose extraction can go on.
+/// Names of the sets of images with a state of their own.
 const WHITENING: &str = "whitening";
 const DATABASE: &str = "database";
 const QUERIES: &str = "queries";
@@ -29,7 +29,7 @@ const QUERIES: &str = "queries";
 pub use ground_truth::{LandmarkGroundTruth, LandmarkQuery};
 pub use regions::rmac_regions;
 
-/// How images are described. The defaults are those of the original's `eval_retrieval.py`.
+/// Settings of image descriptions. The defaults are those of the original's `eval_retrieval.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetrievalConfig {
     /// Length of the longer side after resizing, in pixels, at least 32.
@@ -61,8 +61,8 @@ impl RetrievalConfig {
     }
 }
 
-/// Removes what a finished retrieval has left in its folder `states`, and the folder where nothing else is in
-/// it.
+/// Removes the state files of a finished retrieval from the folder `states`, and the folder if it is then
+/// empty.
 ///
 /// # Errors
 /// [`TransferError::Io`].
@@ -76,7 +76,7 @@ pub fn remove_retrieval_states(states: &Path) -> Result<(), TransferError> {
             _ => {}
         }
     }
-    // A folder that holds anything else stays.
+    // A folder with other files stays.
     let _ = std::fs::remove_dir(states);
     Ok(())
 }
@@ -85,7 +85,7 @@ fn state_file(states: &Path, name: &str) -> PathBuf {
     states.join(format!("{name}.safetensors"))
 }
 
-/// How well landmarks are retrieved.
+/// Scores of the retrieval of landmarks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LandmarkResult {
     /// Mean over the queries.
@@ -96,7 +96,7 @@ pub struct LandmarkResult {
     pub num_images: usize,
 }
 
-/// How often one of the first images that an image finds has its class.
+/// Shares of queries that find an image of their class among the first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecallResult {
     /// Number of images looked at and the share of the queries for which one of them has the class of the
@@ -107,8 +107,8 @@ pub struct RecallResult {
 }
 
 /// Retrieves the landmarks of `ground_truth` from `images`, described by a network. Descriptions are whitened
-/// by what the regions of `whitening_images` span, another set of images: for Oxford5k those of Paris6k, and
-/// the other way round. With a folder for `states` an extraction that was stopped goes on.
+/// by the principal components of the regions of `whitening_images`, another set of images: for Oxford5k
+/// those of Paris6k, and the other way round. With a folder for `states` a stopped extraction is resumed.
 ///
 /// Images that are neither good nor ok for a query are wrong, junk does not count, and neither does an image
 /// of the ground truth that cannot be read.
@@ -116,28 +116,28 @@ pub struct RecallResult {
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::NoSuchImage`] for a query that is not among `images`,
 /// [`TransferError::NoReadableImage`], [`TransferError::Stopped`] on request of `observer`,
-/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a state that cannot be gone on from,
+/// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a state that cannot be resumed,
 /// [`TransferError::Device`], [`TransferError::Evaluation`] for a query without an image to find.
 pub fn retrieve_landmarks(
     trained: &TrainedNetwork<ConvNet>,
-    images: &ImageFolder,
+    images: &Images,
     ground_truth: &LandmarkGroundTruth,
-    whitening_images: &ImageFolder,
+    whitening_images: &Images,
     config: &RetrievalConfig,
     states: Option<&Path>,
     observer: &mut dyn Observer,
 ) -> Result<LandmarkResult, TransferError> {
     config.validate()?;
-    let database = RetrievalImage::all_of(images);
+    let database = RetrievalImage::all(images);
     let by_name: HashMap<String, usize> =
-        database.iter().enumerate().map(|(index, image)| (stem(&image.path), index)).collect();
+        database.iter().enumerate().map(|(index, image)| (stem(image.name()), index)).collect();
     let queries: Vec<RetrievalImage> = ground_truth
         .queries
         .iter()
         .map(|query| {
             let index = by_name.get(&query.image).ok_or_else(|| TransferError::NoSuchImage {
                 image: query.image.clone(),
-                folder: images.root().to_path_buf(),
+                folder: images.location(),
             })?;
             let [left, top, right, bottom] = query.bounds;
             let crop = Some((left, top, right, bottom));
@@ -145,7 +145,7 @@ pub fn retrieve_landmarks(
         })
         .collect::<Result<_, TransferError>>()?;
     let extraction = Extraction { trained, config, states };
-    let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all_of(whitening_images), observer)?;
+    let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all(whitening_images), observer)?;
     let database_vectors = whitening.describe(&extraction, DATABASE, &database, observer)?;
     let query_vectors = whitening.describe(&extraction, QUERIES, &queries, observer)?;
     let mut results = Vec::with_capacity(queries.len());
@@ -168,7 +168,7 @@ pub fn retrieve_landmarks(
                 Relevance::Irrelevant
             }
         };
-        let names: Vec<String> = ranking.iter().map(|&(_, index)| stem(&database[index].path)).collect();
+        let names: Vec<String> = ranking.iter().map(|&(_, index)| stem(database[index].name())).collect();
         let num_relevant = names.iter().filter(|name| relevance(name) == Relevance::Relevant).count();
         let precision = retrieval_average_precision(names.iter().map(|name| relevance(name)), num_relevant)?;
         results.push((query.name.clone(), precision));
@@ -186,7 +186,7 @@ pub fn retrieve_landmarks(
 pub fn recall_at(
     trained: &TrainedNetwork<ConvNet>,
     folder: &LabelledFolder,
-    whitening_images: &ImageFolder,
+    whitening_images: &Images,
     counts: &[usize],
     config: &RetrievalConfig,
     states: Option<&Path>,
@@ -195,11 +195,11 @@ pub fn recall_at(
     config.validate()?;
     let is_sound = !counts.is_empty() && !counts.contains(&0);
     check_settings([("counts", format!("{counts:?}"), is_sound, "one or more, each at least 1")])?;
-    let all = RetrievalImage::all_of(&folder.images);
+    let all = RetrievalImage::all(&folder.images);
     let labelled = folder.labelled_images();
     let images: Vec<RetrievalImage> = labelled.iter().map(|&index| all[index].clone()).collect();
     let extraction = Extraction { trained, config, states };
-    let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all_of(whitening_images), observer)?;
+    let whitening = RegionWhitening::fit(&extraction, &RetrievalImage::all(whitening_images), observer)?;
     let vectors = whitening.describe(&extraction, DATABASE, &images, observer)?;
     let (mut rows, mut labels) = (Vec::new(), Vec::new());
     for (vector, &index) in vectors.into_iter().zip(&labelled) {
@@ -225,9 +225,9 @@ pub fn recall_at(
     Ok(RecallResult { recalls: counts.iter().map(|&k| (k, found(k))).collect(), num_queries: labels.len() })
 }
 
-/// Name of a file without folder and extension.
-fn stem(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+/// Name of an image without folder and extension.
+fn stem(name: &str) -> String {
+    Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The box of whole pixels around corners that are given in fractions, within an image.
@@ -244,8 +244,6 @@ fn crop_box((left, top, right, bottom): (f32, f32, f32, f32), width: u32, height
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use burn::tensor::Device;
@@ -285,7 +283,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         textures(root.path());
         let scan = ScanConfig { labels: LabelSource::Folders };
-        let images = std::sync::Arc::new(ImageFolder::scan(root.path(), &scan).unwrap());
+        let images = std::sync::Arc::new(Images::scan(root.path(), &scan).unwrap());
         let labels = images.labels().unwrap().of_image.clone();
         let folder = LabelledFolder { images: images.clone(), labels };
         let network = network();
@@ -306,17 +304,17 @@ mod tests {
         fs::write(truth.join("a_1_good.txt"), "fine_0\nfine_1\nfine_2\n").unwrap();
         fs::write(truth.join("a_1_ok.txt"), "fine_3\nfine_4\n").unwrap();
         fs::write(truth.join("a_1_junk.txt"), "fine_5\n").unwrap();
-        let images = ImageFolder::open(root.path()).unwrap();
+        let images = Images::open(root.path()).unwrap();
         let ground_truth = LandmarkGroundTruth::open(&truth).unwrap();
         let network = network();
         let states = root.path().join("states");
-        let run = |images: &ImageFolder, truth: &LandmarkGroundTruth| {
+        let run = |images: &Images, truth: &LandmarkGroundTruth| {
             retrieve_landmarks(&network, images, truth, images, &CONFIG, Some(&states), &mut ())
         };
         let result = run(&images, &ground_truth).unwrap();
         assert_eq!((result.num_images, result.queries.len()), (18, 1));
         assert!(result.mean_average_precision > 0.95, "{result:?}");
-        // The states give the same again.
+        // The same again from the states.
         assert_eq!(run(&images, &ground_truth).unwrap(), result);
         // Only the states are removed.
         fs::write(states.join("mine.txt"), "mine").unwrap();
@@ -334,7 +332,7 @@ mod tests {
     fn states_whose_numbers_cannot_be_are_refused() {
         let root = tempfile::tempdir().unwrap();
         textures(root.path());
-        let images = ImageFolder::open(root.path()).unwrap();
+        let images = Images::open(root.path()).unwrap();
         let (network, states) = (network(), root.path().join("states"));
         let labels = vec![Some(0); images.len()];
         let images = std::sync::Arc::new(images);

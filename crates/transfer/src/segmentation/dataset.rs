@@ -17,8 +17,8 @@ const MAX_CLASS_FILE_BYTES: u64 = 1 << 20;
 pub struct SegmentationDataset {
     /// The folder.
     pub folder: VocFolder,
-    /// Names of the values in masks, from 0: those of `classes.txt` in the folder where there is one, else
-    /// the background and VOC's classes.
+    /// Names of the values in masks, from 0: those of `classes.txt` in the folder where there is one,
+    /// otherwise the background and VOC's classes.
     pub class_names: Vec<String>,
     /// Value of pixels that do not count.
     pub void: u8,
@@ -71,8 +71,6 @@ impl SegmentationDataset {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::fs;
 
     use super::*;

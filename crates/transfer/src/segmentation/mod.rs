@@ -9,26 +9,24 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use deepcluster_data::{
-    DEFAULT_MAX_PIXELS, LabelMap, Normalization, decode_image, normalized_image, resize_labels,
-};
+use deepcluster_data::{DEFAULT_MAX_PIXELS, LabelMap, Normalization, normalized_image, resize_labels};
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::PixelConfusion;
 use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
 use deepcluster_trainer::TrainedNetwork;
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{TransferError, check_settings};
-use crate::fine_tuning::{
-    FineTunedLayers, LossPoint, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint, shuffled_steps,
-    step_generator,
-};
+use crate::fine_tuning::{FineTunedLayers, LossPoint, TaskRecord, TaskSgd, Trunk, fine_tune, shuffled_steps};
+use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
+use crate::task_seeds::TaskSeeds;
 use segmenter::Segmenter;
 
 pub use dataset::SegmentationDataset;
 
-/// How a network is fine-tuned to segmentation. Step sizes are those of the AlexNet of the fully
+/// Settings of fine-tuning to segmentation. Step sizes are those of the AlexNet of the fully
 /// convolutional networks: batches of 20, 0.001, momentum 0.9, weight decay 5e-4.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentationConfig {
@@ -87,17 +85,17 @@ pub struct SegmentationResult {
     pub classes: Vec<(String, Option<f64>)>,
     /// Test images that can be read.
     pub num_images: usize,
-    /// The course of the training: mean cross-entropy of a pixel, in nats.
+    /// The loss curve: mean cross-entropy of a pixel, in nats.
     pub losses: Vec<LossPoint>,
 }
 
 /// Fine-tunes a network on the training images of `data` and measures it on the test images; void pixels do
-/// not count. With a `state` file a training that was stopped goes on.
+/// not count. With a `state` file a stopped training is resumed.
 ///
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`,
 /// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
-/// that cannot be gone on from, [`TransferError::Device`], [`TransferError::Data`] and
+/// that cannot be resumed, [`TransferError::Device`], [`TransferError::Data`] and
 /// [`TransferError::MaskMismatch`] for a mask that cannot be used.
 pub fn segment_voc(
     trained: &TrainedNetwork<ConvNet>,
@@ -109,28 +107,27 @@ pub fn segment_voc(
     config.validate()?;
     let (network, device) = (trained.network(), trained.device());
     let tracking = device.clone().autodiff();
-    let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, config.seed);
+    let seeds = TaskSeeds::new(config.seed);
+    let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, seeds);
     let segmenter = Segmenter::new(learning, data.class_names.len(), &tracking);
     let names = data.class_names.iter().chain(&data.train).map(|name| name.as_bytes());
-    let record = TaskRecord {
-        state,
-        settings: settings_text(config),
-        fingerprint: fingerprint(&export_weights(network)?, names),
-    };
+    // A resumed training may have more steps.
+    let settings = TaskSettings::new(config, &["sgd.num_steps"]);
+    let identity = TaskIdentity::new(settings, fingerprint(&export_weights(network)?, names));
+    let record = TaskRecord { state, identity };
     let normalization = trained.reading().normalization();
     let num_images = data.train.len();
     let mut steps = None;
-    let loss_of = |segmenter: &Segmenter, step: usize| {
-        let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, config.seed, step));
+    let step_loss = |segmenter: &Segmenter, step: usize| {
+        let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, seeds, step));
         let images = steps.next().unwrap_or_default();
-        let mut generator = step_generator(config.seed, step);
         let mut losses = Vec::with_capacity(images.len());
-        for index in images {
-            let mirror = generator.random();
+        for (position, index) in images.into_iter().enumerate() {
+            let mirror = ChaCha8Rng::seed_from_u64(seeds.augmentation(step, position)).random();
             let Some(input) = Example::read(data, &data.train[index], config, mirror, normalization)? else {
                 continue;
             };
-            let dropout = DropoutMasks::from_seed(generator.random());
+            let dropout = DropoutMasks::from_seed(seeds.dropout(step, position));
             let (pixels, mask) = input.on(device);
             let size = (mask.height as usize, mask.width as usize);
             let scores = segmenter.forward(pixels, frozen.as_ref(), size, &dropout);
@@ -139,7 +136,7 @@ pub fn segment_voc(
         let num_losses = losses.len();
         Ok(losses.into_iter().reduce(|sum, loss| sum + loss).map(|sum| sum / num_losses as f64))
     };
-    let (segmenter, losses) = fine_tune(segmenter, &config.sgd, &record, observer, loss_of)?;
+    let (segmenter, losses) = fine_tune(segmenter, &config.sgd, &record, observer, step_loss)?;
     let (confusion, num_images) =
         test(&segmenter.valid(), frozen.as_ref(), device, data, config, normalization, observer)?;
     let overlaps = confusion.class_overlaps();
@@ -153,12 +150,6 @@ pub fn segment_voc(
     })
 }
 
-fn settings_text(config: &SegmentationConfig) -> String {
-    let mut config = config.clone();
-    config.sgd.num_steps = 0;
-    format!("{config:?}")
-}
-
 /// An image and the class of its pixels, at the size of the network's input.
 struct Example {
     values: Vec<f32>,
@@ -167,7 +158,7 @@ struct Example {
 }
 
 impl Example {
-    /// `None` where the image cannot be read, which is said in the log.
+    /// `None` where the image cannot be read, which is logged.
     fn read(
         data: &SegmentationDataset,
         name: &str,
@@ -175,7 +166,7 @@ impl Example {
         mirror: bool,
         normalization: Normalization,
     ) -> Result<Option<Self>, TransferError> {
-        let image = match decode_image(&data.folder.image_path(name), DEFAULT_MAX_PIXELS) {
+        let image = match data.folder.image(name, DEFAULT_MAX_PIXELS) {
             Ok(image) => image,
             Err(error) => {
                 log::warn!("left out: {error}");
@@ -259,8 +250,6 @@ fn test(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_models::{Architecture, ConvNetConfig};
     use deepcluster_trainer::TrainConfig;
 
@@ -298,6 +287,10 @@ mod tests {
         run(9, Some(&state), FineTunedLayers::All);
         let resumed = run(30, Some(&state), FineTunedLayers::All);
         assert_eq!(resumed, run(30, None, FineTunedLayers::All));
+        let mut other = SegmentationConfig { long_side: 320, ..Default::default() };
+        (other.sgd.batch_size, other.sgd.learning_rate) = (4, 0.02);
+        let error = segment_voc(&trained, &data, &other, Some(&state), &mut ()).unwrap_err().to_string();
+        assert!(error.contains("another task (its long_side is 500, not 320)"), "{error}");
         let frozen = run(200, None, FineTunedLayers::FullyConnected);
         assert!(frozen.mean_overlap > 1.2 * frozen.majority_overlap, "{frozen:?}");
     }

@@ -22,7 +22,7 @@ pub(super) fn upsample(
     rows.unsqueeze::<3>().expand([num_classes, size.0, height]).matmul(wide)
 }
 
-/// How much each of `num_cells` cells counts for each of `num_pixels` pixels that cover `input_len` pixels of
+/// Weights `[num_pixels, num_cells]` of the cells for each of the pixels, which cover `input_len` pixels of
 /// the input.
 fn weights(
     geometry: MapGeometry,
@@ -47,13 +47,11 @@ fn weights(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
     fn planes_stay_planes() {
-        // Score = 2 * column of the pixel + row, sampled at the cells: interpolation gives it back between
+        // Score = 2 * column of the pixel + row, sampled at the cells: interpolation restores it between
         // them.
         let geometry = MapGeometry { stride: 4.0, first: 1.5 };
         let plane = |row: f64, column: f64| (2.0 * column + row) as f32;

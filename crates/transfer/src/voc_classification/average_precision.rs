@@ -68,26 +68,24 @@ impl MeanAveragePrecision {
         }
     }
 
-    /// Of scores `[images][classes]` against labels of the same shape.
-    pub(crate) fn of_scores(
+    /// Average precisions of scores `[images][classes]` against labels of the same shape.
+    pub(crate) fn from_scores(
         class_names: &[String],
         scores: &[Vec<f32>],
         labels: &[Vec<Option<bool>>],
     ) -> Result<Self, EvaluationError> {
-        let of_class = |(class, name): (usize, &String)| {
+        let class_precision = |(class, name): (usize, &String)| {
             let scores: Vec<f32> = scores.iter().map(|row| row[class]).collect();
             let labels: Vec<Option<bool>> = labels.iter().map(|row| row[class]).collect();
             let num_positives = labels.iter().filter(|&&label| label == Some(true)).count();
             ClassAveragePrecision::new(name, num_positives, classification_curve(&scores, &labels))
         };
-        Ok(Self::new(class_names.iter().enumerate().map(of_class).collect::<Result<_, _>>()?))
+        Ok(Self::new(class_names.iter().enumerate().map(class_precision).collect::<Result<_, _>>()?))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
@@ -95,7 +93,7 @@ mod tests {
         let names = ["a", "b"].map(str::to_string);
         let scores = [vec![0.9, 0.1], vec![0.8, 0.2], vec![0.7, 0.3]];
         let labels = [vec![Some(true), Some(false)], vec![None, Some(false)], vec![Some(true), Some(false)]];
-        let mean = MeanAveragePrecision::of_scores(&names, &scores, &labels).unwrap();
+        let mean = MeanAveragePrecision::from_scores(&names, &scores, &labels).unwrap();
         assert_eq!((mean.eleven_point, mean.area, mean.step_area), (1.0, 1.0, 1.0));
         assert_eq!((mean.classes[0].num_positives, mean.classes[1].area), (2, None));
     }

@@ -13,15 +13,16 @@ use serde::{Deserialize, Serialize};
 use super::average_precision::MeanAveragePrecision;
 use crate::error::TransferError;
 use crate::fine_tuning::{
-    Classifier, FineTunedLayers, LossPoint, StepBatches, TaskRecord, TaskSgd, Trunk, fine_tune, fingerprint,
-    trunk_maps,
+    Classifier, FineTunedLayers, LossPoint, StepBatches, TaskRecord, TaskSgd, Trunk, fine_tune, trunk_maps,
 };
+use crate::task_identity::{TaskIdentity, TaskSettings, fingerprint};
+use crate::task_seeds::TaskSeeds;
 use crate::voc_dataset::VocDataset;
 
-/// Crops that the scores of a test image are summed over, drawn at random.
-const NUM_CROPS: u64 = 10;
+/// Crops that the scores of a test image are summed over.
+const NUM_CROPS: u8 = 10;
 
-/// How a network is fine-tuned to VOC classification. The defaults are those of the original's
+/// Settings of fine-tuning to VOC classification. The defaults are those of the original's
 /// `eval_voc_classif.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VocClassificationConfig {
@@ -65,16 +66,16 @@ impl Default for VocClassificationConfig {
 /// Scores of the fine-tuned network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VocClassificationResult {
-    /// Of the test images that can be read.
+    /// Average precision on the test images that can be read.
     pub average_precision: MeanAveragePrecision,
-    /// How many they are.
+    /// Number of test images that can be read.
     pub num_images: usize,
-    /// The course of the training: cross-entropies of all classes, in nats, summed.
+    /// The loss curve: cross-entropies of all classes, in nats, summed.
     pub losses: Vec<LossPoint>,
 }
 
 /// Fine-tunes a network on the training images of `data` and measures it on the test images. With a `state`
-/// file a training that was stopped goes on.
+/// file a stopped training is resumed.
 ///
 /// The loss is the binary cross-entropy, summed over the classes, mean over the images; a class whose objects
 /// are all difficult does not count for an image.
@@ -82,7 +83,7 @@ pub struct VocClassificationResult {
 /// # Errors
 /// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`,
 /// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
-/// that cannot be gone on from, [`TransferError::Device`], [`TransferError::Evaluation`].
+/// that cannot be resumed, [`TransferError::Device`], [`TransferError::Evaluation`].
 pub fn classify_voc(
     trained: &TrainedNetwork<ConvNet>,
     data: &VocDataset,
@@ -93,23 +94,22 @@ pub fn classify_voc(
     config.sgd.validate()?;
     let (network, reading, device) = (trained.network(), trained.reading(), trained.device());
     let num_classes = data.class_names.len();
+    let seeds = TaskSeeds::new(config.seed);
     let Trunk { network: learning, frozen } =
-        Trunk::new(network, config.layers, config.train_batch_norm, config.seed);
+        Trunk::new(network, config.layers, config.train_batch_norm, seeds);
     let tracking = device.clone().autodiff();
-    let head = Head::with_initial(learning.feature_dim(), num_classes, 0.01, 0.1, config.seed ^ 8, &tracking);
+    let head = Head::with_initial(learning.feature_dim(), num_classes, 0.01, 0.1, seeds.head(0), &tracking);
     let names = data.train.fingerprint_names().chain(data.class_names.iter().map(|name| name.as_bytes()));
-    let record = TaskRecord {
-        state,
-        settings: settings_text(config),
-        fingerprint: fingerprint(&export_weights(network)?, names),
-    };
+    // A resumed training may have more steps.
+    let settings = TaskSettings::new(config, &["sgd.num_steps"]);
+    let identity = TaskIdentity::new(settings, fingerprint(&export_weights(network)?, names));
+    let record = TaskRecord { state, identity };
     let labels = data.train.labels(num_classes);
     let loader = Loader::new(data.train.images.clone(), reading.loader.clone())?;
     let all = (0..labels.len()).collect();
-    let mut batches =
-        StepBatches::new(loader, random_square(&reading, config), all, &config.sgd, config.seed)?;
-    let loss_of = |classifier: &Classifier, step: usize| {
-        let Some(batch) = batches.of_step(step) else { return Ok(None) };
+    let mut batches = StepBatches::new(loader, random_square(&reading, config), all, &config.sgd, seeds)?;
+    let step_loss = |classifier: &Classifier, step: usize| {
+        let Some(batch) = batches.batch(step) else { return Ok(None) };
         if batch.image_indices.is_empty() {
             return Ok(None);
         }
@@ -117,19 +117,19 @@ pub fn classify_voc(
         let pooled = trunk_maps(&classifier.network, frozen.as_ref(), images, |network, images| {
             network.forward_convolutions(images)
         });
-        let scores = classifier.forward(pooled, &DropoutMasks::from_seed(config.seed ^ step as u64));
-        let of_batch: Vec<&[Option<bool>]> =
+        let scores = classifier.forward(pooled, &DropoutMasks::from_seed(seeds.dropout(step, 0)));
+        let batch_labels: Vec<&[Option<bool>]> =
             batch.image_indices.iter().map(|&image| labels[image].as_slice()).collect();
-        Ok(Some(cross_entropy(scores, &of_batch)))
+        Ok(Some(cross_entropy(scores, &batch_labels)))
     };
     let classifier = Classifier { network: learning, head };
-    let (classifier, losses) = fine_tune(classifier, &config.sgd, &record, observer, loss_of)?;
+    let (classifier, losses) = fine_tune(classifier, &config.sgd, &record, observer, step_loss)?;
     let (scores, read) = test(&classifier.valid(), frozen.as_ref(), trained, data, config, observer)?;
     let labels: Vec<Vec<Option<bool>>> = {
         let all = data.test.labels(num_classes);
         read.iter().map(|&image| all[image].clone()).collect()
     };
-    let average_precision = MeanAveragePrecision::of_scores(&data.class_names, &scores, &labels)?;
+    let average_precision = MeanAveragePrecision::from_scores(&data.class_names, &scores, &labels)?;
     Ok(VocClassificationResult { average_precision, num_images: read.len(), losses })
 }
 
@@ -142,13 +142,6 @@ fn random_square(reading: &ImageReading, config: &VocClassificationConfig) -> Tr
         flip_probability: 0.5,
         normalization: reading.normalization(),
     }
-}
-
-/// Everything that a state must share, as text; more steps may be asked for later.
-fn settings_text(config: &VocClassificationConfig) -> String {
-    let mut config = config.clone();
-    config.sgd.num_steps = 0;
-    format!("{config:?}")
 }
 
 /// Binary cross-entropy of scores `[batch, classes]`, summed over classes that count, mean over images.
@@ -178,9 +171,13 @@ fn test(
     let reading = trained.reading();
     let (size, normalization) = (reading.input.side as u32, reading.normalization());
     let (num_images, num_classes) = (data.test.images.len(), data.class_names.len());
+    let seeds = TaskSeeds::new(config.seed);
     let samples = (0..num_images).flat_map(|image_index| {
-        (0..NUM_CROPS)
-            .map(move |crop| Sample { image_index, augmentation_seed: image_index as u64 * NUM_CROPS + crop })
+        (0..NUM_CROPS).map(move |crop| Sample {
+            image_index,
+            augmentation_seed: seeds.test_crop(image_index, usize::from(crop)),
+            crop,
+        })
     });
     let loader = Loader::new(data.test.images.clone(), reading.loader.clone())?;
     let pass = ImagePass {
@@ -214,8 +211,6 @@ fn test(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::Device;
     use deepcluster_models::{Architecture, ConvNetConfig};
 
@@ -244,7 +239,7 @@ mod tests {
         let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.125).unwrap();
         let network = network.init(1, &device).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let trained = TrainedNetwork::from_network(settings, network, &device);
         let run = |layers, num_steps, state: Option<&Path>| {
             let mut config = VocClassificationConfig { layers, crop_scale: (0.5, 1.0), ..Default::default() };

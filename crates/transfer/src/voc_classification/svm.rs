@@ -67,7 +67,7 @@ impl LinearSvm {
         svm
     }
 
-    /// How far a sample lies on the side of the class.
+    /// Signed score of a sample, positive on the side of the class.
     pub(super) fn score(&self, sample: ArrayView1<'_, f32>) -> f64 {
         let products = self.weights.iter().zip(sample).map(|(weight, &value)| weight * f64::from(value));
         products.sum::<f64>() + self.bias

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::average_precision::MeanAveragePrecision;
 use super::svm::LinearSvm;
 use crate::error::{TransferError, check_settings};
-use crate::layer_features::{LayerFeatures, features_of_layers};
+use crate::layer_features::{LayerFeatures, layer_features};
+use crate::task_seeds::TaskSeeds;
 use crate::voc_dataset::{VocDataset, VocImages};
 
-/// How the machines are trained: the protocol of VISSL and OpenSelfSup (Goyal et al., ICCV 2019), features of
+/// Settings of linear machines: the protocol of VISSL and OpenSelfSup (Goyal et al., ICCV 2019), features of
 /// length 1, the cost chosen for each class by average precision in cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SvmConfig {
@@ -66,7 +67,7 @@ pub struct LayerSvm {
     pub layer: String,
     /// Values of the pooled layer.
     pub num_values: usize,
-    /// Of the test images that can be read.
+    /// Average precision on the test images that can be read.
     pub average_precision: MeanAveragePrecision,
     /// The cost chosen for each class.
     pub costs: Vec<f64>,
@@ -90,32 +91,33 @@ pub fn svm_on_layers<B: Backbone>(
     let num_classes = data.class_names.len();
     let mut read = |set: &VocImages| {
         let all: Vec<usize> = (0..set.images.len()).collect();
-        features_of_layers(network, reading, device, &set.images, &all, &config.layers, observer)
+        layer_features(network, reading, device, &set.images, &all, &config.layers, observer)
     };
     let (train, test) = (read(&data.train)?, read(&data.test)?);
-    let labels_of = |set: &VocImages, features: &LayerFeatures| {
+    let read_labels = |set: &VocImages, features: &LayerFeatures| {
         let all = set.labels(num_classes);
         features.image_indices.iter().map(|&image| all[image].clone()).collect::<Vec<_>>()
     };
-    let (train_labels, test_labels) = (labels_of(&data.train, &train), labels_of(&data.test, &test));
+    let (train_labels, test_labels) = (read_labels(&data.train, &train), read_labels(&data.test, &test));
     let mut layers = Vec::with_capacity(train.layers.len());
     for (index, name) in train.names.iter().enumerate() {
         let (train, test) =
             (normalized_rows(train.layers[index].view()), normalized_rows(test.layers[index].view()));
-        let of_class = |class: usize| {
+        let classify = |class: usize| {
             let labels: Vec<Option<bool>> = train_labels.iter().map(|row| row[class]).collect();
-            let (svm, cost) = best_machine(train.view(), &labels, config)?;
+            let seed = TaskSeeds::new(config.seed).linear_machine(class);
+            let (svm, cost) = best_machine(train.view(), &labels, config, seed)?;
             let scores: Vec<f32> = test.rows().into_iter().map(|row| svm.score(row) as f32).collect();
             Ok::<_, TransferError>((scores, cost))
         };
         let found: Vec<(Vec<f32>, f64)> =
-            (0..num_classes).into_par_iter().map(of_class).collect::<Result<_, _>>()?;
+            (0..num_classes).into_par_iter().map(classify).collect::<Result<_, _>>()?;
         let scores: Vec<Vec<f32>> =
             (0..test.nrows()).map(|row| found.iter().map(|(scores, _)| scores[row]).collect()).collect();
         layers.push(LayerSvm {
             layer: name.clone(),
             num_values: train.ncols(),
-            average_precision: MeanAveragePrecision::of_scores(&data.class_names, &scores, &test_labels)?,
+            average_precision: MeanAveragePrecision::from_scores(&data.class_names, &scores, &test_labels)?,
             costs: found.iter().map(|(_, cost)| *cost).collect(),
         });
     }
@@ -127,10 +129,11 @@ fn best_machine(
     samples: ArrayView2<'_, f32>,
     labels: &[Option<bool>],
     config: &SvmConfig,
+    seed: u64,
 ) -> Result<(LinearSvm, f64), TransferError> {
     let fit = |rows: &[usize], cost: f64| {
         let is_positive: Vec<bool> = rows.iter().map(|&row| labels[row] == Some(true)).collect();
-        LinearSvm::fit(samples, rows, &is_positive, cost, config.positive_weight, config.seed)
+        LinearSvm::fit(samples, rows, &is_positive, cost, config.positive_weight, seed)
     };
     let counted: Vec<usize> = (0..labels.len()).filter(|&row| labels[row].is_some()).collect();
     let mut best = (config.costs[0], f64::NEG_INFINITY);
@@ -149,8 +152,8 @@ fn best_machine(
                 let svm = fit(&rows, cost);
                 let scores: Vec<f32> =
                     held_out.iter().map(|&row| svm.score(samples.row(row)) as f32).collect();
-                let of_fold: Vec<Option<bool>> = held_out.iter().map(|&row| labels[row]).collect();
-                match classification_curve(&scores, &of_fold) {
+                let fold_labels: Vec<Option<bool>> = held_out.iter().map(|&row| labels[row]).collect();
+                match classification_curve(&scores, &fold_labels) {
                     Ok(curve) => sum += curve.step_area(),
                     // Too few images of the class for this fold to have one.
                     Err(EvaluationError::NoPositives) => {}
@@ -167,8 +170,6 @@ fn best_machine(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_models::{Architecture, ConvNetConfig};
 
     use deepcluster_trainer::TrainConfig;
@@ -185,7 +186,7 @@ mod tests {
         let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25).unwrap();
         let network = network.init(1, &device).unwrap();
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
+        settings.images.size = 32;
         let config = SvmConfig { layers: vec!["conv1".into(), "fc7".into()], ..Default::default() };
         let layers = svm_on_layers(&network, &settings.reading(), &device, &data, &config, &mut ()).unwrap();
         assert_eq!((layers[0].layer.as_str(), layers[1].layer.as_str()), ("conv1", "fc7"));

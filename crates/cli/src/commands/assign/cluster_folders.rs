@@ -2,24 +2,25 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
-use std::path::{Component, Path};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
-use deepcluster::data::ImageFolder;
+use deepcluster::data::Images;
 use deepcluster::trainer::AssignedImages;
 use deepcluster_files::{TemporaryFolder, mark_output_folder};
 
 use crate::arguments::Placement;
+use crate::usage_error::UsageError;
 
 /// The longest name that common file systems allow, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 const MAX_EXTENSION_BYTES: usize = 16;
 
-/// Writes the folders `cluster-N` in `folder`, which appears when all is in its place. Every image keeps its
-/// name as far as it is free. Returns the images that no longer exist, with the reason.
+/// Writes the folders `cluster-N` in `folder`, which appears when all is in its place. Every image keeps its name as
+/// far as it is free. Gives the images that are not there any more, with the reason.
 pub(super) fn write_cluster_folders(
-    images: &ImageFolder,
+    images: &Images,
     assigned: &AssignedImages,
     num_clusters: usize,
     folder: &Path,
@@ -33,35 +34,58 @@ pub(super) fn write_cluster_folders(
     for (row, &image_index) in assigned.image_indices.iter().enumerate() {
         let cluster = temporary.path().join(format!("cluster-{:0digits$}", assigned.clusters[row]));
         fs::create_dir_all(&cluster).with_context(cannot_write)?;
-        let source = images.path(image_index);
-        let source = match fs::canonicalize(&source) {
-            Ok(source) => source,
-            Err(error) => {
-                skipped.push((image_index, error.to_string()));
+        if placement == Placement::Link && images.file(image_index).is_none() {
+            let location = images.location();
+            let message = format!("the images of {location} are not files to link to: use --place copy");
+            return Err(UsageError(message).into());
+        }
+        let original = match Original::of(images, image_index) {
+            Ok(original) => original,
+            Err(reason) => {
+                skipped.push((image_index, reason));
                 continue;
             }
         };
-        place_under_free_name(&source, &cluster, images.relative_path(image_index), placement)
-            .with_context(|| format!("cannot place {}", source.display()))?;
+        let name = Path::new(images.os_name(image_index));
+        place_under_free_name(&original, &cluster, name, placement)
+            .with_context(|| format!("cannot place {}", images.place(image_index)))?;
     }
     temporary.persist(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(skipped)
 }
 
+/// An image that is to be linked to or copied.
+enum Original {
+    /// From the root.
+    File(PathBuf),
+    Bytes(Vec<u8>),
+}
+
+impl Original {
+    /// The file of an image, or its bytes where it has none.
+    fn of(images: &Images, image_index: usize) -> Result<Self, String> {
+        if let Some(file) = images.file(image_index) {
+            return fs::canonicalize(file).map(Self::File).map_err(|error| error.to_string());
+        }
+        let bytes = images.read(image_index).map_err(|error| error.to_string())?;
+        bytes.into_vec().map(Self::Bytes).map_err(|error| error.to_string())
+    }
+}
+
 /// Tries one name after the other; only the file system knows which of them are the same to it.
 fn place_under_free_name(
-    source: &Path,
+    original: &Original,
     folder: &Path,
     relative: &Path,
     placement: Placement,
 ) -> io::Result<()> {
     for name in names(relative) {
-        match place(source, &folder.join(name), placement) {
+        match place(original, &folder.join(name), placement) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             result => return result,
         }
     }
-    Err(io::Error::other("no free file name"))
+    Err(io::Error::other("there is no free name for it"))
 }
 
 /// The file's own name; its whole path joined by `__`; and that with numbers from 2.
@@ -97,14 +121,14 @@ fn stem_and_extension(name: &OsStr) -> (OsString, OsString) {
     }
 }
 
-/// `stem` and `end` in one name, which loses its beginning where it would be too long: an image is known by
-/// what its path ends with.
+/// `stem` and `end` in one name, which loses its beginning where it would be too long: an image is known by what its
+/// path ends with.
 fn shortened(stem: &OsStr, end: &OsStr) -> OsString {
     let room = MAX_NAME_BYTES.saturating_sub(end.len());
     let mut name = if stem.len() <= room {
         stem.to_owned()
     } else {
-        // Bytes that are not UTF-8 are replaced, since they cannot be cut safely.
+        // Bytes that are no text are replaced, as they cannot be cut safely.
         let text = stem.to_string_lossy();
         let mut start = text.len().saturating_sub(room);
         while !text.is_char_boundary(start) {
@@ -116,24 +140,23 @@ fn shortened(stem: &OsStr, end: &OsStr) -> OsString {
     name
 }
 
-fn place(source: &Path, target: &Path, placement: Placement) -> io::Result<()> {
-    match placement {
-        Placement::Copy => {
+fn place(original: &Original, target: &Path, placement: Placement) -> io::Result<()> {
+    match (original, placement) {
+        (Original::Bytes(bytes), _) => File::create_new(target)?.write_all(bytes),
+        (Original::File(source), Placement::Copy) => {
             // Only a file that is new here is written to.
             File::create_new(target)?;
             fs::copy(source, target).map(|_| ())
         }
         #[cfg(unix)]
-        Placement::Link => std::os::unix::fs::symlink(source, target),
+        (Original::File(source), Placement::Link) => std::os::unix::fs::symlink(source, target),
         #[cfg(windows)]
-        Placement::Link => std::os::windows::fs::symlink_file(source, target),
+        (Original::File(source), Placement::Link) => std::os::windows::fs::symlink_file(source, target),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn first(relative: &str, count: usize) -> Vec<String> {

@@ -5,8 +5,7 @@ mod cluster_folders;
 use std::sync::Arc;
 
 use anyhow::Context;
-use deepcluster::Error;
-use deepcluster::data::ImageFolder;
+use deepcluster::data::Images;
 use deepcluster::trainer::{
     AssignedImages, RunDirectory, TrainedModel, write_assignments, write_assignments_to,
 };
@@ -31,7 +30,7 @@ pub(crate) fn run(command: Assign, output: Output) -> anyhow::Result<()> {
     }
     let mut scan = model.config().scan_config();
     scan.labels = deepcluster::data::LabelSource::None;
-    let images = Arc::new(ImageFolder::scan(&command.images, &scan).map_err(Error::from)?);
+    let images = Arc::new(Images::scan(&command.images, &scan)?);
     let mut progress = Progress::new(output, stop_flag()?);
     progress.say_found(&images);
     let assigned = model.assign(&images, &mut progress)?;
@@ -40,14 +39,14 @@ pub(crate) fn run(command: Assign, output: Output) -> anyhow::Result<()> {
         progress.say(&format!("skipped {}: {}", skipped.path.display(), skipped.reason));
     }
     for (image_index, reason) in &assigned.failures {
-        progress.say(&format!("skipped {}: {reason}", images.path(*image_index).display()));
+        progress.say(&format!("skipped {}: {reason}", images.place(*image_index)));
     }
     print_assignments(&command, output, &images, &assigned, &progress)?;
     if let Some(folder) = &command.folders {
         let num_clusters = model.clusters().centroids.nrows();
         let skipped = write_cluster_folders(&images, &assigned, num_clusters, folder, command.place)?;
         for (image_index, reason) in &skipped {
-            progress.say(&format!("not placed: {}: {reason}", images.path(*image_index).display()));
+            progress.say(&format!("not placed: {}: {reason}", images.place(*image_index)));
         }
         progress.say(&format!("clusters as folders in {}", folder.display()));
     }
@@ -58,12 +57,12 @@ pub(crate) fn run(command: Assign, output: Output) -> anyhow::Result<()> {
 fn print_assignments(
     command: &Assign,
     output: Output,
-    images: &ImageFolder,
+    images: &Images,
     assigned: &AssignedImages,
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let rows = assigned.image_indices.iter().enumerate().map(|(row, &image_index)| {
-        (images.relative_path(image_index), assigned.clusters[row], assigned.squared_distances[row])
+        (images.os_name(image_index).as_ref(), assigned.clusters[row], assigned.squared_distances[row])
     });
     if let Some(path) = &command.out {
         write_assignments(path, rows)?;
@@ -75,7 +74,7 @@ fn print_assignments(
         }
     } else {
         let mut table = Vec::new();
-        write_assignments_to(&mut table, rows).context("cannot create the table")?;
+        write_assignments_to(&mut table, rows).context("cannot make the table")?;
         print_with(|writer| writer.write_all(&table));
     }
     Ok(())

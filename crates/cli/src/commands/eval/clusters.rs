@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use deepcluster::Error;
-use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
+use deepcluster::data::{LabelSource, Location, ScanConfig};
 use deepcluster::trainer::{RunDirectory, TrainedModel};
 use deepcluster::transfer::{ClusterReport, cluster_report};
 use serde_json::json;
@@ -20,32 +19,32 @@ pub(crate) fn run(command: EvalClusters, output: Output) -> anyhow::Result<()> {
     let run = RunDirectory::open(&command.run)?;
     let model = TrainedModel::load(&run, &device)?;
     let folder = match &command.images {
-        Some(folder) => folder.clone(),
-        None => run.images_root()?,
+        Some(folder) => Location::from(folder),
+        None => run.location()?,
     };
     let scan = ScanConfig { labels: LabelSource::from(command.labels.clone()) };
-    let images = Arc::new(ImageFolder::scan(&folder, &scan).map_err(Error::from)?);
+    let images = Arc::new(folder.open(&scan)?);
     let Some(labels) = images.labels() else {
-        let message = format!("the images in {} have no labels", folder.display());
+        let message = format!("the images in {folder} have no labels");
         return Err(UsageError(message).into());
     };
     let mut progress = Progress::new(output, stop_flag()?);
     let assigned = model.assign(&images, &mut progress)?;
     progress.clear();
     for (image_index, reason) in &assigned.failures {
-        progress.say(&format!("skipped {}: {reason}", images.path(*image_index).display()));
+        progress.say(&format!("skipped {}: {reason}", images.place(*image_index)));
     }
     let of_rows: Vec<Option<u32>> =
         assigned.image_indices.iter().map(|&image| labels.of_image[image]).collect();
     if of_rows.iter().all(Option::is_none) {
-        let message = format!("none of the images in {} has a label", folder.display());
+        let message = format!("none of the images in {folder} has a label");
         return Err(UsageError(message).into());
     }
     let report = cluster_report(&assigned.clusters, &of_rows, &labels.names)?;
     let results = json!({
         "protocol": "clusters",
         "run": command.run.to_string_lossy(),
-        "images": folder.to_string_lossy(),
+        "images": folder.to_string(),
         "num_clusters": model.clusters().centroids.nrows(),
         "report": report,
     });

@@ -1,7 +1,7 @@
 //! `deepcluster eval knn`
 
 use deepcluster::evaluation::WeightedKnnConfig;
-use deepcluster::transfer::{LayerKnn, knn_of_layers};
+use deepcluster::transfer::{LayerKnn, knn_on_layers};
 use serde_json::json;
 
 use super::results::{ResultsPlace, Subject, percent, publish, table};
@@ -18,7 +18,7 @@ pub(crate) fn run(command: EvalKnn, output: Output) -> anyhow::Result<()> {
     let mut of_networks: Vec<(&str, Vec<LayerKnn>)> = Vec::new();
     for (name, network) in &subject.networks {
         progress.say(&format!("nearest neighbours by the {name} network"));
-        let found = knn_of_layers(
+        let found = knn_on_layers(
             network.network(),
             &network.reading(),
             &subject.device,

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use deepcluster::Error;
-use deepcluster::data::{ImageFolder, LabelSource, ScanConfig};
+use deepcluster::data::{Images, LabelSource, ScanConfig};
 
 use deepcluster::transfer::{
     LabelledFolder, LandmarkGroundTruth, LandmarkResult, RecallResult, RetrievalConfig, TransferError,
@@ -33,8 +32,8 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
         Some(_) => LabelSource::None,
         None => LabelSource::from(command.labels.clone()),
     };
-    let scan = |folder: &Path, labels: LabelSource| -> anyhow::Result<Arc<ImageFolder>> {
-        let mut images = ImageFolder::scan(folder, &ScanConfig { labels }).map_err(Error::from)?;
+    let scan = |folder: &Path, labels: LabelSource| -> anyhow::Result<Arc<Images>> {
+        let mut images = Images::scan(folder, &ScanConfig { labels })?;
         if let Some(list) = &command.exclude {
             exclude(&mut images, list)?;
         }
@@ -48,7 +47,7 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
     let task = match &command.ground_truth {
         Some(folder) => Task::Landmarks(LandmarkGroundTruth::open(folder)?),
         None => {
-            let no_labels = || TransferError::NoLabels { folder: command.images.clone() };
+            let no_labels = || TransferError::NoLabels { folder: (&command.images).into() };
             let labels = images.labels().ok_or_else(no_labels)?.of_image.clone();
             Task::Classes(LabelledFolder { images: images.clone(), labels })
         }
@@ -92,7 +91,7 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
             .collect::<Vec<_>>(),
     });
     publish(&place, &results, &as_table(&of_networks), output, &progress)?;
-    // No longer needed, and they would refuse other settings.
+    // They are needed no more, and would refuse other settings.
     for (name, _) in &networks {
         remove_retrieval_states(&states(name))?;
     }
@@ -103,11 +102,11 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
 const MAX_LIST_BYTES: u64 = 256 << 20;
 
 /// Leaves out the images that a file names.
-fn exclude(images: &mut ImageFolder, list: &Path) -> anyhow::Result<()> {
+fn exclude(images: &mut Images, list: &Path) -> anyhow::Result<()> {
     let text = read_text(list, MAX_LIST_BYTES).with_context(|| format!("cannot read {}", list.display()))?;
     let names: HashSet<&str> = text.split_whitespace().collect();
     let is_named = |index: &usize| {
-        let stem = images.relative_path(*index).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = Path::new(images.name(*index)).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         stem.is_some_and(|stem| names.contains(stem.as_str()))
     };
     let excluded: Vec<(usize, String)> = (0..images.len())

@@ -1,6 +1,6 @@
 //! `deepcluster eval voc-detect`
 
-use deepcluster::proposals::{Proposals, SelectiveSearchConfig, read_proposals};
+use deepcluster::transfer::proposals::{Proposals, SelectiveSearchConfig, read_proposals};
 use deepcluster::transfer::{DetectionConfig, TransferError, VocDataset, detect_voc, find_proposals};
 
 use super::results::{percent, publish};

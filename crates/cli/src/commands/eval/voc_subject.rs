@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::results::{ResultsPlace, networks, percent, table};
-use crate::arguments::{FineTuning, TunedLayers, VocData};
+use crate::arguments::{FineTuning, VocData};
 use crate::progress::Progress;
 
 /// The networks to measure, with their names, and where results go.
@@ -29,7 +29,7 @@ impl VocSubject {
         Ok(Self { networks, device, place })
     }
 
-    /// State file of a task on a network.
+    /// File of what a task on a network needs to go on.
     fn state(&self, network: &str) -> PathBuf {
         self.place.folder.join(format!("{network}.safetensors"))
     }
@@ -50,7 +50,7 @@ impl VocSubject {
         Ok(of_networks)
     }
 
-    /// Removes the files of all tasks: they are no longer needed and would refuse other settings.
+    /// Removes the files of all tasks: they are needed no more, and would refuse other settings.
     pub(super) fn remove_states(&self) -> anyhow::Result<()> {
         for (name, _) in &self.networks {
             let state = self.state(name);
@@ -61,7 +61,7 @@ impl VocSubject {
 }
 
 impl VocData {
-    /// Common head of the results: the protocol, its data and settings, and the results of each network.
+    /// Common head of the results: the protocol, its data and settings, and what each network gave.
     pub(super) fn results(
         &self,
         protocol: &str,
@@ -86,12 +86,7 @@ impl VocData {
 impl FineTuning {
     /// Puts what the user has chosen into the settings of a task.
     pub(super) fn apply(&self, layers: &mut FineTunedLayers, sgd: &mut TaskSgd, seed: &mut u64) {
-        if let Some(chosen) = self.layers {
-            *layers = match chosen {
-                TunedLayers::FullyConnected => FineTunedLayers::FullyConnected,
-                TunedLayers::All => FineTunedLayers::All,
-            };
-        }
+        *layers = self.layers.unwrap_or(*layers);
         sgd.num_steps = self.steps.unwrap_or(sgd.num_steps);
         sgd.batch_size = self.batch_size.unwrap_or(sgd.batch_size);
         sgd.learning_rate = self.learning_rate.unwrap_or(sgd.learning_rate);

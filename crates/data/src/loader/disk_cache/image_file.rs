@@ -3,20 +3,19 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::rgb_image::RgbImage8;
+use crate::decode::rgb_image::RgbImage8;
 
 /// The first bytes of every file, whatever the version of the format.
 const MAGIC: [u8; 7] = *b"DCRGB\0\0";
 /// Version of the format, the byte after [`MAGIC`].
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Extension of the files.
 const EXTENSION: &str = "rgb";
-/// Pixels up to this many bytes are read at once. More are compared with their checksum first, which takes no
-/// memory: a file with holes may be of any length.
+/// Pixels up to this many bytes are read at once. More are compared with their checksum first, which takes no memory: a
+/// file with holes may be of any length.
 const MAX_UNCHECKED_BYTES: u64 = 16 << 20;
 
 /// Key of a decoded image.
@@ -28,21 +27,13 @@ pub(crate) struct CacheKey {
 }
 
 impl CacheKey {
-    /// Of the image file at `path` as it is now, with at most `max_pixels`, shrunk to `shrink_to`; `None`
-    /// where its state cannot be told.
-    pub(crate) fn new(path: &Path, max_pixels: u64, shrink_to: Option<u32>) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        let modified = modified.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
-        let path = fs::canonicalize(path).ok()?;
-        let mut bytes = Vec::new();
-        bytes.extend(metadata.len().to_le_bytes());
-        bytes.extend(modified.to_le_bytes());
+    /// Of the image of this [`version`](crate::ImageSource::version), with at most `max_pixels`, shrunk to `shrink_to`.
+    pub(crate) fn new(version: u128, max_pixels: u64, shrink_to: Option<u32>) -> Self {
+        let mut bytes = version.to_le_bytes().to_vec();
         bytes.extend(shrink_to.unwrap_or(0).to_le_bytes());
         // An image that another bound refuses must not come from the cache.
         bytes.extend(max_pixels.to_le_bytes());
-        bytes.extend(path.as_os_str().as_encoded_bytes());
-        Some(Self { bytes, max_pixels, shrink_to })
+        Self { bytes, max_pixels, shrink_to }
     }
 
     pub(super) fn file_name(&self) -> String {
@@ -70,7 +61,7 @@ pub(super) fn header(key: &CacheKey, image: &RgbImage8) -> Vec<u8> {
 
 /// The image of a file that is whole and of this key.
 pub(super) fn read_image(path: &Path, key: &CacheKey) -> Option<RgbImage8> {
-    // Opening a pipe would wait forever.
+    // Opening a pipe would wait for ever.
     let num_file_bytes = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?.len();
     let mut file = File::open(path).ok()?;
     let expected = key.start();

@@ -73,8 +73,6 @@ impl Resampling {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn values(tensor: Tensor<4>) -> Vec<f32> {

@@ -5,26 +5,26 @@ mod cosine_image;
 mod modern;
 mod original;
 
+use crate::sheets::{ContactSheet, Rgb, RgbImage, SheetCell};
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_engine::{EngineError, Event, Observer, Phase, host_values};
 use deepcluster_models::{Backbone, ConvNet, Input};
-use deepcluster_plots::{ContactSheet, Rgb, RgbImage, SheetCell};
 use deepcluster_trainer::TrainedNetwork;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 use crate::pictures::filter_choice::layer_with_filters;
 
-/// How a picture is found.
+/// Method of gradient ascent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AscentMethod {
     /// The picture is a sum of cosine waves, the fine ones held back, and is moved and scaled at random in
-    /// every step, so that only what the filter responds to anywhere and in any size remains (Olah,
+    /// every step, so that only patterns remain that the filter responds to anywhere and in any size (Olah,
     /// Mordvintsev & Schubert, *Feature Visualization*, Distill 2017, "Regularization"). 256 steps.
     Modern,
     /// That of the original code: noise of 20 around 128, steps of length 3 along the gradient of a
@@ -36,7 +36,7 @@ pub enum AscentMethod {
 /// Settings of [`filter_pictures`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FilterPictureConfig {
-    /// How pictures are found.
+    /// Method of gradient ascent.
     pub method: AscentMethod,
     /// Side of a picture in pixels, at least 8; `None` is 128, or 224 by the original method, and for
     /// networks of smaller images twice their side. Large ones show a pattern of the filter more often, not
@@ -44,7 +44,7 @@ pub struct FilterPictureConfig {
     pub size: Option<usize>,
     /// Steps, at least 1; `None` is the method's number.
     pub steps: Option<usize>,
-    /// Length of a step, above 0; `None` is the method's, 0.05 of Adam or 3. The original authors give 30 for
+    /// Length of a step, above 0; `None` is the method's, 0.05 of Adam or 3. The original authors use 30 for
     /// conv5.
     pub step_size: Option<f64>,
     /// Pictures found at once, at least 1; no picture depends on it but by rounding.
@@ -74,19 +74,19 @@ pub struct FilterPicture {
     /// The picture.
     pub picture: RgbImage,
     /// Mean of the filter's map after the ReLU, on the picture; the score of top images by the mean.
-    pub answer: f32,
-    /// Its answer to the noise that the ascent began with.
-    pub answer_to_noise: f32,
+    pub response: f32,
+    /// Its response to the noise that the ascent began with.
+    pub noise_response: f32,
 }
 
 impl FilterPictureConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`PictureError::InvalidConfig`] naming the first that is out of range.
-    pub fn validate(&self) -> Result<(), PictureError> {
+    /// [`ReportError::InvalidConfig`] naming the first that is out of range.
+    pub fn validate(&self) -> Result<(), ReportError> {
         let invalid = |field, value: String, allowed: &str| {
-            Err(PictureError::InvalidConfig { field, value, allowed: allowed.to_string() })
+            Err(ReportError::InvalidConfig { field, value, allowed: allowed.to_string() })
         };
         if let Some(size) = self.size.filter(|size| !(8..=4096).contains(size)) {
             return invalid("size", size.to_string(), "8 to 4096");
@@ -135,12 +135,12 @@ struct Ascent<'a> {
 }
 
 /// Reports a step; an error ends the ascent.
-type OnStep<'a> = dyn FnMut() -> Result<(), PictureError> + 'a;
+type OnStep<'a> = dyn FnMut() -> Result<(), ReportError> + 'a;
 
 impl Ascent<'_> {
-    /// Mean answer of each filter of the layer to normalised images, `[batch, filters]`, after a ReLU that
-    /// lets through the share `slope` of what is below 0.
-    fn mean_answers(&self, images: Tensor<4>, slope: f64) -> Tensor<2> {
+    /// Mean response of each filter of the layer to normalised images, `[batch, filters]`, after a ReLU that
+    /// lets through the share `slope` of values below 0.
+    fn mean_responses(&self, images: Tensor<4>, slope: f64) -> Tensor<2> {
         let maps = leaky_relu(self.network.forward_filters(images, self.layer), slope);
         let maps: Tensor<3> = maps.flatten(2, 3); // [batch, filters, h * w]
         maps.mean_dim(2).squeeze_dim(2)
@@ -178,36 +178,36 @@ impl Ascent<'_> {
         (colours - per_channel(input.mean)) / per_channel(input.std)
     }
 
-    /// The answer of each picture's own filter to colours in 0..=1.
-    fn answers(&self, colours: Tensor<4>) -> Result<Vec<f32>, PictureError> {
-        let answers = self.mean_answers(self.normalized(colours), 0.0) * self.wanted();
-        Ok(host_values(answers.sum_dim(1).inner(), "while measuring pictures")?)
+    /// The response of each picture's own filter to colours in 0..=1.
+    fn responses(&self, colours: Tensor<4>) -> Result<Vec<f32>, ReportError> {
+        let responses = self.mean_responses(self.normalized(colours), 0.0) * self.wanted();
+        Ok(host_values(responses.sum_dim(1).inner(), "while measuring pictures")?)
     }
 }
 
-fn no_gradient() -> PictureError {
+fn no_gradient() -> ReportError {
     EngineError::device("during gradient ascent", "the picture has no gradient".to_string()).into()
 }
 
 /// Finds a picture for each of `filters` of the layer `layer` of a network.
 ///
 /// # Errors
-/// [`PictureError::InvalidConfig`], [`PictureError::UnknownLayer`], [`PictureError::NoSuchFilter`],
-/// [`PictureError::ImagesTooSmall`], [`PictureError::Stopped`] on request of `observer`,
-/// [`PictureError::Trainer`] where the device fails.
+/// [`ReportError::InvalidConfig`], [`ReportError::UnknownLayer`], [`ReportError::NoSuchFilter`],
+/// [`ReportError::ImagesTooSmall`], [`ReportError::Stopped`] on request of `observer`,
+/// [`ReportError::Trainer`] where the device fails.
 pub fn filter_pictures(
     trained: &TrainedNetwork<ConvNet>,
     layer: &str,
     filters: &[usize],
     config: &FilterPictureConfig,
     observer: &mut dyn Observer,
-) -> Result<Vec<FilterPicture>, PictureError> {
+) -> Result<Vec<FilterPicture>, ReportError> {
     config.validate()?;
     let (network, input) = (trained.network(), trained.reading().input);
     let index = layer_with_filters(network, layer, filters)?;
     let size = config.picture_size(network.input_size());
     if trained.config().network()?.output_side(size).is_none() {
-        return Err(PictureError::ImagesTooSmall { size, layer: layer.to_string() });
+        return Err(ReportError::ImagesTooSmall { size, layer: layer.to_string() });
     }
     let network = network.clone().for_fine_tuning(|_| false);
     let device = trained.device().clone().autodiff();
@@ -222,13 +222,13 @@ pub fn filter_pictures(
         let mut on_step = || {
             done += 1;
             observer.event(&Event::Progress { done, loss: None });
-            if observer.should_stop() { Err(PictureError::Stopped) } else { Ok(()) }
+            if observer.should_stop() { Err(ReportError::Stopped) } else { Ok(()) }
         };
         let (noise, found) = match config.method {
             AscentMethod::Modern => modern::ascend(&ascent, num_steps, &mut on_step)?,
             AscentMethod::Original => original::ascend(&ascent, num_steps, &mut on_step)?,
         };
-        let (before, after) = (ascent.answers(noise)?, ascent.answers(found.clone())?);
+        let (before, after) = (ascent.responses(noise)?, ascent.responses(found.clone())?);
         let values = host_values(found.inner(), "while reading pictures")?;
         for (row, &filter) in filters.iter().enumerate() {
             let values = &values[row * 3 * size * size..(row + 1) * 3 * size * size];
@@ -236,8 +236,8 @@ pub fn filter_pictures(
             pictures.push(FilterPicture {
                 filter,
                 picture,
-                answer: after[row],
-                answer_to_noise: before[row],
+                response: after[row],
+                noise_response: before[row],
             });
         }
     }
@@ -252,8 +252,8 @@ pub fn filter_sheet(layer: &str, pictures: &[FilterPicture]) -> ContactSheet {
         caption: picture.filter.to_string(),
         frame: None,
     });
-    let title = format!("{layer}: what its filters answer to");
-    ContactSheet::of_cells(title, 132, num_columns, cells)
+    let title = format!("{layer}: what its filters respond to");
+    ContactSheet::grid(title, 132, num_columns, cells)
 }
 
 /// `[3, size, size]` in 0..=1 as 8-bit colours.
@@ -269,8 +269,6 @@ fn as_picture(values: &[f32], size: usize) -> RgbImage {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use deepcluster_models::{Architecture, ConvNetConfig};
     use deepcluster_trainer::TrainConfig;
 
@@ -278,9 +276,9 @@ mod tests {
 
     fn network(sobel: bool) -> TrainedNetwork<ConvNet> {
         let mut settings = TrainConfig::default();
-        settings.data.image_size = 32;
-        settings.model.width = 0.25;
-        settings.model.sobel = sobel;
+        settings.images.size = 32;
+        settings.network.width = 0.25;
+        settings.network.sobel = sobel;
         let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, sobel, 0.25).unwrap();
         let network = config.init(3, &Device::flex()).unwrap();
         TrainedNetwork::from_network(settings, network, &Device::flex())
@@ -291,7 +289,7 @@ mod tests {
         layer: &str,
         filters: &[usize],
         config: &FilterPictureConfig,
-    ) -> Result<Vec<FilterPicture>, PictureError> {
+    ) -> Result<Vec<FilterPicture>, ReportError> {
         filter_pictures(&network(sobel), layer, filters, config, &mut ())
     }
 
@@ -300,13 +298,13 @@ mod tests {
     }
 
     #[test]
-    fn filters_answer_to_their_pictures() {
+    fn filters_respond_to_their_pictures() {
         for method in [AscentMethod::Modern, AscentMethod::Original] {
             let pictures = find(true, "conv3", &[7, 2, 11], &config(method)).unwrap();
             assert_eq!(pictures.iter().map(|picture| picture.filter).collect::<Vec<_>>(), [7, 2, 11]);
             for picture in &pictures {
-                let (answer, before) = (picture.answer, picture.answer_to_noise);
-                assert!(answer > before, "{method:?}: {answer} after {before}");
+                let (response, before) = (picture.response, picture.noise_response);
+                assert!(response > before, "{method:?}: {response} after {before}");
                 assert_eq!(picture.picture.dimensions(), (32, 32));
             }
         }
@@ -347,7 +345,7 @@ mod tests {
         for (name, config) in cases {
             let error = find(true, "conv1", &[0], &config).unwrap_err();
             assert!(
-                matches!(error, PictureError::InvalidConfig { field, .. } if field == name),
+                matches!(error, ReportError::InvalidConfig { field, .. } if field == name),
                 "{name}: {error}"
             );
         }
@@ -356,7 +354,7 @@ mod tests {
         let error = find(true, "conv1", &[12], &good).unwrap_err().to_string();
         assert!(error.contains("0 to 11"), "{error}");
         let small = FilterPictureConfig { size: Some(8), ..good };
-        assert!(matches!(find(true, "conv1", &[0], &small), Err(PictureError::ImagesTooSmall { .. })));
+        assert!(matches!(find(true, "conv1", &[0], &small), Err(ReportError::ImagesTooSmall { .. })));
     }
 
     #[test]

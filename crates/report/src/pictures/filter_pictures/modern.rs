@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::cosine_image::{CosineBasis, resampling};
 use super::{Ascent, OnStep, no_gradient};
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 
 const STEP_SIZE: f64 = 0.05;
 /// Deviation of the coefficients that the ascent begins with.
@@ -16,21 +16,21 @@ const NOISE: f64 = 0.01;
 const SHIFT: f64 = 1.0 / 12.0;
 /// Least and greatest scale.
 const ZOOM: (f64, f64) = (0.88, 1.12);
-/// Slope below 0: small, so that filters without an answer to noise still have a gradient;
-/// but not 1, since the mean of a linear filter over an image says nothing about its pattern.
+/// Slope below 0: small, so that filters without a response to noise still have a gradient;
+/// but not 1, since the mean of a linear filter over an image does not depend on its pattern.
 const SLOPE: f64 = 0.05;
 /// Decay of Adam's means of the gradient and of its square.
 const BETAS: (f64, f64) = (0.9, 0.999);
-/// How colours of photographs go together: what a step in brightness, from blue to orange and from green to
+/// Correlation of colours in photographs: what a step in brightness, from blue to orange and from green to
 /// purple adds to red, green and blue.
 const COLOURS: [[f32; 3]; 3] = [[0.56, 0.56, 0.56], [0.19, 0.0, -0.19], [0.04, -0.1, 0.06]];
 
-/// Finds pictures; gives the first and the last, colours in 0..=1, `[batch, 3, size, size]`.
+/// Finds pictures; returns the first and the last, colours in 0..=1, `[batch, 3, size, size]`.
 pub(super) fn ascend(
     ascent: &Ascent<'_>,
     num_steps: usize,
     on_step: &mut OnStep<'_>,
-) -> Result<(Tensor<4>, Tensor<4>), PictureError> {
+) -> Result<(Tensor<4>, Tensor<4>), ReportError> {
     let (size, device) = (ascent.size, ascent.device);
     let basis = CosineBasis::new(size, device);
     let step_size = ascent.config.step_size.unwrap_or(STEP_SIZE);
@@ -47,8 +47,8 @@ pub(super) fn ascend(
         let shift = (moves.random_range(-reach..reach), moves.random_range(-reach..reach));
         let tracked = Tensor::from_inner(coefficients.clone().inner()).require_grad();
         let moved = resampling(size, zoom, shift, device).apply(colours(&basis, tracked.clone()));
-        let answers = ascent.mean_answers(ascent.normalized(moved), SLOPE);
-        let gradients = (answers * wanted.clone()).sum().backward();
+        let responses = ascent.mean_responses(ascent.normalized(moved), SLOPE);
+        let gradients = (responses * wanted.clone()).sum().backward();
         let gradient = tracked.grad(&gradients).ok_or_else(no_gradient)?;
         coefficients = Tensor::from_inner(adam.step(coefficients.inner(), gradient));
         on_step()?;

@@ -6,7 +6,7 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Tensor, TensorData};
 
 use super::{Ascent, OnStep, no_gradient};
-use crate::pictures::error::PictureError;
+use crate::error::ReportError;
 
 const STEP_SIZE: f64 = 3.0;
 const WEIGHT_DECAY: f64 = 1e-5;
@@ -16,23 +16,23 @@ const NOISE: (f64, f64) = (128.0 / 255.0, 20.0 / 255.0);
 const BLUR: f64 = 0.3;
 const STEPS_PER_BLUR: usize = 5;
 
-/// Finds pictures; gives the first and the last, colours in 0..=1, `[batch, 3, size, size]`.
+/// Finds pictures; returns the first and the last, colours in 0..=1, `[batch, 3, size, size]`.
 pub(super) fn ascend(
     ascent: &Ascent<'_>,
     num_steps: usize,
     on_step: &mut OnStep<'_>,
-) -> Result<(Tensor<4>, Tensor<4>), PictureError> {
+) -> Result<(Tensor<4>, Tensor<4>), ReportError> {
     let step_size = ascent.config.step_size.unwrap_or(STEP_SIZE);
     let wanted = ascent.wanted();
     let first = (ascent.noise(3) * NOISE.1 + NOISE.0).clamp(0.0, 1.0);
     let mut images = ascent.normalized(first.clone());
     for step in 0..num_steps {
         let tracked = Tensor::from_inner(images.clone().inner()).require_grad();
-        let answers = ascent.mean_answers(tracked.clone(), 0.0);
-        let own = (log_softmax(answers, 1) * wanted.clone()).sum();
+        let responses = ascent.mean_responses(tracked.clone(), 0.0);
+        let own = (log_softmax(responses, 1) * wanted.clone()).sum();
         let height = own - tracked.clone().square().sum() * WEIGHT_DECAY;
         let gradient = tracked.grad(&height.backward()).ok_or_else(no_gradient)?;
-        images = Tensor::from_inner(images.inner() + of_length_one(gradient) * step_size);
+        images = Tensor::from_inner(images.inner() + unit_length(gradient) * step_size);
         if step % STEPS_PER_BLUR == 0 {
             images = ascent.normalized(blurred(colours(ascent, images)));
         }
@@ -51,7 +51,7 @@ fn colours(ascent: &Ascent<'_>, images: Tensor<4>) -> Tensor<4> {
 }
 
 /// Each image's gradient divided by its length.
-fn of_length_one(gradient: Tensor<4>) -> Tensor<4> {
+fn unit_length(gradient: Tensor<4>) -> Tensor<4> {
     let length = gradient.clone().square().sum_dim(1).sum_dim(2).sum_dim(3).sqrt();
     gradient / (length + 1e-12)
 }
@@ -70,8 +70,6 @@ fn blurred(images: Tensor<4>) -> Tensor<4> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use burn::tensor::Device;
 
     use super::*;
@@ -94,7 +92,7 @@ mod tests {
     #[test]
     fn gradients_get_length_one_image_by_image() {
         let gradient = Tensor::<4>::from_data([[[[3.0, 4.0]]], [[[0.0, 0.5]]]], &Device::flex());
-        let found: Vec<f32> = of_length_one(gradient).into_data().try_to_vec().unwrap();
+        let found: Vec<f32> = unit_length(gradient).into_data().try_to_vec().unwrap();
         assert!(found.iter().zip([0.6, 0.8, 0.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
     }
 }

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use deepcluster_clustering::{
-    Clustering, ClusteringError, ClusteringObserver, IterationStats, Rows, Whitening,
+    Clustering, ClusteringError, ClusteringObserver, IterationStats, Rows, Whitening, WhiteningConfig,
 };
 use deepcluster_engine::{EngineError, Epoch, EpochClusters, Event, Observer, Phase, SeedUse};
 
-use crate::settings::config::TrainConfig;
+use crate::settings::clustering::ClusteringSettings;
 
 /// The clusters of all images, and everything that gives new images theirs.
 pub(crate) struct ImageClusters {
@@ -22,17 +22,18 @@ pub(crate) struct ImageClusters {
 /// Whitens and clusters the features of all images.
 pub(crate) fn cluster_images(
     features: Box<dyn Rows>,
-    config: &TrainConfig,
+    whitening: &WhiteningConfig,
+    settings: &ClusteringSettings,
     epoch: &mut Epoch<'_>,
 ) -> Result<ImageClusters, EngineError> {
     let start = Instant::now();
-    let whitening = config.whitening_config().fit(features.as_ref())?;
+    let whitening = whitening.fit(features.as_ref())?;
     let whitened = features.whitened(&whitening)?;
     // They are larger than all that follows.
     drop(features);
     let whitening_seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let clustering = cluster(whitened.as_ref(), config, epoch)?;
+    let clustering = cluster(whitened.as_ref(), settings, epoch)?;
     let clusters = EpochClusters {
         clustering,
         previous: None,
@@ -45,14 +46,13 @@ pub(crate) fn cluster_images(
 
 fn cluster(
     whitened: &dyn Rows,
-    config: &TrainConfig,
+    settings: &ClusteringSettings,
     epoch: &mut Epoch<'_>,
 ) -> Result<Clustering, EngineError> {
     let phase = Phase::iterations("clustering");
-    let total = config.clustering.num_iterations;
+    let total = settings.num_iterations();
     epoch.observer.event(&Event::Started { phase, epoch: Some(epoch.place_in_run()), total });
-    let num_clusters = config.num_clusters(whitened.num_rows());
-    let algorithm = config.clustering_config(num_clusters).init()?;
+    let algorithm = settings.for_images(whitened.num_rows()).init()?;
     let seed = epoch.place.seed(SeedUse::Clustering, 0);
     let mut observer = ForwardIterations { observer: epoch.observer };
     algorithm.cluster(whitened, seed, &mut observer).map_err(|error| match error {

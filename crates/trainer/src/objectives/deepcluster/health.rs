@@ -1,31 +1,32 @@
-//! Warnings about runs that go wrong.
+//! Warnings in plain words when a run goes wrong.
 
 use crate::metrics::EpochMetrics;
-use crate::settings::config::{ClusteringChoice, Sampling, TrainConfig};
+use crate::objectives::deepcluster::config::{DeepClusterConfig, Sampling};
+use crate::settings::clustering::ClusteringChoice;
 
-/// A cluster with more than this share of the images indicates collapse.
+/// A cluster with more than this share of the images is a sign of collapse.
 const LARGE_CLUSTER_FRACTION: f64 = 0.3;
-/// NMI to the previous epoch above which clusters have stopped changing.
+/// NMI to the previous epoch above this: the clusters hardly change any more.
 const FROZEN_NMI: f64 = 0.98;
-/// NMI to the previous epoch below which clusters are unrelated.
+/// NMI to the previous epoch below this: the clusters have nothing to do with each other.
 const UNRELATED_NMI: f64 = 0.05;
-/// A loss within this fraction of ln k is no better than chance.
+/// A loss within this fraction of ln k is no better than guessing.
 const GUESSING_FRACTION: f64 = 0.02;
-/// Epochs in a row at chance before a network counts as not learning; the first two are normal.
+/// A network that begins to learn may guess for an epoch or two; one that guesses in so many in a row does not learn.
 const GUESSING_EPOCHS: usize = 3;
-/// A fall of the loss by this fraction of ln k within those epochs counts as learning.
+/// A loss that falls by this fraction of ln k within those epochs does learn.
 const LEARNING_FRACTION: f64 = 0.005;
-/// Images per cluster below which clusters are mostly chance.
+/// Fewer images per cluster than this make clusters of chance.
 const FEW_IMAGES_PER_CLUSTER: usize = 5;
 
-/// Warnings before training with `num_clusters` clusters of `num_images` images.
+/// What should be said before training with `num_clusters` clusters of `num_images` images.
 pub(crate) fn warnings_before_training(
-    config: &TrainConfig,
+    config: &DeepClusterConfig,
     num_images: usize,
     num_clusters: usize,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    let is_given = config.clustering.algorithm != ClusteringChoice::Pic;
+    let is_given = config.clustering.choice() != ClusteringChoice::Pic;
     if is_given && num_images < FEW_IMAGES_PER_CLUSTER * num_clusters {
         let advice = if num_clusters > 2 {
             "Fewer clusters (about 10 times the number of kinds you expect) or more images work better"
@@ -33,8 +34,8 @@ pub(crate) fn warnings_before_training(
             "More images work better"
         };
         warnings.push(format!(
-            "{num_images} images for {num_clusters} clusters are {:.1} images per cluster: many clusters \
-             will be chance groups of a few images. {advice}",
+            "{num_images} images for {num_clusters} clusters are {:.1} images per cluster: many clusters will be \
+             chance groups of a few images. {advice}",
             num_images as f64 / num_clusters as f64
         ));
     }
@@ -42,26 +43,27 @@ pub(crate) fn warnings_before_training(
 }
 
 /// Warnings about the last epoch of `history`, the epochs of a run so far.
-pub(crate) fn warnings_of_epoch(config: &TrainConfig, history: &[EpochMetrics]) -> Vec<String> {
+pub(crate) fn warnings_of_epoch(config: &DeepClusterConfig, history: &[EpochMetrics]) -> Vec<String> {
     let Some(metrics) = history.last() else { return Vec::new() };
     let mut warnings = Vec::new();
     let largest = metrics.cluster_sizes.iter().copied().max().unwrap_or(0);
     let largest_fraction = largest as f64 / metrics.num_images.max(1) as f64;
     if metrics.num_clusters > 3 && largest_fraction > LARGE_CLUSTER_FRACTION {
-        let advice = if config.training.sampling == Sampling::Uniform {
+        let advice = if config.sampling == Sampling::Uniform {
             "A lower learning rate"
         } else {
-            "Uniform sampling (training.sampling), a lower learning rate"
+            "Uniform sampling (objective.sampling), a lower learning rate"
         };
         warnings.push(format!(
-            "one cluster holds {:.0} % of the images: the network may be collapsing to a single answer. \
-             {advice} or more varied images help",
+            "one cluster holds {:.0} % of the images: the network may be collapsing to a single answer. {advice} or \
+             more varied images help",
             100.0 * largest_fraction
         ));
     }
-    let can_be_lowered = metrics.num_clusters > 2 && config.clustering.algorithm != ClusteringChoice::Pic;
+    let can_be_lowered = metrics.num_clusters > 2 && config.clustering.choice() != ClusteringChoice::Pic;
     if metrics.num_empty * 4 > metrics.num_clusters {
-        let advice = if can_be_lowered { "lower clustering.num_clusters" } else { "add more varied images" };
+        let advice =
+            if can_be_lowered { "lower objective.clustering.num_clusters" } else { "add more varied images" };
         warnings.push(format!(
             "{} of {} clusters are empty: there are fewer kinds of features than clusters; {advice}",
             metrics.num_empty, metrics.num_clusters
@@ -70,25 +72,26 @@ pub(crate) fn warnings_of_epoch(config: &TrainConfig, history: &[EpochMetrics]) 
     if let Some(nmi) = metrics.nmi_to_previous {
         if nmi > FROZEN_NMI {
             warnings.push(format!(
-                "the clusters are almost those of the previous epoch (NMI {nmi:.3}): further epochs change \
-                 little; the run may be finished or stuck"
+                "the clusters are almost those of the epoch before (NMI {nmi:.3}): further epochs change little; \
+                 the run may be finished or stuck"
             ));
         } else if nmi < UNRELATED_NMI {
             warnings.push(format!(
-                "the clusters have nothing in common with those of the previous epoch (NMI {nmi:.3}): the \
-                 network changes too fast to learn them; lower training.learning_rate"
+                "the clusters have nothing in common with those of the epoch before (NMI {nmi:.3}): the network \
+                 changes too fast to learn them; lower objective.learning_rate"
             ));
         }
     }
     if let Some(loss) = metrics.loss.filter(|_| keeps_guessing(history)) {
         let advice = if can_be_lowered {
-            "Raise training.learning_rate, use more images, or fewer clusters"
+            "Raise objective.learning_rate, use more images, or fewer clusters"
         } else {
-            "Raise training.learning_rate, or use more images"
+            "Raise objective.learning_rate, or use more images"
         };
         warnings.push(format!(
-            "the loss {loss:.2} has been at chance (ln {} = {:.2}) for {GUESSING_EPOCHS} epochs: the network \
-             does not learn its clusters. {advice}",
+            "the loss {loss:.2} is that of guessing (ln {} = {:.2}), for {GUESSING_EPOCHS} epochs now: the network \
+             does \
+             not learn its clusters. {advice}",
             metrics.num_clusters,
             (metrics.num_clusters as f64).ln()
         ));
@@ -96,7 +99,7 @@ pub(crate) fn warnings_of_epoch(config: &TrainConfig, history: &[EpochMetrics]) 
     warnings
 }
 
-/// Whether the loss of the last epochs, except the first of the run, is at chance and does not fall.
+/// Whether the last epochs, the first of the run left out, all have the loss of guessing, and it does not fall.
 fn keeps_guessing(history: &[EpochMetrics]) -> bool {
     let trained: Vec<(f64, f64)> = history
         .iter()
@@ -105,7 +108,7 @@ fn keeps_guessing(history: &[EpochMetrics]) -> bool {
         .collect();
     let Some(last) = trained.last_chunk::<GUESSING_EPOCHS>() else { return false };
     let guess = |&(loss, guessing): &(f64, f64)| loss > guessing * (1.0 - GUESSING_FRACTION);
-    // PIC finds another number of clusters in every epoch, so losses are compared relative to ln k.
+    // PIC finds another number of clusters in every epoch: what is compared is the share of its logarithm.
     let share = |&(loss, guessing): &(f64, f64)| loss / guessing;
     last.iter().all(guess) && share(&last[0]) - share(&last[GUESSING_EPOCHS - 1]) < LEARNING_FRACTION
 }
@@ -144,13 +147,13 @@ mod tests {
     }
 
     fn is_called_guessing(losses: &[f64]) -> bool {
-        let warnings = warnings_of_epoch(&TrainConfig::default(), &run_of(losses));
-        warnings.iter().any(|warning| warning.contains("at chance"))
+        let warnings = warnings_of_epoch(&DeepClusterConfig::default(), &run_of(losses));
+        warnings.iter().any(|warning| warning.contains("that of guessing"))
     }
 
     #[test]
     fn a_healthy_epoch_gives_no_warning() {
-        let config = TrainConfig::default();
+        let config = DeepClusterConfig::default();
         assert!(warnings_of_epoch(&config, &[healthy()]).is_empty());
         assert!(warnings_of_epoch(&config, &[]).is_empty());
         assert!(warnings_before_training(&config, 1000, 10).is_empty());
@@ -162,17 +165,17 @@ mod tests {
         let cases: [(&str, Change); 4] = [
             ("one cluster holds 91 %", |m| m.cluster_sizes = vec![91, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
             ("3 of 10 clusters are empty", |m| m.num_empty = 3),
-            ("almost those of the previous epoch", |m| m.nmi_to_previous = Some(0.995)),
+            ("almost those of the epoch before", |m| m.nmi_to_previous = Some(0.995)),
             ("nothing in common", |m| m.nmi_to_previous = Some(0.01)),
         ];
         for (words, change) in cases {
             let mut metrics = healthy();
             change(&mut metrics);
-            let warnings = warnings_of_epoch(&TrainConfig::default(), &[metrics]);
+            let warnings = warnings_of_epoch(&DeepClusterConfig::default(), &[metrics]);
             assert_eq!(warnings.len(), 1, "{warnings:?}");
             assert!(warnings[0].contains(words), "{warnings:?}");
         }
-        let warnings = warnings_before_training(&TrainConfig::default(), 30, 10);
+        let warnings = warnings_before_training(&DeepClusterConfig::default(), 30, 10);
         assert!(warnings[0].contains("3.0 images per cluster"));
     }
 
@@ -192,23 +195,22 @@ mod tests {
         assert!(!is_called_guessing(&[1.0, 1.0, 1.0]), "too early to tell");
         assert!(is_called_guessing(&[1.0, 1.0, 1.0, 1.0]));
         assert!(is_called_guessing(&[1.0, 0.999, 0.998, 0.997]));
-        // It has learned and forgets: the loss rises to chance and stays there.
+        // It has learned and forgets: a loss that rises to guessing and stays.
         assert!(is_called_guessing(&[0.9, 0.7, 0.99, 1.0, 1.01]));
     }
 
     #[test]
     fn advice_can_be_followed() {
-        let mut config = TrainConfig::default();
-        // Two clusters are the least, sampling is uniform already, and PIC has no number of clusters to
-        // lower.
+        let mut config = DeepClusterConfig::default();
+        // Two clusters are the least, sampling is uniform already, and PIC has no number of clusters to lower.
         let mut metrics = EpochMetrics { num_clusters: 2, num_empty: 1, ..healthy() };
         assert!(!warnings_of_epoch(&config, &[metrics.clone()])[0].contains("num_clusters"));
         assert!(!warnings_before_training(&config, 3, 2)[0].contains("Fewer clusters"));
         metrics = EpochMetrics { cluster_sizes: vec![91, 1, 8, 0], num_clusters: 4, ..healthy() };
-        assert!(!warnings_of_epoch(&config, &[metrics.clone()])[0].contains("training.sampling"));
-        config.training.sampling = Sampling::Shuffle;
-        assert!(warnings_of_epoch(&config, &[metrics])[0].contains("training.sampling"));
-        config.clustering.algorithm = ClusteringChoice::Pic;
+        assert!(!warnings_of_epoch(&config, &[metrics.clone()])[0].contains("objective.sampling"));
+        config.sampling = Sampling::Shuffle;
+        assert!(warnings_of_epoch(&config, &[metrics])[0].contains("objective.sampling"));
+        config.clustering.algorithm = ClusteringChoice::Pic.config();
         assert!(warnings_before_training(&config, 3, 2).is_empty());
     }
 }

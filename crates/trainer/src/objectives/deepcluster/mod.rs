@@ -3,9 +3,11 @@
 
 mod classifier;
 pub(crate) mod clustering;
+pub(crate) mod config;
 mod health;
 mod objective;
 mod pseudo_labels;
 
 pub use classifier::{Classifier, training_step};
+pub use config::{DeepClusterConfig, Sampling};
 pub use objective::DeepCluster;

@@ -15,10 +15,13 @@ use deepcluster_models::{Backbone, Head, NamedWeights, export_weights, import_we
 use crate::error::TrainerError;
 use crate::metrics::EpochMetrics;
 use crate::objectives::RunObjective;
+use crate::objectives::config::ObjectiveConfig;
 use crate::objectives::deepcluster::classifier::Classifier;
 use crate::objectives::deepcluster::clustering::cluster_images;
+use crate::objectives::deepcluster::config::DeepClusterConfig;
 use crate::objectives::deepcluster::health::{warnings_before_training, warnings_of_epoch};
 use crate::objectives::deepcluster::pseudo_labels::sample_images;
+use crate::run::begin::other_objective;
 use crate::settings::config::TrainConfig;
 
 const HEAD: &str = "head";
@@ -28,7 +31,9 @@ const ASSIGNMENTS: &str = "assignments";
 /// each cluster, and trains network and head to predict the clusters.
 #[derive(Debug)]
 pub struct DeepCluster<B> {
-    config: TrainConfig,
+    config: DeepClusterConfig,
+    batch_size: usize,
+    view: Transform,
     /// The newest clustering.
     assignments: Option<Assignments>,
     backbone: PhantomData<fn() -> B>,
@@ -36,15 +41,25 @@ pub struct DeepCluster<B> {
 
 impl<B: Backbone> RunObjective for DeepCluster<B> {
     fn create(config: &TrainConfig, network: B) -> Result<(Self, Learner<Classifier<B>>), TrainerError> {
-        let training = &config.training;
-        let sgd = |momentum| Sgd::new(training.learning_rate, momentum, training.weight_decay);
+        let ObjectiveConfig::DeepCluster(settings) = &config.objective else {
+            return Err(other_objective::<Self>(config));
+        };
+        let sgd = |momentum| Sgd::new(settings.learning_rate, momentum, settings.weight_decay);
         // The head has no momentum, since it lives for one epoch (the original does the same).
-        let learner = Classifier::learner(network, None, sgd(training.momentum), sgd(0.0));
-        Ok((Self { config: config.clone(), assignments: None, backbone: PhantomData }, learner))
+        let learner = Classifier::learner(network, None, sgd(settings.momentum), sgd(0.0));
+        let objective = Self {
+            config: settings.clone(),
+            batch_size: config.training.batch_size,
+            view: config.images.training_transform(),
+            assignments: None,
+            backbone: PhantomData,
+        };
+        Ok((objective, learner))
     }
 
     fn warnings_before_training(&self, num_images: usize) -> Vec<String> {
-        warnings_before_training(&self.config, num_images, self.config.num_clusters(num_images))
+        let num_clusters = self.config.clustering.num_clusters(num_images);
+        warnings_before_training(&self.config, num_images, num_clusters)
     }
 
     fn warnings_of_epoch(&self, history: &[EpochMetrics]) -> Vec<String> {
@@ -71,7 +86,7 @@ impl<B: Backbone> Objective for DeepCluster<B> {
     }
 
     fn view(&self) -> Transform {
-        self.config.training_transform()
+        self.view
     }
 
     fn needs_features(&self, _epoch: usize) -> bool {
@@ -85,7 +100,8 @@ impl<B: Backbone> Objective for DeepCluster<B> {
         epoch: &mut Epoch<'_>,
     ) -> Result<Option<EpochClusters>, EngineError> {
         let features = features.ok_or_else(|| EngineError::objective(Self::NAME, "it got no features"))?;
-        let mut clusters = cluster_images(features, &self.config, epoch)?.clusters;
+        let mut clusters =
+            cluster_images(features, &self.config.whitening, &self.config.clustering, epoch)?.clusters;
         let assignments = clusters.clustering.assignments.clone();
         let seed = epoch.place.seed(SeedUse::Head, 0);
         let device = epoch.device.clone().autodiff();
@@ -99,11 +115,10 @@ impl<B: Backbone> Objective for DeepCluster<B> {
 
     fn plan(&self, place: Place) -> Plan {
         let Some(assignments) = &self.assignments else { return Plan { steps: Vec::new() } };
-        let training = &self.config.training;
         let num_samples = self.config.num_samples(assignments.len());
         let seed = place.seed(SeedUse::Sampling, 0);
-        let images = sample_images(assignments, training.sampling, num_samples, seed);
-        Plan::new(&images, training.batch_size, place)
+        let images = sample_images(assignments, self.config.sampling, num_samples, seed);
+        Plan::new(&images, self.batch_size, place)
     }
 
     fn losses(&self, model: &Classifier<B>, batch: &Batch<'_>, step: &Step) -> Result<Losses, EngineError> {

@@ -1,22 +1,24 @@
 //! The settings of NAT.
 
-use serde::{Deserialize, Serialize};
+use deepcluster_clustering::WhiteningConfig;
 
-/// Settings of NAT; the defaults are those of the paper's code.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NatConfig {
-    /// Dimensions of the sphere the targets lie on, 2 to 65,536.
-    pub target_dim: usize,
-    /// Targets are exchanged in every so many epochs, the first among them; at least 1.
-    pub exchange_every: usize,
-    /// Constant step size of SGD on the loss summed over a batch, more than 0. There is no momentum and no
-    /// weight decay.
-    pub learning_rate: f64,
-}
+use crate::settings::clustering::ClusteringSettings;
+use crate::settings::config::MAX_EPOCHS;
+use crate::settings::limits::{integers, positive};
+use crate::settings::schema::settings;
 
-impl Default for NatConfig {
-    fn default() -> Self {
-        Self { target_dim: 2048, exchange_every: 3, learning_rate: 0.01 }
+settings! {
+    /// Settings of NAT; the defaults are those of the paper's code.
+    pub struct NatConfig {
+        /// Constant step size of SGD on the loss summed over a batch; no momentum, no weight decay
+        learning_rate: f64 = 0.01 => positive(),
+        /// Dimensions of the sphere the targets lie on
+        target_dim: usize = 2048 => integers(2, 1 << 16),
+        /// Targets are exchanged in every so many epochs, the first among them
+        exchange_every: usize = 3 => integers(1, MAX_EPOCHS),
+        /// Whitening of the features before they are clustered
+        whitening: WhiteningConfig,
+        /// Clusters
+        clustering: ClusteringSettings,
     }
 }

@@ -17,10 +17,13 @@ use ndarray::ArrayView2;
 
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
+use crate::objectives::config::ObjectiveConfig;
+use crate::objectives::nat::config::NatConfig;
 use crate::objectives::nat::matching::best_matching;
 use crate::objectives::nat::model::{NatModel, projection};
 use crate::objectives::nat::targets::{first_assignment, targets};
-use crate::settings::config::{TrainConfig, TrainingConfig};
+use crate::run::begin::other_objective;
+use crate::settings::config::TrainConfig;
 
 const PROJECTION: &str = "projection";
 const TARGETS: &str = "targets";
@@ -32,7 +35,10 @@ const TARGETS_BEFORE: &str = "targets-before";
 /// exchanged within the part of a batch that a device has.
 #[derive(Debug)]
 pub struct Nat<B> {
-    config: TrainConfig,
+    config: NatConfig,
+    run_seed: u64,
+    batch_size: usize,
+    view: Transform,
     assigned: Mutex<Assigned>,
     backbone: PhantomData<fn() -> B>,
 }
@@ -51,23 +57,23 @@ impl<B> Nat<B> {
     }
 
     fn exchanges_in(&self, epoch: usize) -> bool {
-        epoch.is_multiple_of(self.config.nat.exchange_every)
+        epoch.is_multiple_of(self.config.exchange_every)
     }
 
     /// Seed of the targets (0), of their first assignment (1), of the projection (2).
     fn seed(&self, index: usize) -> u64 {
-        derive_seed(self.config.seed, SeedUse::Targets, 0, index)
+        derive_seed(self.run_seed, SeedUse::Targets, 0, index)
     }
 
     /// Images of a step: as many as a folder has, if it has fewer than a batch.
     fn batch_size(&self, num_images: usize) -> usize {
-        self.config.training.batch_size.min(num_images).max(1)
+        self.batch_size.min(num_images).max(1)
     }
 
     /// Exchanges the targets of a batch so that they are as near to its points, `[batch, target_dim]`, as
-    /// they can be together. Points that are NaN keep their targets: their loss ends the run.
+    /// they can be together. Points that are no numbers keep their targets: their loss ends the run.
     fn exchange(&self, points: &[f32], image_indices: &[usize]) {
-        let dim = self.config.nat.target_dim;
+        let dim = self.config.target_dim;
         let numbers = self.numbers(image_indices);
         let targets = targets(self.seed(0), &numbers, dim);
         let shape = (image_indices.len(), dim);
@@ -91,32 +97,29 @@ impl<B> Nat<B> {
 
 impl<B: Backbone> RunObjective for Nat<B> {
     fn create(config: &TrainConfig, network: B) -> Result<(Self, Learner<NatModel<B>>), TrainerError> {
-        let objective = Self { config: config.clone(), assigned: Mutex::default(), backbone: PhantomData };
+        let ObjectiveConfig::Nat(settings) = &config.objective else {
+            return Err(other_objective::<Self>(config));
+        };
+        let objective = Self {
+            config: settings.clone(),
+            run_seed: config.seed,
+            batch_size: config.training.batch_size,
+            view: config.images.training_transform(),
+            assigned: Mutex::default(),
+            backbone: PhantomData,
+        };
         let device = network.devices().into_iter().next().ok_or_else(TrainerError::no_device)?;
-        let model = NatModel::new(network, config.nat.target_dim, objective.seed(2), &device);
-        let group = |name| ParamGroup::new(name, Sgd::new(config.nat.learning_rate, 0.0, 0.0));
+        let model = NatModel::new(network, settings.target_dim, objective.seed(2), &device);
+        let group = |name| ParamGroup::new(name, Sgd::new(settings.learning_rate, 0.0, 0.0));
         Ok((objective, Learner::new(model, vec![group("network"), group(PROJECTION)])))
     }
 
     fn warnings_before_training(&self, num_images: usize) -> Vec<String> {
-        let (training, defaults) = (&self.config.training, TrainingConfig::default());
-        let unused = [
-            ("learning_rate", training.learning_rate != defaults.learning_rate),
-            ("momentum", training.momentum != defaults.momentum),
-            ("weight_decay", training.weight_decay != defaults.weight_decay),
-            ("sampling", training.sampling != defaults.sampling),
-            ("epochs_per_clustering", training.epochs_per_clustering != defaults.epochs_per_clustering),
-        ];
-        let unused = unused.into_iter().filter(|(_, is_set)| *is_set);
-        let mut warnings: Vec<String> = unused
-            .map(|(name, _)| {
-                format!("training.{name} has no effect on the objective nat, whose settings are under nat")
-            })
-            .collect();
-        let batch_size = self.config.training.batch_size;
+        let batch_size = self.batch_size;
+        let mut warnings = Vec::new();
         if num_images < batch_size {
             warnings.push(format!(
-                "{num_images} images are fewer than a batch of {batch_size}: each batch holds all of them"
+                "{num_images} images are less than a batch of {batch_size}: it shrinks to all"
             ));
         }
         warnings
@@ -138,7 +141,7 @@ impl<B: Backbone> Objective for Nat<B> {
     }
 
     fn view(&self) -> Transform {
-        self.config.training_transform()
+        self.view
     }
 
     fn needs_features(&self, _epoch: usize) -> bool {
@@ -170,7 +173,7 @@ impl<B: Backbone> Objective for Nat<B> {
 
     /// On the mean over a batch, the rate is that of the sum times the size of the batch.
     fn schedule(&self, groups: &mut [ParamGroup], place: Place) {
-        let rate = self.config.nat.learning_rate * self.batch_size(place.num_images) as f64;
+        let rate = self.config.learning_rate * self.batch_size(place.num_images) as f64;
         groups.iter_mut().for_each(|group| group.optimizer.learning_rate = rate);
     }
 
@@ -180,7 +183,7 @@ impl<B: Backbone> Objective for Nat<B> {
             let values = host_values(points.clone().without_autodiff(), "while targets were exchanged")?;
             self.exchange(&values, batch.image_indices);
         }
-        let dim = self.config.nat.target_dim;
+        let dim = self.config.target_dim;
         let targets = targets(self.seed(0), &self.numbers(batch.image_indices), dim);
         let targets = TensorData::new(targets, [batch.image_indices.len(), dim]);
         let targets = Tensor::<2>::from_data(targets, &batch.images.device());
@@ -218,14 +221,14 @@ impl<B: Backbone> Objective for Nat<B> {
             if is_permutation || (numbers.is_empty() && place.step == 0) {
                 Ok(numbers)
             } else {
-                Err(format!("the {name} are not a permutation of those of {} images", place.num_images))
+                Err(format!("the {name} are no permutation of those of {} images", place.num_images))
             }
         };
         let assigned = Assigned { now: permutation(TARGETS)?, before: permutation(TARGETS_BEFORE)? };
         let projection = match state.weights(PROJECTION) {
             Some(weights) => {
                 let device = model.devices().into_iter().next().ok_or("the network has no weights")?;
-                let dim = self.config.nat.target_dim;
+                let dim = self.config.target_dim;
                 let empty = projection(model.network.feature_dim(), dim, 0, &device);
                 import_weights(empty, weights).map_err(|error| error.to_string())?
             }
@@ -239,8 +242,6 @@ impl<B: Backbone> Objective for Nat<B> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::collections::BTreeMap;
 
     use burn::tensor::{Device, Distribution};
@@ -252,11 +253,11 @@ mod tests {
 
     fn config() -> TrainConfig {
         let mut config = TrainConfig::default();
-        config.data.image_size = 32;
-        config.model.width = 0.125;
+        config.images.size = 32;
+        config.network.width = 0.125;
         config.training.batch_size = 16;
-        config.nat.target_dim = 128;
-        config.nat.exchange_every = 2;
+        let nat = NatConfig { target_dim: 128, exchange_every: 2, ..NatConfig::default() };
+        config.objective = ObjectiveConfig::Nat(nat);
         config
     }
 
@@ -384,12 +385,12 @@ mod tests {
         );
         type Change = fn(&mut State);
         let changes: [(&str, Change); 4] = [
-            ("not a permutation", |state| {
+            ("no permutation", |state| {
                 let numbers = &mut state.1.get_mut(TARGETS).unwrap().0;
                 numbers[3] = numbers[4];
             }),
-            ("not a permutation", |state| state.1.get_mut(TARGETS_BEFORE).unwrap().0.truncate(5)),
-            ("not a permutation", |state| state.1.retain(|name, _| name != TARGETS)),
+            ("no permutation", |state| state.1.get_mut(TARGETS_BEFORE).unwrap().0.truncate(5)),
+            ("no permutation", |state| state.1.retain(|name, _| name != TARGETS)),
             ("projection is missing", |state| state.0.clear()),
         ];
         for (words, change) in changes {

@@ -12,7 +12,7 @@ pub(super) struct Planes {
 
 impl Planes {
     /// The planes of an RGB image in a colour space.
-    pub(super) fn of(pixels: &[u8], width: usize, height: usize, space: ColorSpace) -> Self {
+    pub(super) fn new(pixels: &[u8], width: usize, height: usize, space: ColorSpace) -> Self {
         let mut values = [(); 3].map(|()| Vec::with_capacity(width * height));
         // Hue and Lab of the 256 levels of a channel repeat; only the gamma of Lab is worth a table.
         let linear: Vec<f32> = (0..=255_u8).map(linear_light).collect();

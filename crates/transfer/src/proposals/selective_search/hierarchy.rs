@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 
 use super::region::Region;
 
-/// By what regions are compared.
+/// The measures by which regions are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Similarity {
     /// Colour, texture, size and fill.
@@ -16,7 +16,7 @@ pub(super) enum Similarity {
 
 impl Similarity {
     /// A sum of parts from 0 to 1 each (equations 2 to 5).
-    fn of(self, a: &Region, b: &Region, num_pixels: f32) -> f32 {
+    fn measure(self, a: &Region, b: &Region, num_pixels: f32) -> f32 {
         let common = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a.min(*b)).sum::<f32>();
         let [left, top, right, bottom] = a.joint_bounds(b);
         let around = ((right - left + 1) * (bottom - top + 1)) as f32;
@@ -65,7 +65,7 @@ pub(super) fn merge_all(
     let mut heap = BinaryHeap::new();
     for (first, others) in neighbors.iter().enumerate() {
         for &second in others.range(first + 1..) {
-            let similarity = similarity.of(&regions[first], &regions[second], num_pixels);
+            let similarity = similarity.measure(&regions[first], &regions[second], num_pixels);
             heap.push(Pair { similarity, first, second });
         }
     }
@@ -91,7 +91,7 @@ pub(super) fn merge_all(
             neighbors[other].remove(&first);
             neighbors[other].remove(&second);
             neighbors[other].insert(number);
-            let similarity = similarity.of(&regions[other], &regions[number], num_pixels);
+            let similarity = similarity.measure(&regions[other], &regions[number], num_pixels);
             heap.push(Pair { similarity, first: other, second: number });
         }
         neighbors.push(joined);
@@ -99,7 +99,7 @@ pub(super) fn merge_all(
     regions.into_iter().map(|region| region.bounds).collect()
 }
 
-/// Which regions touch which.
+/// Pairs of regions that touch.
 fn neighbors_of(labels: &[u32], width: usize, height: usize, num_regions: usize) -> Vec<BTreeSet<usize>> {
     let mut neighbors = vec![BTreeSet::new(); num_regions];
     let mut touch = |a: u32, b: u32| {
@@ -150,9 +150,9 @@ mod tests {
         let (a, b) = (region(2.0, [0, 0, 1, 0], 0), region(1.0, [0, 1, 0, 1], 1));
         // Texture 1, size 1 - 3/8, fill 1 - (4 - 3)/8; no colour in common.
         let expected = 1.0 + (1.0 - 3.0 / 8.0) + (1.0 - 1.0 / 8.0);
-        assert_eq!(Similarity::All.of(&a, &b, 8.0), expected);
+        assert_eq!(Similarity::All.measure(&a, &b, 8.0), expected);
         let c = region(1.0, [0, 1, 0, 1], 0);
-        assert_eq!(Similarity::All.of(&a, &c, 8.0), expected + 1.0);
-        assert_eq!(Similarity::WithoutColor.of(&a, &c, 8.0), expected);
+        assert_eq!(Similarity::All.measure(&a, &c, 8.0), expected + 1.0);
+        assert_eq!(Similarity::WithoutColor.measure(&a, &c, 8.0), expected);
     }
 }

@@ -6,6 +6,7 @@ mod graph_segmentation;
 mod hierarchy;
 mod region;
 
+use deepcluster_engine::{SeedUse, derive_seed};
 use deepcluster_evaluation::BoundingBox;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -27,7 +28,8 @@ pub enum ColorSpace {
     Lab,
 }
 
-/// How boxes are found. The defaults are the "fast" strategies of the paper: eight hierarchies of regions.
+/// Settings of selective search. The defaults are the "fast" strategies of the paper: eight hierarchies of
+/// regions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelectiveSearchConfig {
     /// Colour spaces, one or more.
@@ -83,7 +85,7 @@ impl SelectiveSearchConfig {
 }
 
 /// Boxes of an image `[height, width, 3]`, RGB, the most promising first; no box twice. The same image and
-/// settings give the same boxes.
+/// settings lead to the same boxes.
 ///
 /// # Errors
 /// [`ProposalError::InvalidConfig`], or [`ProposalError::InvalidImage`] where the pixels do not fill the
@@ -98,12 +100,12 @@ pub fn selective_search(
     if width == 0 || height == 0 || pixels.len() != 3 * width * height {
         return Err(ProposalError::InvalidImage { width, height, num_bytes: pixels.len() });
     }
-    let mut generator = ChaCha8Rng::seed_from_u64(config.seed);
+    let mut generator = ChaCha8Rng::seed_from_u64(derive_seed(config.seed, SeedUse::Proposals, 0, 0));
     let mut ranked: Vec<(f32, [usize; 4])> = Vec::new();
     for &space in &config.color_spaces {
-        let planes = Planes::of(pixels, width, height, space);
+        let planes = Planes::new(pixels, width, height, space);
         let edges = EdgeList::sorted(&planes.blurred(config.sigma));
-        let textures = TextureBins::of(&planes);
+        let textures = TextureBins::new(&planes);
         for &scale in &config.scales {
             // As in the paper, no first region is smaller than the scale.
             let (labels, num_regions) = edges.segment(scale, scale as usize);
@@ -135,8 +137,6 @@ pub fn selective_search(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn drawing(width: usize, height: usize, objects: &[([usize; 4], [u8; 3])]) -> Vec<u8> {
@@ -203,6 +203,6 @@ mod tests {
             refused(SelectiveSearchConfig { max_proposals: Some(0), ..default() }).contains("max_proposals")
         );
         let error = selective_search(&[0; 5], 1, 2, &default()).unwrap_err().to_string();
-        assert!(error.contains("5 bytes are not a 1 x 2"), "{error}");
+        assert!(error.contains("5 bytes are no 1 x 2"), "{error}");
     }
 }

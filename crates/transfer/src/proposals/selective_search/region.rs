@@ -54,7 +54,7 @@ pub(super) struct TextureBins {
 }
 
 impl TextureBins {
-    pub(super) fn of(planes: &Planes) -> Self {
+    pub(super) fn new(planes: &Planes) -> Self {
         let smooth = gaussian(1.0);
         // The derivative of a Gaussian of standard deviation 1.
         let reach = (smooth.len() / 2) as f32;
@@ -70,7 +70,7 @@ impl TextureBins {
     }
 }
 
-/// The bins of a gradient seen in eight directions; what points away from a direction has the first bin.
+/// The bins of a gradient in eight directions; the first bin where it points away from a direction.
 fn texture_of(across: f32, down: f32) -> [u8; ORIENTATIONS] {
     const DIAGONAL: f32 = std::f32::consts::FRAC_1_SQRT_2;
     let (rising, falling) = (DIAGONAL * (across + down), DIAGONAL * (down - across));
@@ -110,10 +110,10 @@ pub(super) fn describe_regions(
         }
     }
     for region in &mut regions {
-        let (of_color, of_texture) =
+        let (color_share, texture_share) =
             (1.0 / (3.0 * region.size), 1.0 / (3.0 * ORIENTATIONS as f32 * region.size));
-        region.colors.iter_mut().for_each(|count| *count *= of_color);
-        region.textures.iter_mut().for_each(|count| *count *= of_texture);
+        region.colors.iter_mut().for_each(|count| *count *= color_share);
+        region.textures.iter_mut().for_each(|count| *count *= texture_share);
     }
     regions
 }
@@ -128,7 +128,7 @@ mod tests {
         let values: Vec<f32> = (0..48).map(|pixel| if pixel % 12 < 6 { 0.0 } else { 200.0 }).collect();
         let planes = Planes { width: 12, height: 4, values: [values, vec![0.0; 48], vec![0.0; 48]] };
         let labels: Vec<u32> = (0..48).map(|pixel| u32::from(pixel % 12 >= 6)).collect();
-        let regions = describe_regions(&planes, &TextureBins::of(&planes), &labels, 2);
+        let regions = describe_regions(&planes, &TextureBins::new(&planes), &labels, 2);
         assert_eq!(
             (regions[0].size, regions[0].bounds, regions[1].bounds),
             (24.0, [0, 0, 5, 3], [6, 0, 11, 3])
