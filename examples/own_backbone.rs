@@ -1,6 +1,7 @@
 //! Trains a network of your own: any Burn module that implements `Backbone`.
 //!
-//! `cargo run --release --example own_backbone`, half a minute on 2 cores. Expect three lines, one per clustering.
+//! `cargo run --release --example own_backbone`, half a minute on 2 cores. Expect three lines, one per
+//! clustering.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use burn::module::Module;

@@ -1,7 +1,8 @@
 //! Measures how many images a second a folder gives as random crops of 224 pixels, reading every image twice.
 //!
 //! ```text
-//! cargo run --release -p deepcluster-data --example loader_throughput -- FOLDER [NUM_WORKERS] [CACHE_MIB] [DISK_CACHE]
+//! cargo run --release -p deepcluster-data --example loader_throughput -- \
+//!     FOLDER [NUM_WORKERS] [CACHE_MIB] [DISK_CACHE]
 //! ```
 #![allow(clippy::print_stdout)]
 

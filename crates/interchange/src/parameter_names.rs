@@ -16,8 +16,8 @@ pub struct PytorchParameter {
     pub is_trained: bool,
 }
 
-/// Every weight of the network in the order of the original's `state_dict`, without its fixed Sobel filters and its
-/// counters of batches. The trained ones among them are in the order of the original's optimiser.
+/// Every weight of the network in the order of the original's `state_dict`, without its fixed Sobel filters
+/// and its counters of batches. The trained ones among them are in the order of the original's optimiser.
 pub fn pytorch_parameters(config: &ConvNetConfig) -> Vec<PytorchParameter> {
     let mut parameters = Vec::new();
     let mut layer = 0;
@@ -62,7 +62,7 @@ pub fn pytorch_head() -> [PytorchParameter; 2] {
 /// The matrix with rows and columns exchanged.
 ///
 /// # Panics
-/// Where `data` is no matrix of f32.
+/// If `data` is not a matrix of f32.
 pub fn transpose(data: &TensorData) -> TensorData {
     let (rows, columns) = (data.shape()[0], data.shape()[1]);
     let values = data.as_slice::<f32>().expect("weights on the host are f32");

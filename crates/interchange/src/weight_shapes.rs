@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use deepcluster_models::ConvNetConfig;
 
-/// The shape of every weight in [`NamedWeights`](deepcluster_models::NamedWeights), or `None` where the maps shrink to
-/// nothing, which [`ConvNetConfig::validate`] excludes.
+/// The shape of every weight in [`NamedWeights`](deepcluster_models::NamedWeights), or `None` where the maps
+/// shrink to nothing, which [`ConvNetConfig::validate`] excludes.
 pub(crate) fn weight_shapes(config: &ConvNetConfig) -> Option<BTreeMap<String, Vec<usize>>> {
     let mut shapes = BTreeMap::new();
     let mut planes = config.input_planes();

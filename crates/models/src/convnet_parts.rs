@@ -1,4 +1,4 @@
-//! The parts of a network that other tasks than classification of squares build on.
+//! Network parts used by detection, segmentation and fine-tuning.
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
@@ -11,8 +11,8 @@ use crate::dropout::DropoutMasks;
 use crate::head::linear;
 use crate::initialization::WeightInitializer;
 
-/// Where the cells of a map lie in the image: the centre of cell `i` is at pixel `first + i * stride`, pixel centres
-/// being whole numbers, in both directions.
+/// Where the cells of a map lie in the image: the centre of cell `i` is at pixel `first + i * stride`, pixel
+/// centres being whole numbers, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MapGeometry {
     /// Pixels between neighbouring cells.
@@ -32,8 +32,8 @@ impl MapGeometry {
 }
 
 impl ConvNet {
-    /// The last convolution after its ReLU and before its pooling, `[batch, channels, h, w]`, of images of any size,
-    /// `[batch, 3, height, width]`.
+    /// The last convolution after its ReLU and before its pooling, `[batch, channels, h, w]`, of images of
+    /// any size, `[batch, 3, height, width]`.
     pub fn forward_maps(&self, images: Tensor<4>) -> Tensor<4> {
         let (last, earlier) = self.blocks.split_last().expect("a network has at least one block");
         let maps = earlier.iter().fold(self.network_input(images), |maps, block| block.forward(maps));
@@ -45,17 +45,17 @@ impl ConvNet {
         self.blocks.last().expect("a network has at least one block").pool(maps)
     }
 
-    /// Features `[batch, feature_dim]` before their ReLU, of pooled maps `[batch, channels, side, side]` with the `side`
-    /// of [`pooled_side`](Self::pooled_side).
+    /// Features `[batch, feature_dim]` before their ReLU, of pooled maps `[batch, channels, side, side]` with
+    /// the `side` of [`pooled_side`](Self::pooled_side).
     pub fn forward_fully_connected(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
         let flat: Tensor<2> = pooled.flatten(1, 3); // [batch, channels * side * side]
         let hidden = relu(self.precision.linear(&self.fc6, self.dropout_fc6.forward(flat, dropout)));
         self.precision.linear(&self.fc7, self.dropout_fc7.forward(hidden, dropout))
     }
 
-    /// The fully connected layers as convolutions (Long, Shelhamer & Darrell, CVPR 2015, section 3.1): features before
-    /// their ReLU for every place of pooled maps `[batch, channels, h, w]`, `[batch, feature_dim, h, w]`. Beyond the
-    /// edge the maps are taken for 0.
+    /// The fully connected layers as convolutions (Long, Shelhamer & Darrell, CVPR 2015, section 3.1):
+    /// features before their ReLU for every place of pooled maps `[batch, channels, h, w]`,
+    /// `[batch, feature_dim, h, w]`. Beyond the edge the maps are taken for 0.
     pub fn forward_dense(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> Tensor<4> {
         let [batch, channels, height, width] = pooled.dims();
         let (side, width_fc) = (self.pooled_side(), self.fc6.weight.dims()[1]);
@@ -119,8 +119,8 @@ impl ConvNet {
         self
     }
 
-    /// The network on a device with autodiff, ready to be fine-tuned: its batch norm goes on normalising by the running
-    /// statistics, which stay as they are. `learns` says, by its name, which weight moves.
+    /// The network on a device with autodiff, ready to be fine-tuned: its batch norm keeps normalising by the
+    /// running statistics, which stay as they are. `learns` selects the weights to train, by name.
     pub fn for_fine_tuning(self, learns: impl Fn(&str) -> bool) -> Self {
         let mut network = crate::weights::track_gradients(self.train(), learns);
         network.blocks.iter_mut().for_each(|block| block.norm.fix_statistics());
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_change_of_the_image_moves_the_cell_above_it() {
-        // The cell whose centre is nearest to the pixel answers most, in a network of positive weights.
+        // The cell whose centre is nearest to the pixel is activated most, in a network of positive weights.
         let network = network(Architecture::AlexnetSmall, 32);
         let geometry = network.map_geometry();
         let plain = network.forward_maps(images(96, 96));

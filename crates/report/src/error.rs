@@ -57,7 +57,7 @@ pub enum ReportError {
         layer: String,
     },
     /// The page cannot be put together.
-    #[error("the page cannot be put together: {reason}")]
+    #[error("cannot build the page: {reason}")]
     Page {
         /// The part that failed.
         reason: String,

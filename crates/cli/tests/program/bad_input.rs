@@ -1,4 +1,5 @@
-//! Whatever is typed or pointed to gives a clear error and the documented exit code: no panic, nothing half-written.
+//! Whatever is typed or pointed to gives a clear error and the documented exit code: no panic, nothing
+//! half-written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -324,7 +325,7 @@ fn output_folders_in_use_are_left_alone() {
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "years of work").unwrap();
     assert_fails(&["train", text(&images), "--out", text(&other)], 2, &["not empty"]);
-    assert_fails(&["train", "--resume", "--out", text(&other)], 2, &["no run directory"]);
+    assert_fails(&["train", "--resume", "--out", text(&other)], 2, &["not a run directory"]);
     let resume = ["train", "--resume", "--out", text(&run), "--set", "training.batch_size=8"];
     assert_fails(&resume, 2, &["training.batch_size", "24", "8"]);
     assert_fails(&["train", text(&other), "--resume", "--out", text(&run)], 2, &["was begun on"]);
@@ -410,7 +411,7 @@ fn runs_of_another_version_or_damaged_ones_are_refused() {
     fs::write(run.join("run.json"), meta.replace("\"format\": 1", "\"format\": 99")).unwrap();
     assert_fails(&["inspect", text(&run)], 1, &["format 99"]);
     fs::write(run.join("run.json"), "{").unwrap();
-    assert_fails(&["inspect", text(&run)], 2, &["no run directory"]);
+    assert_fails(&["inspect", text(&run)], 2, &["not a run directory"]);
 }
 
 #[test]

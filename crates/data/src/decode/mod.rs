@@ -1,17 +1,17 @@
 //! Decoding of one file into 8-bit RGB.
 //!
-//! Differences between formats end here: the orientation of the metadata is applied ([`crate::decode::orientation`]), grey is
-//! repeated over the three channels, alpha is dropped (as Pillow's `convert("RGB")` does, not blended; colours that a
-//! TIFF has multiplied by it are divided again), 16-bit values are divided by 257 and rounded, floating-point values
-//! are clamped to 0..=1 and scaled, and of an animation the first frame is taken. Embedded colour profiles are ignored,
-//! as by Pillow.
+//! Differences between formats end here: the orientation of the metadata is applied
+//! ([`crate::decode::orientation`]), grey is repeated over the three channels, alpha is dropped (as Pillow's
+//! `convert("RGB")` does, not blended; colours that a TIFF has multiplied by it are divided again), 16-bit
+//! values are divided by 257 and rounded, floating-point values are clamped to 0..=1 and scaled, and of an
+//! animation the first frame is taken. Embedded colour profiles are ignored, as by Pillow.
 //!
-//! A file that ends behind its last pixel is read. One that ends within the pixels counts as broken unless its decoder
-//! fills in the rest, as the JPEG decoder does once it has reached the image data, but for the few files that need the
-//! slower one ([`crate::decode::jpeg`]).
+//! A file that ends behind its last pixel is read. One that ends within the pixels counts as broken unless
+//! its decoder fills in the rest, as the JPEG decoder does once it has reached the image data, but for the
+//! few files that need the slower one ([`crate::decode::jpeg`]).
 //!
-//! All decoders of the process share one budget of memory ([`crate::decode::memory_budget`]): each waits until what its image
-//! needs, by the header, fits beside the others.
+//! All decoders of the process share one budget of memory ([`crate::decode::memory_budget`]): each waits
+//! until what its image needs, by the header, fits beside the others.
 
 mod color;
 pub(crate) mod decoder_guard;
@@ -109,7 +109,8 @@ fn orient(image: RgbImage8, orientation: Orientation) -> RgbImage8 {
     RgbImage8 { width, height, pixels: image.into_bytes() }
 }
 
-/// As [`decode_image`], but of bytes; the memory of the image counts until it is dropped. `name` only appears in errors.
+/// As [`decode_image`], but of bytes; the memory of the image counts until it is dropped. `name` only appears
+/// in errors.
 pub(crate) fn decode_counted(
     bytes: ImageBytes,
     name: &Path,

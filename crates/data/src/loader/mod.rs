@@ -54,8 +54,8 @@ impl Loader {
         &self.images
     }
 
-    /// Replaces the images, such as by those that are left once unreadable ones are excluded. Decoded images stay in
-    /// memory where both are of one source.
+    /// Replaces the images, such as by those that are left once unreadable ones are excluded. Decoded images
+    /// stay in memory where both are of one source.
     pub fn set_images(&mut self, images: Arc<Images>) {
         if !Arc::ptr_eq(self.images.source(), images.source()) {
             self.caches.memory = Arc::new(ImageCache::new(self.config.cache_bytes));

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use crate::source::folder::FileNames;
 use crate::source::{ImageBytes, ImageSource, Location};
 
-/// The images of a run that was begun on a source of another program. Tables and captions have their names; reading
-/// one is an error.
+/// The images of a run that was begun on a source of another program. Tables and captions have their names;
+/// reading one is an error.
 #[derive(Debug)]
 pub(crate) struct ClosedSource {
     location: Location,

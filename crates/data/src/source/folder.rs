@@ -19,8 +19,8 @@ pub struct FolderSource {
 }
 
 impl FolderSource {
-    /// Files that are known already; nothing is read. `paths` are relative to `root`, or absolute, and none occurs
-    /// twice.
+    /// Files that are known already; nothing is read. `paths` are relative to `root`, or absolute, and none
+    /// occurs twice.
     pub fn new(root: PathBuf, paths: Vec<PathBuf>) -> Self {
         Self { root, names: FileNames::new(paths) }
     }
@@ -45,7 +45,7 @@ impl ImageSource for FolderSource {
 
     fn read(&self, index: usize) -> io::Result<ImageBytes> {
         let path = self.file(index).ok_or(ErrorKind::NotFound)?;
-        // Opening a pipe would wait for ever.
+        // Opening a pipe would wait forever.
         if !fs::metadata(&path)?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidData, "it is not a regular file"));
         }

@@ -16,7 +16,8 @@ use crate::source::scan::{ScanConfig, scan_folder};
 /// How the text of a folder begins.
 const FOLDER: &str = "folder:";
 
-/// A place of images. `run.json` has it as a text such as `folder:/photos`, by which a resumed run finds its images.
+/// A place of images. `run.json` has it as a text such as `folder:/photos`, by which a resumed run finds its
+/// images.
 ///
 /// ```
 /// use deepcluster_data::Location;
@@ -66,7 +67,8 @@ impl Location {
         if has_scheme { Self::Other(text.into()) } else { Self::Folder(text.into()) }
     }
 
-    /// The text by which [`Location::parse`] finds the place again; `None` for a folder whose path is not Unicode.
+    /// The text by which [`Location::parse`] finds the place again; `None` for a folder whose path is not
+    /// Unicode.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Folder(path) => path.to_str().map(|path| format!("{FOLDER}{path}")),
@@ -85,8 +87,8 @@ impl Location {
         }
     }
 
-    /// The images of these names, in this order; nothing is read. Where the place cannot be opened they have their
-    /// names, and reading one is an error. `labels`, if any, have one entry for each.
+    /// The images of these names, in this order; nothing is read. Where the place cannot be opened they have
+    /// their names, and reading one is an error. `labels`, if any, have one entry for each.
     pub fn images(&self, names: Vec<PathBuf>, labels: Option<Labels>) -> Images {
         match self {
             Self::Folder(root) => Images::from_paths(root.clone(), names, labels),

@@ -102,7 +102,8 @@ pub(crate) struct ResizedRegion {
     pub(crate) region: CropBox,
 }
 
-/// Start and length in an image of `size` pixels of what becomes `length` pixels from `start` on once it is resized.
+/// Start and length in an image of `size` pixels of what becomes `length` pixels from `start` on once it is
+/// resized.
 fn source_range(start: u32, length: u32, size: u32, resized: u32) -> (f64, f64) {
     let scale = f64::from(size) / f64::from(resized);
     let start = f64::from(start) * scale;

@@ -17,12 +17,12 @@ use crate::error::TrainerError;
 use crate::run::files::path_bytes;
 use crate::trained::network::TrainedNetwork;
 
-/// What [`TrainedNetwork::write_features`] wrote.
+/// Summary of [`TrainedNetwork::write_features`].
 #[derive(Debug, Clone)]
 pub struct WrittenFeatures {
     /// Images with features, the rows.
     pub num_rows: usize,
-    /// Numbers per image.
+    /// Values per image.
     pub feature_dim: usize,
     /// The list `row,path` beside the features.
     pub list: PathBuf,

@@ -1,4 +1,4 @@
-//! A trained network without its clusters: what makes features, is exported, and is evaluated.
+//! A trained network without its clusters, for features, export and evaluation.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ pub struct TrainedNetwork<B: Backbone> {
 }
 
 impl TrainedNetwork<ConvNet> {
-    /// Loads the network of a run: the final one of a finished run, else that of the newest checkpoint. Runs
-    /// that have been imported, or stopped on the way, have one too.
+    /// Loads the network of a run: the final one of a finished run, otherwise that of the newest checkpoint,
+    /// so imported and interrupted runs have one too.
     ///
     /// # Errors
     /// [`TrainerError::Unfinished`] where the run has no checkpoint yet; [`TrainerError::Damaged`],
@@ -51,8 +51,8 @@ impl TrainedNetwork<ConvNet> {
 }
 
 impl<B: Backbone> TrainedNetwork<B> {
-    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that say
-    /// what it takes.
+    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that
+    /// describe its input.
     pub fn from_network(config: TrainConfig, network: B, device: &Device) -> Self {
         Self { config, device: device.clone().without_autodiff(), network, head: None }
     }
@@ -142,8 +142,8 @@ impl<B: Backbone> TrainedNetwork<B> {
         Ok(extracted)
     }
 
-    /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and
-    /// why.
+    /// Hands the features of every image to `sink`, batch by batch; returns the images that cannot be read,
+    /// with reasons.
     pub(crate) fn extract_batches(
         &self,
         images: &Arc<Images>,

@@ -203,6 +203,6 @@ mod tests {
             refused(SelectiveSearchConfig { max_proposals: Some(0), ..default() }).contains("max_proposals")
         );
         let error = selective_search(&[0; 5], 1, 2, &default()).unwrap_err().to_string();
-        assert!(error.contains("5 bytes are no 1 x 2"), "{error}");
+        assert!(error.contains("5 bytes are not a 1 x 2"), "{error}");
     }
 }
