@@ -5,9 +5,9 @@
 use std::hint::black_box;
 
 use deepcluster::clustering::{
-    KMeansConfig, KMeansStart, NmiNorm, PicConfig, ScanPrecision, WhiteningConfig, assign, nearest_neighbors,
-    nmi,
+    KMeansConfig, KMeansStart, PicConfig, ScanPrecision, WhiteningConfig, assign, nearest_neighbors,
 };
+use deepcluster::evaluation::{NmiNorm, nmi};
 use deepcluster_testing::criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::{Array2, ArrayView2, s};
 

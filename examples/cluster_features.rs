@@ -4,7 +4,7 @@
 //! apart.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
-use deepcluster::clustering::{NmiNorm, nmi};
+use deepcluster::evaluation::{NmiNorm, nmi};
 use deepcluster::prelude::*;
 use ndarray::Array2;
 

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use deepcluster::clustering::{NmiNorm, nmi};
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
+use deepcluster::evaluation::{NmiNorm, nmi};
 use deepcluster::models::Backbone;
 use deepcluster::prelude::*;
 use deepcluster::trainer::EngineError;

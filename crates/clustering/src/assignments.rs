@@ -2,7 +2,8 @@
 
 use crate::error::ClusteringError;
 
-/// Clusters that any number of samples may have: enough to leave the small ones free, and no burden for memory.
+/// Clusters that any number of samples may have: enough to leave the small ones free, and no burden for
+/// memory.
 const ALWAYS_ALLOWED: usize = 1 << 16;
 
 /// One cluster label per sample, each below the number of clusters. Clusters may be empty.
@@ -16,8 +17,8 @@ impl Assignments {
     /// Takes the label of every sample.
     ///
     /// # Errors
-    /// - [`ClusteringError::TooManyClusters`]: there are more clusters than samples, and more than 65,536. Everything
-    ///   that is kept for each cluster would be as large as a file claims, not as what is there.
+    /// - [`ClusteringError::TooManyClusters`]: there are more clusters than samples, and more than 65,536.
+    ///   Memory for each cluster must not grow with the claim of a file.
     /// - [`ClusteringError::LabelOutOfRange`]: a label is not below `num_clusters`.
     pub fn new(labels: Vec<u32>, num_clusters: usize) -> Result<Self, ClusteringError> {
         let allowed = labels.len().max(ALWAYS_ALLOWED);

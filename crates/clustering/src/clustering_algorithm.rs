@@ -19,7 +19,8 @@ pub trait ClusteringAlgorithm: Send + Sync {
 
     /// Clusters `rows`, `[num_samples, feature_dim]`, already whitened and L2-normalised, wherever they lie.
     ///
-    /// The same features and `seed` give the same result. `observer` is told of the progress and can stop the run.
+    /// The same features and `seed` give the same result. `observer` is notified of the progress and can stop
+    /// the run.
     ///
     /// # Errors
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
@@ -27,7 +28,7 @@ pub trait ClusteringAlgorithm: Send + Sync {
     /// - [`ClusteringError::TooFewSamples`] or [`ClusteringError::TooFewCandidates`]: too few samples for the
     ///   configured number of clusters or neighbours.
     /// - [`ClusteringError::Device`]: the device of the rows failed.
-    /// - [`ClusteringError::Cancelled`]: the observer broke off.
+    /// - [`ClusteringError::Cancelled`]: the observer stopped it.
     fn cluster(
         &self,
         rows: &dyn Rows,
@@ -36,16 +37,16 @@ pub trait ClusteringAlgorithm: Send + Sync {
     ) -> Result<Clustering, ClusteringError>;
 }
 
-/// Hears of the progress of a clustering and may stop it; `()` ignores everything.
+/// Receives the progress of a clustering and may stop it; `()` ignores everything.
 pub trait ClusteringObserver {
     /// Called after each iteration; `Break` ends the run with [`ClusteringError::Cancelled`].
     fn iteration(&mut self, _stats: &IterationStats) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
-    /// Called by [`Pic`](crate::Pic) and [`LinCohenPic`](crate::LinCohenPic) while they search the nearest neighbours
-    /// of `num_rows` rows, of which `num_rows_done` are finished; `Break` ends the run with
-    /// [`ClusteringError::Cancelled`].
+    /// Called by [`Pic`](crate::Pic) and [`LinCohenPic`](crate::LinCohenPic) while they search for the
+    /// nearest neighbours of `num_rows` rows, of which `num_rows_done` are finished; `Break` ends the run
+    /// with [`ClusteringError::Cancelled`].
     fn neighbors_found(&mut self, _num_rows_done: usize, _num_rows: usize) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
@@ -60,11 +61,13 @@ pub struct IterationStats {
     pub iteration: usize,
     /// Upper limit of the number of iterations. k-means ends earlier once nothing moves any more.
     pub num_iterations: usize,
-    /// Sum over the samples of the squared distance to the centroid, before this iteration moved the centroids.
+    /// Sum over the samples of the squared distance to the centroid, before this iteration moved the
+    /// centroids.
     pub inertia: f64,
     /// Clusters that this iteration found empty and refilled by splitting others.
     pub num_empty: usize,
-    /// `num_clusters * sum(size^2) / num_samples^2`: 1 for equal sizes, `num_clusters` for a single full cluster.
+    /// `num_clusters * sum(size^2) / num_samples^2`: 1 for equal sizes, `num_clusters` for a single full
+    /// cluster.
     pub imbalance_factor: f64,
     /// Time since the start of the run.
     pub elapsed: Duration,

@@ -22,9 +22,9 @@ pub enum ClusteringError {
     /// A device failed.
     #[error("the device failed while {during}: {reason}")]
     Device {
-        /// What it was used for.
+        /// The operation that failed.
         during: &'static str,
-        /// What it says.
+        /// The message of the device.
         reason: String,
     },
     /// A sample weight that is negative, not finite, or 0 like all others.
@@ -43,26 +43,26 @@ pub enum ClusteringError {
     TooFewSamples {
         /// Rows of the feature matrix.
         num_samples: usize,
-        /// Clusters asked for.
+        /// The requested number of clusters.
         num_clusters: usize,
     },
-    /// More neighbours asked for than there are candidates.
+    /// More neighbours requested than there are candidates.
     #[error(
         "num_neighbors is {num_neighbors}, but each query has {num_candidates} candidates: lower num_neighbors \
          or add samples"
     )]
     TooFewCandidates {
-        /// Neighbours asked for.
+        /// The requested number of neighbours.
         num_neighbors: usize,
         /// Rows of the database, less the query itself where it is excluded.
         num_candidates: usize,
     },
-    /// A link of a neighbour graph that cannot be.
+    /// An impossible link in a neighbour graph.
     #[error("row {row} of the neighbour graph {problem}")]
     InvalidNeighbor {
         /// The first such row, counted from 0.
         row: usize,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// More rows than a 32-bit row number can name.
@@ -82,7 +82,7 @@ pub enum ClusteringError {
     /// Two sizes that must agree do not.
     #[error("{what} is {actual}, expected {expected}")]
     DimensionMismatch {
-        /// What was measured.
+        /// The size that differs.
         what: &'static str,
         /// The size it must have.
         expected: usize,
@@ -111,7 +111,7 @@ pub enum ClusteringError {
         /// The value.
         value: f32,
     },
-    /// A label that names no cluster.
+    /// A label without a cluster.
     #[error("label {label} of sample {row} is not below num_clusters, which is {num_clusters}")]
     LabelOutOfRange {
         /// The sample, counted from 0.
@@ -136,32 +136,16 @@ pub enum ClusteringError {
         "memory does not hold {num_neighbors} neighbours of each of {num_queries} rows: lower num_neighbors"
     )]
     TooManyNeighbors {
-        /// Rows whose neighbours were asked for.
+        /// Rows whose neighbours were requested.
         num_queries: usize,
-        /// Neighbours asked for.
+        /// The requested number of neighbours.
         num_neighbors: usize,
     },
-    /// A measure of no samples at all.
-    #[error("no labels were given: the measure needs at least one sample")]
-    NoLabels,
-    /// A silhouette of samples that are all in one cluster or each in its own.
-    #[error(
-        "the silhouette of {num_samples} samples in {num_clusters} clusters is not defined: there must be at least 2 \
-         clusters and fewer clusters than samples"
-    )]
-    SilhouetteUndefined {
-        /// Samples measured.
-        num_samples: usize,
-        /// Clusters that occur among them.
-        num_clusters: usize,
-    },
-    /// The observer asked to stop.
+    /// The observer stopped the clustering.
     #[error("the clustering was cancelled")]
     Cancelled,
-    /// The eigenvalue solver did not converge.
-    #[error(
-        "the eigenvalues of a {dim} x {dim} covariance matrix did not converge: are the features extreme?"
-    )]
+    /// A covariance matrix with a NaN or an infinity.
+    #[error("the {dim} x {dim} covariance matrix holds a NaN or an infinity: are the features extreme?")]
     EigenDecomposition {
         /// Order of the matrix.
         dim: usize,
@@ -169,7 +153,7 @@ pub enum ClusteringError {
     /// The bytes of a cluster model are not a well-formed safetensors file.
     #[error("the cluster model is truncated or not a safetensors file: write it again")]
     ModelFormat {
-        /// What the reader found.
+        /// The error of the safetensors reader.
         #[source]
         source: safetensors::SafeTensorError,
     },
@@ -188,7 +172,7 @@ pub enum ClusteringError {
     ModelTensor {
         /// Name of the tensor.
         name: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// A file holds no feature matrix that this version reads, or the features do not fit the file.
@@ -196,7 +180,7 @@ pub enum ClusteringError {
     FeatureFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         problem: FeatureFileProblem,
     },
@@ -236,8 +220,6 @@ impl HasKind for ClusteringError {
             | Self::BeyondF16 { .. }
             | Self::LabelOutOfRange { .. }
             | Self::TooManyClusters { .. }
-            | Self::NoLabels
-            | Self::SilhouetteUndefined { .. }
             | Self::EigenDecomposition { .. }
             | Self::Io { .. } => Kind::Failure,
         }

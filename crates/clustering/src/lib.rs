@@ -6,18 +6,16 @@
 //! nor networks:
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
-//! - [`Rows`]: what all of these take: matrices, halves in memory, mapped files ([`FeatureFile`]), rows on a
+//! - [`Rows`]: the input of all of these: matrices, halves in memory, mapped files ([`FeatureFile`]), rows on a
 //!   device;
 //! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of
 //!   faiss;
 //! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds
 //!   the number of clusters by itself; [`LinCohenPicConfig`] and [`LinCohenPic`]: as published, with a given
 //!   number;
-//! - [`ClusteringAlgorithm`]: what a trainer calls, whichever of them was configured;
+//! - [`ClusteringAlgorithm`]: the common interface of all of them;
 //! - [`ClusterModel`]: whitening and centroids together, to assign new images and to save in a file;
-//! - [`nearest_neighbors`]: exact k-nearest-neighbour search;
-//! - [`nmi`], [`adjusted_rand_index`], [`purity`], [`clustering_accuracy`]: agreement of two labellings;
-//! - [`silhouette`], [`cluster_balance`]: how well apart and how even the clusters are, without labels.
+//! - [`nearest_neighbors`]: exact k-nearest-neighbour search.
 //!
 //! Matrices are `[num_samples, feature_dim]`, one sample per row, `f32`. Work is spread over the current
 //! rayon thread pool; the results have the same bits for any number of threads, because blocks are cut at
@@ -45,7 +43,6 @@ mod error;
 mod kmeans;
 mod knn;
 mod matmul;
-mod metrics;
 mod model;
 mod pic;
 mod rows;
@@ -61,10 +58,6 @@ pub use clustering_algorithm::{
 pub use error::ClusteringError;
 pub use kmeans::{Initialization, KMeans, KMeansConfig, KMeansStart, KMeansVariant, ScanPrecision, assign};
 pub use knn::{Neighbors, nearest_neighbors};
-pub use metrics::{
-    ClusterBalance, Contingency, NmiNorm, SilhouetteConfig, adjusted_rand_index, cluster_balance,
-    clustering_accuracy, contingency, nmi, purity, silhouette,
-};
 pub use model::ClusterModel;
 pub use pic::{LinCohenPic, LinCohenPicConfig, Pic, PicConfig};
 pub use rows::device::{DeviceRows, Moments, ScoreLists, ScoredRows};
@@ -73,3 +66,7 @@ pub use rows::host::HostRows;
 pub use rows::stored::StoredFeatures;
 pub use rows::{Place, Rows};
 pub use whitening::{Whitening, WhiteningConfig};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -1,47 +1,38 @@
-//! Safe single-threaded products of matrix tiles over the `gemm` crate, and the rounding error of a product in `f32`.
+//! Safe single-threaded products of matrix tiles over the kernels of `gemm`, and the rounding error of a
+//! product in `f32`.
 //!
 //! A tile is computed by one thread, so that its bits do not depend on how many threads there are.
 
-use gemm::{Parallelism, gemm};
+use gemm_common::Parallelism;
 
-/// `out[i, j] = sum_l a[i, l] * b[j, l]`: all inner products of the rows of `a`, `[num_a, dim]`, with the rows of
-/// `b`, `[num_b, dim]`; `out` is `[num_a, num_b]`.
+/// `out[i, j] = sum_l a[i, l] * b[j, l]`: all inner products of the rows of `a`, `[num_a, dim]`, with the
+/// rows of `b`, `[num_b, dim]`; `out` is `[num_a, num_b]`.
 pub(crate) fn inner_products(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
-    let (num_a, num_b) = (a.len() / dim, b.len() / dim);
-    assert!(a.len() == num_a * dim && b.len() == num_b * dim && out.len() == num_a * num_b);
-    let (row_stride, dim_stride) = (num_b as isize, dim as isize);
-    // SAFETY: the lengths were checked above: the strides reach every element of the three row-major matrices
-    // and nothing beyond, and `out` is borrowed mutably, so it overlaps neither input.
-    unsafe {
-        gemm(
-            num_a,
-            num_b,
-            dim,
-            out.as_mut_ptr(),
-            1,
-            row_stride,
-            false,
-            a.as_ptr(),
-            1,
-            dim_stride,
-            b.as_ptr(),
-            dim_stride,
-            1,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
+    let rows = |values| Vectors::rows(values, dim);
+    let row_stride = b.len() / dim;
+    multiply(gemm_f32::gemm::f32::get_gemm_fn(), rows(a), rows(b), out, row_stride, None);
 }
 
-/// A run of columns of a row-major `f64` matrix, seen as vectors: `vectors[i, l]`.
+/// `out[i, j] += sum_l a[i, l] * b[j, l]` in `f64`; `out` is `[a.count, b.count]`.
+pub(crate) fn add_inner_products(a: Vectors<'_, f64>, b: Vectors<'_, f64>, out: &mut [f64]) {
+    add_inner_products_in_rows(a, b, out, b.count);
+}
+
+/// [`add_inner_products`] to rows that lie `row_stride` from each other in `out`.
+pub(crate) fn add_inner_products_in_rows(
+    a: Vectors<'_, f64>,
+    b: Vectors<'_, f64>,
+    out: &mut [f64],
+    row_stride: usize,
+) {
+    multiply(gemm_f64::gemm::f64::get_gemm_fn(), a, b, out, row_stride, Some(1.0));
+}
+
+/// Rows or columns of a row-major matrix, seen as vectors: `vectors[i, l]`.
 #[derive(Clone, Copy)]
-pub(crate) struct Vectors<'a> {
+pub(crate) struct Vectors<'a, T> {
     /// The matrix from the first element of the first vector on.
-    pub(crate) values: &'a [f64],
+    pub(crate) values: &'a [T],
     /// Number of vectors.
     pub(crate) count: usize,
     /// Length of each vector.
@@ -52,7 +43,17 @@ pub(crate) struct Vectors<'a> {
     pub(crate) element_stride: usize,
 }
 
-impl Vectors<'_> {
+impl<'a, T> Vectors<'a, T> {
+    /// The rows of `values`, `[_, len]`.
+    pub(crate) fn rows(values: &'a [T], len: usize) -> Self {
+        Self { values, count: values.len() / len, len, vector_stride: len, element_stride: 1 }
+    }
+
+    /// The columns of `values`, `[_, count]`.
+    pub(crate) fn columns(values: &'a [T], count: usize) -> Self {
+        Self { values, count, len: values.len() / count, vector_stride: 1, element_stride: count }
+    }
+
     fn fit_their_slice(&self) -> bool {
         self.count > 0
             && self.len > 0
@@ -61,29 +62,63 @@ impl Vectors<'_> {
     }
 }
 
-/// `out[i, j] += sum_l a[i, l] * b[j, l]` in `f64`; `out` is `[a.count, b.count]`.
-pub(crate) fn add_inner_products(a: Vectors<'_>, b: Vectors<'_>, out: &mut [f64]) {
-    assert!(a.fit_their_slice() && b.fit_their_slice());
-    assert!(a.len == b.len && out.len() == a.count * b.count);
-    // SAFETY: both inputs were checked to lie in their slices and `out` to have one element per pair; `out` is
-    // borrowed mutably, so it overlaps neither input.
+/// A kernel of `gemm`: `dst = alpha dst + beta lhs rhs`.
+type Gemm<T> = unsafe fn(
+    usize,
+    usize,
+    usize,
+    *mut T,
+    isize,
+    isize,
+    bool,
+    *const T,
+    isize,
+    isize,
+    *const T,
+    isize,
+    isize,
+    T,
+    T,
+    bool,
+    bool,
+    bool,
+    Parallelism,
+);
+
+/// `out[i, j] = factor * out[i, j] + sum_l a[i, l] * b[j, l]`; without a factor `out` is not read.
+fn multiply<T: From<f32>>(
+    gemm: Gemm<T>,
+    a: Vectors<'_, T>,
+    b: Vectors<'_, T>,
+    out: &mut [T],
+    row_stride: usize,
+    factor: Option<f32>,
+) {
+    assert!(a.fit_their_slice() && b.fit_their_slice() && a.len == b.len);
+    assert!(row_stride >= b.count && out.len() >= (a.count - 1) * row_stride + b.count);
+    // The kernels prefer results whose columns are contiguous: of a row-major one they compute the transpose.
+    let row_stride = row_stride as isize;
+    let (lhs, rhs, column_stride, row_stride) =
+        if b.count > 1 { (b, a, row_stride, 1) } else { (a, b, 1, row_stride) };
+    // SAFETY: inputs and result were checked to lie in their slices; `out` is borrowed mutably, so it
+    // overlaps neither input, and its rows do not overlap each other.
     unsafe {
         gemm(
-            a.count,
-            b.count,
-            a.len,
+            lhs.count,
+            rhs.count,
+            lhs.len,
             out.as_mut_ptr(),
-            1,
-            b.count as isize,
-            true,
-            a.values.as_ptr(),
-            a.element_stride as isize,
-            a.vector_stride as isize,
-            b.values.as_ptr(),
-            b.vector_stride as isize,
-            b.element_stride as isize,
-            1.0,
-            1.0,
+            column_stride,
+            row_stride,
+            factor.is_some(),
+            lhs.values.as_ptr(),
+            lhs.element_stride as isize,
+            lhs.vector_stride as isize,
+            rhs.values.as_ptr(),
+            rhs.vector_stride as isize,
+            rhs.element_stride as isize,
+            factor.unwrap_or(0.0).into(),
+            1.0.into(),
             false,
             false,
             false,
@@ -92,11 +127,12 @@ pub(crate) fn add_inner_products(a: Vectors<'_>, b: Vectors<'_>, out: &mut [f64]
     }
 }
 
-/// Bound of the rounding error of `||c||^2 - 2 <x, c>` in `f32`, for rows of norm `norm_x` and at most `norm_c`.
+/// Bound of the rounding error of `||c||^2 - 2 <x, c>` in `f32`, for rows of norm `norm_x` and at most
+/// `norm_c`.
 ///
-/// A sum of `dim` products in any order is off by at most `gamma * ||x|| * ||c||` with `gamma = dim u / (1 - dim u)`
-/// and `u = 2^-24` (Higham, *Accuracy and Stability of Numerical Algorithms*, section 3.1); the other terms cover
-/// the rounding of the norms and of the final additions, and underflow.
+/// A sum of `dim` products in any order is off by at most `gamma * ||x|| * ||c||` with `gamma = dim u / (1 -
+/// dim u)` and `u = 2^-24` (Higham, *Accuracy and Stability of Numerical Algorithms*, section 3.1); the other
+/// terms cover the rounding of the norms and of the final additions, and underflow.
 pub(crate) fn score_rounding_bound(dim: usize, norm_x: f64, norm_c: f64) -> f64 {
     let unit = f64::from(f32::EPSILON) / 2.0;
     let roundings = (dim + 4) as f64 * unit;

@@ -1,4 +1,5 @@
-//! Rows on a device are clustered as on the host, bit by bit, however badly the device computes within its bounds.
+//! Rows on a device are clustered as on the host, bit by bit, however badly the device computes within its
+//! bounds.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -31,3 +31,7 @@ pub use communicator::Communicator;
 pub use error::CollectiveError;
 pub use single::Single;
 pub use threads::Threads;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

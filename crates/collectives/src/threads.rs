@@ -10,8 +10,8 @@ use crate::tree::sum_in_tree;
 
 /// A rank of a group whose ranks are threads of one process.
 ///
-/// A handle that is dropped, be it that its thread has failed, has left: operations that wait for it fail
-/// with [`CollectiveError::Left`].
+/// A handle that is dropped, for instance because its thread has failed, has left: operations that wait for
+/// it fail with [`CollectiveError::Left`].
 pub struct Threads {
     rank: usize,
     meeting: Arc<Meeting>,
@@ -25,8 +25,8 @@ impl Threads {
         (0..size).map(|rank| Self { rank, meeting: meeting.clone() }).collect()
     }
 
-    /// Brings `own` to the meeting of all ranks, where the last to come combines the parts; returns the
-    /// result for this rank.
+    /// Contributes `own` and waits for all ranks; the last to arrive combines the parts. Returns the result
+    /// of this rank.
     fn meet(
         &self,
         own: Part,
@@ -184,7 +184,7 @@ fn equal_lengths<T>(
     }
 }
 
-/// Where the ranks wait for each other.
+/// The rendezvous of the ranks.
 struct Meeting {
     size: usize,
     state: Mutex<State>,

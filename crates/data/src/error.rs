@@ -1,13 +1,13 @@
 //! The one error type of this crate.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use deepcluster_files::{HasKind, Kind};
 use thiserror::Error;
 
 use crate::decode::formats::READABLE_FORMATS;
-use crate::source::Location;
+use crate::source::location::Location;
 
 /// Errors of finding, decoding, transforming and drawing images.
 #[derive(Debug, Error)]
@@ -277,6 +277,14 @@ impl DataError {
                 format!("{width} x {height} pixels are more than the {max_pixels} allowed by max_pixels")
             }
             other => other.to_string(),
+        }
+    }
+
+    /// An encoded image that cannot be read, or that its source finds damaged.
+    pub(crate) fn reading(path: impl Into<PathBuf>, error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidData => Self::Decode { path: path.into(), reason: error.to_string() },
+            _ => Self::io("open", path, error),
         }
     }
 

@@ -50,6 +50,7 @@ mod synthetic;
 mod view;
 mod voc;
 
+pub use decode::bytes::ImageBytes;
 pub use decode::rgb_image::RgbImage8;
 pub use decode::{DEFAULT_MAX_PIXELS, decode_image, decode_image_bytes};
 pub use error::DataError;
@@ -57,7 +58,7 @@ pub use loader::{Batches, DiskCacheConfig, ImageBatch, Loader, LoaderConfig, Sam
 pub use source::labels::{LabelSource, Labels};
 pub use source::scan::ScanConfig;
 pub use source::scan_summary::ScanSummary;
-pub use source::{FolderSource, ImageBytes, ImageSource, Images, Location, SkippedFile};
+pub use source::{FolderSource, ImageSource, Images, Location, SkippedFile};
 pub use synthetic::{SYNTHETIC_KINDS, SyntheticConfig, write_synthetic_folder};
 pub use view::Transform;
 pub use view::normalize::Normalization;

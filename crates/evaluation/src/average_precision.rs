@@ -12,8 +12,9 @@ pub struct PrecisionRecall {
 }
 
 impl PrecisionRecall {
-    /// The curve of `ranked`, which says of each entry, best first, whether it is right; `scores` are theirs, and
-    /// entries of equal score have no order among them. `num_positives` is how many there are to find, found or not.
+    /// The curve of `ranked`, which holds for each entry, best first, whether it is right; `scores` are
+    /// theirs, and entries of equal score have no order among them. `num_positives` is how many there are to
+    /// find, found or not.
     ///
     /// # Errors
     /// - [`EvaluationError::LengthMismatch`]: the lists differ in length.
@@ -66,8 +67,8 @@ impl PrecisionRecall {
         (0..=10).map(|tenth| best_from(f64::from(tenth) / 10.0)).sum::<f64>() / 11.0
     }
 
-    /// Area under the curve when the precision at a recall is the best at that recall or above: the rule of PASCAL
-    /// VOC from 2010 on.
+    /// Area under the curve when the precision at a recall is the best at that recall or above: the rule of
+    /// PASCAL VOC from 2010 on.
     pub fn interpolated_area(&self) -> f64 {
         let (mut area, mut best) = (0.0, 0.0_f64);
         for index in (0..self.recall.len()).rev() {
@@ -81,8 +82,8 @@ impl PrecisionRecall {
 
 /// Average precision of one class over images, of which some may not count.
 ///
-/// `labels` are `Some(true)` for images of the class, `Some(false)` for the others, and `None` for those that do not
-/// count, such as VOC's difficult ones.
+/// `labels` are `Some(true)` for images of the class, `Some(false)` for the others, and `None` for those that
+/// do not count, such as VOC's difficult ones.
 ///
 /// # Errors
 /// As [`PrecisionRecall::new`].

@@ -46,7 +46,7 @@ pub struct GroundTruth {
     pub image: usize,
     /// Where it is.
     pub bounds: BoundingBox,
-    /// Objects marked difficult need not be found, and finding them is no mistake.
+    /// Objects marked difficult need not be found, and finding them is not an error.
     pub is_difficult: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Detection {
 ///
 /// The surest detection comes first. It is right where the object of its image it overlaps most has an
 /// intersection over union of at least `min_overlap` (0.5 in VOC) and has not been found before; it does not
-/// count where that object is difficult; everything else is wrong, second detections of one object included.
+/// count where that object is difficult; all others are wrong, second detections of one object included.
 ///
 /// # Errors
 /// As [`PrecisionRecall::new`]: a score that is not a number, or no object that is not difficult.
@@ -77,9 +77,9 @@ pub fn detection_curve(
     if let Some(index) = detections.iter().position(|detection| detection.score.is_nan()) {
         return Err(EvaluationError::NotFinite { index });
     }
-    let mut of_image: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut by_image: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, object) in objects.iter().enumerate() {
-        of_image.entry(object.image).or_default().push(index);
+        by_image.entry(object.image).or_default().push(index);
     }
     let mut order: Vec<&Detection> = detections.iter().collect();
     order.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -87,7 +87,7 @@ pub fn detection_curve(
     let (mut scores, mut is_right) = (Vec::new(), Vec::new());
     for detection in order {
         let mut best: Option<(usize, f32)> = None;
-        for &index in of_image.get(&detection.image).into_iter().flatten() {
+        for &index in by_image.get(&detection.image).into_iter().flatten() {
             let overlap = detection.bounds.overlap(&objects[index].bounds);
             if best.is_none_or(|(_, most)| overlap > most) {
                 best = Some((index, overlap));

@@ -21,10 +21,16 @@ pub enum EvaluationError {
         /// Number of samples.
         num_samples: usize,
     },
+    /// More samples than a 32-bit number can count.
+    #[error("{num_samples} samples are more than the 4,294,967,295 that can be compared")]
+    TooManySamples {
+        /// Number of samples.
+        num_samples: usize,
+    },
     /// More neighbours than other labelled samples.
     #[error("num_neighbors = {num_neighbors} is not allowed: 1 to {allowed}, the other labelled samples")]
     NumNeighbors {
-        /// Neighbours asked for.
+        /// The requested number of neighbours.
         num_neighbors: usize,
         /// Most that there are.
         allowed: usize,
@@ -64,6 +70,7 @@ impl HasKind for EvaluationError {
             Self::Clustering(error) => error.kind(),
             Self::LengthMismatch { .. }
             | Self::NoLabels { .. }
+            | Self::TooManySamples { .. }
             | Self::NoPositives
             | Self::NotFinite { .. }
             | Self::UnknownClass { .. } => Kind::Failure,

@@ -8,11 +8,12 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::EvaluationError;
 
-/// Share of the labelled samples whose `num_neighbors` nearest other labelled samples vote for their own label.
+/// Share of the labelled samples whose `num_neighbors` nearest other labelled samples vote for their own
+/// label.
 ///
 /// Neighbours are found by cosine similarity: the rows of `features`, `[num_samples, feature_dim]`, are
-/// L2-normalised. Each neighbour has one vote; among labels with equally many votes the one of the nearer neighbour
-/// wins. Nothing is fitted, so a change between two networks is a change of their features.
+/// L2-normalised. Each neighbour has one vote; among labels with equally many votes the one of the nearer
+/// neighbour wins. Nothing is fitted, so a change between two networks is a change of their features.
 ///
 /// # Errors
 /// - [`EvaluationError::LengthMismatch`]: not one entry of `labels` per row.
@@ -53,7 +54,8 @@ pub fn normalized_rows(features: ArrayView2<'_, f32>) -> Array2<f32> {
     normalized
 }
 
-/// The most frequent of `labels`, which come nearest first; among equally frequent ones that which comes first.
+/// The most frequent of `labels`, which come nearest first; among equally frequent ones that which comes
+/// first.
 fn vote(labels: impl Iterator<Item = u32>) -> Option<u32> {
     let mut votes: BTreeMap<u32, (usize, usize)> = BTreeMap::new(); // label -> (votes, rank of the nearest)
     for (rank, label) in labels.enumerate() {

@@ -1,6 +1,7 @@
 //! Numbers about learned features and clusters, for data that has labels. Labels never take part in training.
 //!
-//! - [`cluster_agreement`]: how well clusters and labels agree (NMI, ARI, purity);
+//! - [`nmi`], [`adjusted_rand_index`], [`purity`], [`clustering_accuracy`]: agreement of two labellings;
+//! - [`cluster_agreement`]: the same of clusters with labels, over the samples that have one;
 //! - [`knn_accuracy`]: how often the nearest neighbours of an image in feature space share its label;
 //! - [`weighted_knn`]: how often the nearest training images of a test image vote for its label;
 //! - [`top_k_accuracy`]: how often the true class is among the best scored;
@@ -9,8 +10,8 @@
 //! - [`PixelConfusion`]: mean intersection over union of a segmentation;
 //! - [`retrieval_average_precision`]: retrieval by the rules of Oxford5k and Paris6k.
 
+mod agreement;
 mod average_precision;
-mod cluster_agreement;
 mod detection;
 mod error;
 mod knn;
@@ -19,8 +20,10 @@ mod segmentation;
 mod top_k;
 mod weighted_knn;
 
+pub use agreement::{
+    ClusterAgreement, NmiNorm, adjusted_rand_index, cluster_agreement, clustering_accuracy, nmi, purity,
+};
 pub use average_precision::{PrecisionRecall, classification_curve};
-pub use cluster_agreement::{ClusterAgreement, cluster_agreement};
 pub use detection::{BoundingBox, Detection, GroundTruth, detection_curve};
 pub use error::EvaluationError;
 pub use knn::{knn_accuracy, normalized_rows};
@@ -28,3 +31,7 @@ pub use retrieval::{Relevance, found_within, retrieval_average_precision};
 pub use segmentation::PixelConfusion;
 pub use top_k::top_k_accuracy;
 pub use weighted_knn::{KnnAccuracy, WeightedKnnConfig, weighted_knn};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -45,8 +45,8 @@ impl PixelConfusion {
         &self.counts
     }
 
-    /// Intersection over union of each class: pixels rightly given it over pixels that have or were given it; `None`
-    /// for a class that never occurs in either.
+    /// Intersection over union of each class: pixels rightly given it over pixels that have or were given it;
+    /// `None` for a class that never occurs in either.
     pub fn class_overlaps(&self) -> Vec<Option<f64>> {
         let overlap = |class: usize| {
             let right = self.counts[class][class];
@@ -58,8 +58,8 @@ impl PixelConfusion {
         (0..self.counts.len()).map(overlap).collect()
     }
 
-    /// Mean of [`class_overlaps`](Self::class_overlaps) over the classes that occur, the measure of VOC; 0 without
-    /// pixels.
+    /// Mean of [`class_overlaps`](Self::class_overlaps) over the classes that occur, the measure of VOC; 0
+    /// without pixels.
     pub fn mean_overlap(&self) -> f64 {
         let overlaps: Vec<f64> = self.class_overlaps().into_iter().flatten().collect();
         overlaps.iter().sum::<f64>() / overlaps.len().max(1) as f64
@@ -72,7 +72,8 @@ impl PixelConfusion {
         right as f64 / total.max(1) as f64
     }
 
-    /// The [`mean_overlap`](Self::mean_overlap) of giving every pixel the most frequent class, to compare with.
+    /// The [`mean_overlap`](Self::mean_overlap) of giving every pixel the most frequent class, to compare
+    /// with.
     pub fn majority_overlap(&self) -> f64 {
         let sizes: Vec<u64> = self.counts.iter().map(|row| row.iter().sum()).collect();
         let total: u64 = sizes.iter().sum();

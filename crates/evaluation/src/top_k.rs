@@ -4,13 +4,13 @@ use ndarray::{ArrayView1, ArrayView2};
 
 use crate::error::EvaluationError;
 
-/// Share of the rows of `scores`, `[num_samples, num_classes]`, in which fewer than `k` classes score higher than the
-/// true one; with equal scores the class of the lower number counts as the higher.
+/// Share of the rows of `scores`, `[num_samples, num_classes]`, in which fewer than `k` classes score higher
+/// than the true one; with equal scores the class of the lower number counts as the higher.
 ///
 /// # Errors
 /// - [`EvaluationError::LengthMismatch`]: not one label per row.
 /// - [`EvaluationError::NoLabels`]: there are no rows.
-/// - [`EvaluationError::UnknownClass`]: a label is no column.
+/// - [`EvaluationError::UnknownClass`]: a label is not a column.
 /// - [`EvaluationError::NotFinite`]: a score is not a number.
 pub fn top_k_accuracy(scores: ArrayView2<'_, f32>, labels: &[u32], k: usize) -> Result<f64, EvaluationError> {
     let (num_samples, num_labels) = (scores.nrows(), labels.len());

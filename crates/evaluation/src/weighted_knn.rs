@@ -13,8 +13,9 @@ use crate::top_k::num_before;
 pub struct WeightedKnnConfig {
     /// Numbers of neighbours to report, each at least 1; 20 and 200 are customary.
     pub num_neighbors: Vec<usize>,
-    /// A neighbour of cosine similarity `s` has the weight `exp(s / temperature)`; more than 0. 0.07 is customary
-    /// (Wu et al., *Unsupervised Feature Learning via Non-Parametric Instance Discrimination*, CVPR 2018).
+    /// A neighbour of cosine similarity `s` has the weight `exp(s / temperature)`; more than 0. 0.07 is
+    /// customary (Wu et al., *Unsupervised Feature Learning via Non-Parametric Instance Discrimination*, CVPR
+    /// 2018).
     pub temperature: f64,
 }
 
@@ -37,8 +38,8 @@ pub struct KnnAccuracy {
 
 /// Classifies test images by the labels of the nearest training images, weighted by their cosine similarity.
 ///
-/// `train_features` `[num_train, d]` and `test_features` `[num_test, d]` are L2-normalised here; labels are classes
-/// from 0. Where there are fewer training images than neighbours, all of them vote.
+/// `train_features` `[num_train, d]` and `test_features` `[num_test, d]` are L2-normalised here; labels are
+/// classes from 0. Where there are fewer training images than neighbours, all of them vote.
 ///
 /// # Errors
 /// - [`EvaluationError::LengthMismatch`]: not one label per row.
@@ -83,8 +84,8 @@ pub fn weighted_knn(
             let mut votes = vec![0.0_f64; num_classes];
             let distances = neighbors.squared_distances.row(row);
             for (&neighbor, &distance) in neighbors.indices.row(row).iter().zip(distances).take(asked) {
-                // Of unit vectors: |a - b|^2 = 2 - 2 cos. Against the nearest, whose weight is 1 then: none overflows,
-                // and where it is cold not all of them vanish.
+                // Of unit vectors: |a - b|^2 = 2 - 2 cos. Against the nearest, whose weight is 1 then: none
+                // overflows, and where it is cold not all of them vanish.
                 let further = f64::from(distance) - f64::from(distances[0]);
                 votes[train_labels[neighbor as usize] as usize] +=
                     (-0.5 * further / config.temperature).exp();
@@ -139,7 +140,8 @@ mod tests {
         let (train, test) = (array![[-1.0_f32, 0.5], [-1.0, 0.75]], array![[1.0_f32, 0.0]]);
         let accuracy = weighted_knn(train.view(), &[0, 1], test.view(), &[1], &config(2, 0.001)).unwrap();
         assert_eq!(accuracy[0].top1, 1.0);
-        // Label 6 is the fifth of six votes, whose weights differ by a factor of exp(20) and more: f32 holds four.
+        // Label 6 is the fifth of six votes, whose weights differ by a factor of exp(20) and more: f32 holds
+        // four.
         let angles = [0.0_f32, 0.3, 0.5, 0.6, 0.7, 0.8];
         let train = Array2::from_shape_fn((6, 2), |(row, axis)| [angles[row].cos(), angles[row].sin()][axis]);
         let labels = [10, 9, 8, 7, 6, 5];

@@ -1,4 +1,5 @@
-//! Every measure against scikit-learn, pycocotools, and the rules of PASCAL VOC and Oxford5k stated in Python.
+//! Every measure against scikit-learn, pycocotools, and the rules of PASCAL VOC and Oxford5k stated in
+//! Python.
 //!
 //! The cases beside this file come from `tests/python/make_measures.py`, which says what each result is.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
@@ -182,7 +183,8 @@ fn detection_by_coco_where_its_rules_are_those_of_voc() {
         comparison.all_close(number, "precision", &curve.precision, &results.precision);
         let largest = curve.recall.last().copied().unwrap_or(0.0);
         comparison.close(number, "largest recall", largest, results.largest_recall);
-        // The crate has no mean over 101 points; COCO compares with recalls 0.01 * i as they round, and so do these.
+        // The crate has no mean over 101 points; COCO compares with recalls 0.01 * i as they round, and so do
+        // these.
         let best_from = |hundredth: u8| {
             let recalls = curve.recall.iter().zip(&curve.precision);
             let reached = recalls.filter(|(recall, _)| **recall >= f64::from(hundredth) * 0.01);

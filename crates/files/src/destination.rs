@@ -17,7 +17,8 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// Follows the links of `path` and opens what cannot be replaced. Opening a named pipe waits for its reader.
+    /// Follows the links of `path` and opens what cannot be replaced. Opening a named pipe waits for its
+    /// reader.
     ///
     /// # Errors
     /// The system's answer; a folder, or links that lead in a circle.

@@ -19,7 +19,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A setting, an option or a path that cannot be meant: the caller has to ask for something else.
+    /// An impossible setting, option or path: the caller has to change the request.
     Usage,
     /// The caller asked to stop.
     Stopped,

@@ -19,8 +19,8 @@ pub fn create_folder(path: &Path) -> Result<()> {
     missing.into_iter().rev().try_for_each(|folder| sync_folder(folder_above(folder)))
 }
 
-/// Has the names in a folder on disk before it returns, so that a file renamed in it keeps its new name after a power
-/// cut. Systems and folders that cannot be synchronised are left as they are.
+/// Has the names in a folder on disk before it returns, so that a file renamed in it keeps its new name after
+/// a power cut. Systems and folders that cannot be synchronised are left as they are.
 ///
 /// # Errors
 /// The system's answer where writing fails.
@@ -41,7 +41,8 @@ pub fn sync_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// A folder that is filled under a temporary name and gets its own at the end. Dropped before, it leaves nothing.
+/// A folder that is filled under a temporary name and gets its own at the end. Dropped before, it leaves
+/// nothing.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -63,8 +64,8 @@ pub struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Makes a temporary folder beside `path`, with the permissions that the umask allows; the folder above is made
-    /// where it is missing.
+    /// Makes a temporary folder beside `path`, with the permissions that the umask allows; the folder above
+    /// is made where it is missing.
     ///
     /// # Errors
     /// The system's answer.

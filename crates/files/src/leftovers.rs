@@ -1,7 +1,7 @@
 //! Temporary files, and those that killed processes have left.
 //!
-//! A process holds a lock on each of its temporary files and folders, which ends with the process however it ends. So
-//! one without a lock is nobody's, and the name says that it was ours.
+//! A process holds a lock on each of its temporary files and folders, which ends with the process however it
+//! ends. So one without a lock is abandoned, and its name shows that it was ours.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -14,8 +14,8 @@ use tempfile::{NamedTempFile, TempDir};
 pub(crate) const PREFIX: &str = ".writing-deepcluster-";
 const SUFFIX: &str = ".tmp";
 
-/// Removes the temporary files and folders in `folder` that killed processes have left. Those of processes that are
-/// still at work, and everything with another name, stay; so does what cannot be removed.
+/// Removes the temporary files and folders in `folder` that killed processes have left. Those of processes
+/// that are still at work, and everything with another name, stay; so does what cannot be removed.
 ///
 /// # Errors
 /// The system's answer where the folder cannot be read.
@@ -41,8 +41,8 @@ pub fn remove_leftovers(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As [`remove_leftovers`] before the first file that this process writes to a folder; a folder that cannot be read is
-/// no concern of the writer's.
+/// As [`remove_leftovers`] before the first file that this process writes to a folder; a folder that cannot
+/// be read is no concern of the writer's.
 pub(crate) fn remove_leftovers_once(folder: &Path) {
     static SEEN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let Ok(folder) = fs::canonicalize(folder) else { return };
@@ -76,8 +76,8 @@ pub(crate) fn new_temporary_folder(folder: &Path) -> Result<(TempDir, Option<Fil
     }
 }
 
-/// Waits where another process has just taken the new file for a leftover and is about to remove it. Some network file
-/// systems have no locks, and nothing is ever removed there.
+/// Waits where another process has just taken the new file for a leftover and is about to remove it. Some
+/// network file systems have no locks, and nothing is ever removed there.
 fn lock(file: &File) {
     let _ = file.lock();
 }
@@ -95,7 +95,8 @@ fn builder(mode: u32) -> tempfile::Builder<'static, 'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{TemporaryFolder, write_whole};
+    use crate::folders::TemporaryFolder;
+    use crate::output_file::write_whole;
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(folder)

@@ -10,12 +10,12 @@ use crate::destination::{Destination, folder_above};
 use crate::folders::sync_folder;
 use crate::leftovers::{new_temporary, remove_leftovers_once};
 
-/// Writes the file that `path` leads to, by way of a temporary one in its folder, which is flushed to disk and then
-/// renamed. The file that was there before stays until then, and for good where writing fails; its permissions pass to
-/// the new one, which otherwise has those that the umask allows.
+/// Writes the file that `path` leads to, by way of a temporary one in its folder, which is flushed to disk
+/// and then renamed. The file that was there before stays until then, and for good where writing fails; its
+/// permissions pass to the new one, which otherwise has those that the umask allows.
 ///
-/// A link is followed: the file it leads to is written, even where there is none yet. Devices, pipes and files that are
-/// open already (`/dev/stdout`) are written to directly.
+/// A link is followed: the file it leads to is written, even where there is none yet. Devices, pipes and
+/// files that are open already (`/dev/stdout`) are written to directly.
 ///
 /// # Errors
 /// The system's answer to the first step that failed.

@@ -26,12 +26,12 @@ pub enum Replaceable {
     Any,
 }
 
-/// A folder of results, which knows its own files by a record of their SHA-256 sums, `.deepcluster-results`. Everything
-/// else in the folder stays as it is.
+/// A folder of results, which knows its own files by a record of their SHA-256 sums, `.deepcluster-results`.
+/// Everything else in the folder stays as it is.
 ///
-/// Files are staged, and get their names together in [`publish`](Self::publish). The record comes first, so that after
-/// a kill at any moment each file is either one of the record or untouched. A folder that holds nothing but results is
-/// marked as [`mark_output_folder`] does.
+/// Files are staged, and get their names together in [`publish`](Self::publish). The record comes first, so
+/// that after a kill at any moment each file is either one of the record or untouched. A folder that holds
+/// nothing but results is marked as [`mark_output_folder`] does.
 ///
 /// ```
 /// use deepcluster_files::{Replaceable, ResultFolder};
@@ -103,8 +103,8 @@ impl ResultFolder {
         Ok(())
     }
 
-    /// Gives the staged files their names, in the order of staging, and removes files of earlier results for whose
-    /// names `is_outdated` holds and that are not among them.
+    /// Gives the staged files their names, in the order of staging, and removes files of earlier results for
+    /// whose names `is_outdated` holds and that are not among them.
     ///
     /// # Errors
     /// As [`check`](Self::check); then nothing has changed. The system's answer.
@@ -137,7 +137,7 @@ impl ResultFolder {
             let path = self.path.join(name);
             fs::remove_file(&path)?;
             if let Some(folder) = path.parent().filter(|folder| *folder != self.path) {
-                // A folder that holds anything else stays.
+                // A folder with other files stays.
                 let _ = fs::remove_dir(folder.join(MARK));
                 let _ = fs::remove_dir(folder);
             }
@@ -250,7 +250,7 @@ impl Entry {
     fn parse(line: &str) -> Option<Self> {
         let (sum, name) = line.split_once("  ")?;
         let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // Nothing outside of the folder is one of its files, whoever says so.
+        // A record never reaches files outside of the folder.
         let is_below = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
         (is_sum && is_below && !name.is_empty())
             .then(|| Self { name: name.to_string(), sum: sum.to_string() })
@@ -291,7 +291,7 @@ fn sum(mut bytes: impl Read) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::is_output_folder;
+    use crate::output_marker::is_output_folder;
 
     fn write(path: &Path, files: &[(&str, &str)]) -> Result<()> {
         let mut folder = ResultFolder::new(path, Replaceable::Own);

@@ -2,19 +2,21 @@
 //!
 //! - [`batch_norm_relu`]: batch normalisation, ReLU and max-pooling in one;
 //! - [`conv2d`] and [`conv2d_relu_pool`]: convolution, with its gradients;
-//! - [`image_values`]: what a network computes with, made of bytes on the device;
+//! - [`image_values`]: normalised network inputs from bytes, converted on the device;
 //! - [`linear`]: fully connected layer, with its gradients;
 //! - [`precise_matmul`]: a matrix product that keeps all digits of its factors;
 //! - [`nearest_rows`]: the rows of a matrix that are nearest to those of another;
-//! - [`roi_max_pool`]: max-pooling of regions to squares of one size (Girshick, *Fast R-CNN*, ICCV 2015, section 2.1);
+//! - [`roi_max_pool`]: max-pooling of regions to squares of one size (Girshick, *Fast R-CNN*, ICCV 2015,
+//!   section 2.1);
 //! - [`segment_sums`]: sums of rows that belong together;
 //! - [`sgd_step`]: a step of stochastic gradient descent in one pass;
 //! - [`sobel`]: the fixed filter before the first convolution.
 //!
-//! [`device_limits`] tells what a device has room for. [`keep_freed_memory`] is for programs, [`release_freed_memory`] for what runs long in several phases.
+//! [`device_limits`] reports what a device has room for. [`keep_freed_memory`] is for programs,
+//! [`release_freed_memory`] for long runs of several phases.
 //!
-//! Each operation is a backend extension with a default that works on every backend; backends with a kernel of their own
-//! override it.
+//! Each operation is a backend extension with a default that works on every backend; backends with a kernel
+//! of their own override it.
 
 #![cfg_attr(
     not(any(feature = "flex", feature = "gpu")),
@@ -53,3 +55,7 @@ pub use roi_pooling::{MapRegion, roi_max_pool};
 pub use segment_sums::segment_sums;
 pub use sgd_step::{SgdFactors, sgd_step};
 pub use sobel::{SOBEL_KERNELS, sobel};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

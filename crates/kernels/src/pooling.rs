@@ -20,7 +20,8 @@ impl Pooling {
     }
 }
 
-/// The largest values of the windows of a plane of `width` columns after `activate`, which gives nothing below 0.
+/// The largest values of the windows of a plane of `width` columns after `activate`, which gives nothing
+/// below 0.
 #[cfg(feature = "flex")]
 #[inline(always)]
 pub(crate) fn pool_plane(

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deepcluster_clustering::{Assignments, NmiNorm, nmi};
+use deepcluster_clustering::Assignments;
 use deepcluster_data::Images;
 use deepcluster_engine::EpochClusters;
-use deepcluster_evaluation::{ClusterAgreement, cluster_agreement};
+use deepcluster_evaluation::{ClusterAgreement, NmiNorm, cluster_agreement, nmi};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;

@@ -1,7 +1,6 @@
 //! The clusters of a run against labels, class by class.
 
-use deepcluster_clustering::clustering_accuracy;
-use deepcluster_evaluation::{ClusterAgreement, EvaluationError, cluster_agreement};
+use deepcluster_evaluation::{ClusterAgreement, EvaluationError, cluster_agreement, clustering_accuracy};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;

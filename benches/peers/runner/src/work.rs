@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use deepcluster_clustering::{
-    FeatureFile, KMeansConfig, KMeansStart, Neighbors, NmiNorm, PicConfig, Rows, ScanPrecision,
-    WhiteningConfig, nearest_neighbors, nmi,
+    FeatureFile, KMeansConfig, KMeansStart, Neighbors, PicConfig, Rows, ScanPrecision, WhiteningConfig,
+    nearest_neighbors,
 };
+use deepcluster_evaluation::{NmiNorm, nmi};
 use ndarray::{ArrayD, ArrayView1, ArrayView2, Ix1, Ix2};
 use ndarray_npy::write_npy;
 use serde::Deserialize;

@@ -408,7 +408,7 @@ fn runs_of_another_version_or_damaged_ones_are_refused() {
     fs::remove_file(run.join("model.safetensors")).unwrap();
     assert_fails(&["assign", text(&run), text(&images)], 1, &["is not finished"]);
     let meta = fs::read_to_string(run.join("run.json")).unwrap();
-    fs::write(run.join("run.json"), meta.replace("\"format\": 1", "\"format\": 99")).unwrap();
+    fs::write(run.join("run.json"), meta.replace("\"format\": 2", "\"format\": 99")).unwrap();
     assert_fails(&["inspect", text(&run)], 1, &["format 99"]);
     fs::write(run.join("run.json"), "{").unwrap();
     assert_fails(&["inspect", text(&run)], 2, &["not a run directory"]);

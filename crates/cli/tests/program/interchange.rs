@@ -33,7 +33,7 @@ fn an_imported_checkpoint_is_an_ordinary_run() {
     let inspected = deepcluster().args(["--json", "inspect"]).arg(&run).assert().success();
     let inspected: serde_json::Value = serde_json::from_slice(&inspected.get_output().stdout).unwrap();
     assert_eq!((&inspected["finished"], &inspected["imported"]["epoch"]), (&true.into(), &7.into()));
-    assert_eq!(inspected["config"]["clustering"]["num_clusters"], 3);
+    assert_eq!(inspected["config"]["objective"]["clustering"]["num_clusters"], 3);
 
     // New images, more epochs, the way back.
     let assigned = deepcluster().arg("assign").arg(&run).arg(&images).assert().success();

@@ -13,12 +13,12 @@ use crate::scan::database::Database;
 use crate::scan::{Nearest, ROWS_PER_BLOCK, Scan};
 use crate::simd::Instructions;
 
-/// What arithmetic the search of nearest rows begins with. It decides how long the search takes, never what it finds:
-/// whatever this cannot tell apart is compared again in higher precision.
+/// Arithmetic of the first pass of the search for nearest rows. It affects speed, never results: rows that it
+/// cannot tell apart are compared again in higher precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScanPrecision {
-    /// 8-bit integers where the processor is fast at them (AVX-512 VNNI), else `f32`.
+    /// 8-bit integers where the processor is fast at them (AVX-512 VNNI), otherwise `f32`.
     #[default]
     Auto,
     /// Single precision.
@@ -28,14 +28,14 @@ pub enum ScanPrecision {
 /// Finds for each row of `features`, `[num_samples, feature_dim]`, the nearest row of `centroids`,
 /// `[num_clusters, feature_dim]`, and the squared Euclidean distance to it.
 ///
-/// Distances are compared as exactly as `f64` can; among equal ones the lowest index wins. The bits depend neither on
-/// the number of threads nor on the processor.
+/// Distances are compared as exactly as `f64` can; among equal ones the lowest index wins. The bits depend
+/// neither on the number of threads nor on the processor.
 ///
 /// # Errors
 /// - [`ClusteringError::DimensionMismatch`]: the matrices differ in their number of columns.
 /// - [`ClusteringError::EmptyFeatures`]: a matrix has no rows or no columns.
-/// - [`ClusteringError::NonFiniteFeatures`], [`ClusteringError::FeaturesTooLarge`]: names the first bad row, of
-///   `features` before `centroids`.
+/// - [`ClusteringError::NonFiniteFeatures`], [`ClusteringError::FeaturesTooLarge`]: names the first bad row,
+///   of `features` before `centroids`.
 pub fn assign(
     rows: &dyn Rows,
     centroids: ArrayView2<'_, f32>,
@@ -81,7 +81,7 @@ pub(super) fn database(centroids: &[f32], dim: usize, precision: ScanPrecision) 
     Database::new(centroids, dim, instructions, use_int8)
 }
 
-/// A block of samples with the nearest centroid of each, and what is known of them so far.
+/// A block of samples with the nearest centroid of each, and their labels and distances so far.
 pub(super) struct AssignedBlock<'a> {
     pub(super) first: usize,
     /// `[labels.len(), dim]`
@@ -101,9 +101,10 @@ impl AssignedBlock<'_> {
     }
 }
 
-/// Finds the nearest centroids of all rows and hands them to `take`, block by block in no fixed order, together
-/// with the places of the block in `labels` and `squared_distances`. A label that names a centroid counts as a guess.
-/// Rows that were not checked before are checked if there is a place for the first error; blocks with one are left out.
+/// Finds the nearest centroids of all rows and hands them to `take`, block by block in no fixed order,
+/// together with the places of the block in `labels` and `squared_distances`. A label that names a centroid
+/// counts as a guess. Rows that were not checked before are checked if there is a place for the first error;
+/// blocks with one are left out.
 pub(super) fn for_each_block(
     features: &dyn HostRows,
     centroids: &Database<'_>,

@@ -1,10 +1,10 @@
 //! Sums of the samples of each cluster, in fixed-point numbers.
 //!
-//! Integers add up to the same sum in any order. So threads may share the work as they like, and a sample that moves
-//! to another cluster is taken from one sum and added to the other without a trace: a pass costs only the samples
-//! that move. Each column has its own scale, a power of two, so that a value keeps at least
-//! `min(50, 61 - log2(num_samples))` bits of the largest value of its column: for a million samples 41 bits, where
-//! `f32` has 24.
+//! Integers add up to the same sum in any order. So threads may share the work as they like, and a sample
+//! that moves to another cluster is taken from one sum and added to the other without a trace: a pass costs
+//! only the samples that move. Each column has its own scale, a power of two, so that a value keeps at least
+//! `min(50, 61 - log2(num_samples))` bits of the largest value of its column: for a million samples 41 bits,
+//! where `f32` has 24.
 
 use crate::error::ClusteringError;
 use crate::rows::checked::checked_column_maxima;
@@ -51,8 +51,8 @@ pub(super) enum Change {
 }
 
 impl FixedPoint {
-    /// For at most `num_samples` samples whose columns have no larger magnitude than `column_maxima` and whose weights
-    /// are at most `largest_weight`.
+    /// For at most `num_samples` samples whose columns have no larger magnitude than `column_maxima` and
+    /// whose weights are at most `largest_weight`.
     pub(super) fn new(column_maxima: &[f32], largest_weight: f32, num_samples: usize) -> Self {
         let log_samples = num_samples.next_power_of_two().trailing_zeros() as i32;
         let bits = MAX_BITS.min(SUM_BITS - log_samples);
@@ -67,12 +67,12 @@ impl FixedPoint {
         }
     }
 
-    /// The binary logarithms of what the values of each column are multiplied with.
+    /// The binary logarithms of the scales of the columns.
     pub(super) fn exponents(&self) -> Vec<i32> {
         self.scales.iter().map(|scale| scale.log2() as i32).collect()
     }
 
-    /// Most bits of a value that was multiplied so.
+    /// Most bits of a scaled value.
     pub(super) fn bits(&self) -> u32 {
         self.bits
     }
@@ -139,16 +139,17 @@ impl ClusterSums {
         }
     }
 
-    /// Clusters whose samples weigh so little beside the heaviest of all that their means lose more than the last bits of
-    /// `f32`: rounding moves a weight, and a value beside the greatest of its column, by up to half a unit for each sample.
+    /// Clusters whose samples weigh so little beside the heaviest of all that their means lose more than the
+    /// last bits of `f32`: rounding moves a weight, and a value beside the greatest of its column, by up to
+    /// half a unit for each sample.
     pub(super) fn light_clusters(&self) -> Vec<u32> {
         let is_light =
             |(_, (weight, size)): &(u32, (&i64, &i64))| **size > 0 && **weight / **size < LIGHT_WEIGHT;
         (0..).zip(self.weights.iter().zip(&self.sizes)).filter(is_light).map(|(cluster, _)| cluster).collect()
     }
 
-    /// Writes the weighted mean of each cluster to `centroids`, `[num_clusters, dim]`; that of a cluster without
-    /// weight stays. Gives the number of samples of each.
+    /// Writes the weighted mean of each cluster to `centroids`, `[num_clusters, dim]`; that of a cluster
+    /// without weight stays. Returns the number of samples of each.
     pub(super) fn write_means(&self, scale: &FixedPoint, centroids: &mut [f32]) -> Vec<usize> {
         let clusters = centroids.chunks_exact_mut(self.dim).zip(self.sums.chunks_exact(self.dim));
         for ((centroid, sums), &weight) in clusters.zip(&self.weights) {
@@ -163,7 +164,7 @@ impl ClusterSums {
     }
 }
 
-/// Checks the weights of `num_samples` samples and gives the largest.
+/// Checks the weights of `num_samples` samples and returns the largest.
 pub(super) fn check_weights(weights: &[f32], num_samples: usize) -> Result<f32, ClusteringError> {
     if weights.len() != num_samples {
         let (expected, actual) = (num_samples, weights.len());
@@ -184,7 +185,8 @@ pub(super) fn check_weights(weights: &[f32], num_samples: usize) -> Result<f32, 
     Ok(largest)
 }
 
-/// Writes the mean of the rows of each cluster to `centroids`, `[num_clusters, dim]`; that of an empty cluster stays.
+/// Writes the mean of the rows of each cluster to `centroids`, `[num_clusters, dim]`; that of an empty
+/// cluster stays.
 ///
 /// # Errors
 /// Those of a feature that is not sound, which a checked matrix does not have.

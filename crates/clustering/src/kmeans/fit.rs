@@ -20,7 +20,7 @@ use crate::rows::{Place, Rows};
 /// Distance between the seeds of two redos; any odd number spreads them.
 const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// What a run of k-means begins with.
+/// Start of a k-means run.
 #[derive(Debug, Clone, Copy)]
 pub enum KMeansStart<'a> {
     /// Centroids chosen by [`KMeansConfig::initialization`] with this seed.

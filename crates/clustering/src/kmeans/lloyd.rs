@@ -17,7 +17,7 @@ use crate::rows::distance::squared_norm;
 /// Most bytes of the sums that threads keep for themselves.
 const MAX_SUM_BYTES: usize = 256 << 20;
 
-/// Centroids and what they led to.
+/// Centroids and the clustering they led to.
 pub(super) struct Iterated {
     pub(super) centroids: Vec<f32>,
     pub(super) assigned: Assigned,
@@ -64,7 +64,8 @@ pub(super) trait LloydPass {
     /// Assigns every sample to its nearest centroid and adds up the clusters.
     fn run(&mut self, centroids: &[f32]) -> Result<(), ClusteringError>;
 
-    /// Writes the means of the last pass; that of an empty cluster stays. Gives the number of samples of each.
+    /// Writes the means of the last pass; that of an empty cluster stays. Returns the number of samples of
+    /// each.
     fn write_means(&self, centroids: &mut [f32]) -> Vec<usize>;
 
     /// The weighted sum of the squared distances of the last pass.
@@ -119,7 +120,8 @@ pub(super) fn iterate_passes(
             elapsed: place.begin.elapsed(),
         };
         tell(observer, &mut iterations, stats)?;
-        // An iteration is a function of the centroids: if they did not move, all further ones would repeat it.
+        // An iteration is a function of the centroids: if they did not move, all further ones would repeat
+        // it.
         let has_settled = centroids == previous_centroids;
         let gains_little = config.tolerance > 0.0
             && previous_inertia.is_some_and(|previous| previous - inertia <= config.tolerance * previous);
@@ -131,10 +133,10 @@ pub(super) fn iterate_passes(
     Ok(Iterated { centroids, assigned, iterations })
 }
 
-/// Notes the measures of an iteration and tells of them.
+/// Records the measures of an iteration and reports them to the observer.
 ///
 /// # Errors
-/// - [`ClusteringError::Cancelled`]: the observer breaks off.
+/// - [`ClusteringError::Cancelled`]: the observer stops the run.
 pub(super) fn tell(
     observer: &mut dyn ClusteringObserver,
     iterations: &mut Vec<IterationStats>,
@@ -145,14 +147,14 @@ pub(super) fn tell(
     if wish.is_break() { Err(ClusteringError::Cancelled) } else { Ok(()) }
 }
 
-/// Assignment and sums of the clusters in one pass over the samples. The sums stay from pass to pass: only samples
-/// that move to another cluster change them.
+/// Assignment and sums of the clusters in one pass over the samples. The sums stay from pass to pass: only
+/// samples that move to another cluster change them.
 struct FusedPass<'a> {
     samples: &'a Samples<'a>,
     precision: ScanPrecision,
     assigned: Assigned,
     sums: ClusterSums,
-    /// What the threads have added to the sums in this pass.
+    /// Changes to the sums in this pass, by thread.
     parts: Vec<Mutex<ClusterSums>>,
 }
 

@@ -13,8 +13,8 @@ use crate::kmeans::run::Run;
 
 /// Moves `centroids` by one random batch after the other, then assigns all samples.
 ///
-/// Every centroid becomes the mean of the samples it got in all batches so far, as if each had a learning rate of one
-/// over their number. Emptied clusters are not refilled.
+/// Every centroid becomes the mean of the samples it got in all batches so far, as if each had a learning
+/// rate of one over their number. Emptied clusters are not refilled.
 pub(super) fn iterate(
     run: Run<'_>,
     mut centroids: Vec<f32>,

@@ -1,5 +1,5 @@
-//! k-means. The defaults are what the original code asks of faiss: Lloyd's iterations from random rows, without
-//! subsampling, with emptied clusters refilled by splitting others.
+//! k-means. The defaults are those of the original code with faiss: Lloyd's iterations from random rows,
+//! without subsampling; empty clusters are refilled by splitting others.
 
 mod assign;
 mod cluster_sums;

@@ -17,7 +17,7 @@ use crate::rows::device::{DeviceRows, ScoredRows};
 use crate::rows::device::{checked_norms, score_error};
 use crate::rows::distance::{squared_distance, squared_norm};
 
-/// Candidates asked for: two, and the score of a third that says whether there are more.
+/// Candidates per row: two, and a third whose score bounds those of all others.
 const LIST_LEN: usize = 3;
 
 impl KMeans {
@@ -117,7 +117,7 @@ impl<'a> DeviceSamples<'a> {
         let largest_norm = centroids.chunks_exact(dim).map(squared_norm).fold(0.0, f64::max).sqrt();
         let lists = self.rows.lowest_scores(ScoredRows::Given(centroids), LIST_LEN)?;
         let mut labels = Vec::with_capacity(self.norms.len());
-        // Rows with two candidates, and with more than the list tells.
+        // Rows with two candidates, and rows with more than the list holds.
         let (mut doubtful, mut unknown) = (Vec::new(), Vec::new());
         let rows =
             lists.indices.chunks_exact(LIST_LEN).zip(lists.scores.chunks_exact(LIST_LEN)).zip(&self.norms);

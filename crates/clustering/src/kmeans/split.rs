@@ -9,16 +9,17 @@ const SEED: u64 = 1234;
 /// Relative displacement of the two halves.
 const DISPLACEMENT: f32 = 1.0 / 1024.0;
 
-/// Walks over the clusters in search of a donor before the largest cluster is taken. One walk finds a donor with
-/// probability `1 - 1/e` or more, so this many fail only where rounding or equal sizes forbid every donor.
+/// Walks over the clusters in search of a donor before the largest cluster is taken. One walk finds a donor
+/// with probability `1 - 1/e` or more, so this many fail only where rounding or equal sizes forbid every
+/// donor.
 const MAX_WALKS: usize = 20;
 
-/// Splits one other cluster for every empty one and gives the number of splits.
+/// Splits one other cluster for every empty one and returns the number of splits.
 ///
-/// `centroids` is `[num_clusters, dim]`, `sizes` the number of samples of each cluster. A donor is sought cyclically
-/// from the first cluster and accepted with probability `(size - 1) / (num_samples - num_clusters)`. The donor and
-/// its copy are moved apart by the factors `1 - 1/1024` and `1 + 1/1024`, which change places from one dimension to
-/// the next, and each is counted with half of the samples.
+/// `centroids` is `[num_clusters, dim]`, `sizes` the number of samples of each cluster. A donor is sought
+/// cyclically from the first cluster and accepted with probability `(size - 1) / (num_samples -
+/// num_clusters)`. The donor and its copy are moved apart by the factors `1 - 1/1024` and `1 + 1/1024`, which
+/// change places from one dimension to the next, and each is counted with half of the samples.
 pub(super) fn split_clusters(centroids: &mut [f32], sizes: &mut [usize], dim: usize) -> usize {
     let empty: Vec<usize> = (0..sizes.len()).filter(|&cluster| sizes[cluster] == 0).collect();
     let mut generator = ChaCha8Rng::seed_from_u64(SEED);

@@ -10,8 +10,9 @@ use crate::error::ClusteringError;
 use crate::kmeans::config::{KMeansConfig, KMeansVariant};
 use crate::kmeans::run::Run;
 
-/// Finds the square root of the number of clusters, cuts each in proportion to its samples, and assigns all samples to
-/// the result. The iterations told of are those of the first level; the last is repeated after each part.
+/// Finds the square root of the number of clusters, cuts each in proportion to its samples, and assigns all
+/// samples to the result. Reported iterations are those of the first level; the last is repeated after each
+/// part.
 pub(super) fn fit(
     run: Run<'_>,
     seed: u64,
@@ -44,7 +45,7 @@ pub(super) fn fit(
         let part_config = level(num_parts);
         let initial = initial_centroids(&part_config, &part, seed.wrapping_add(cluster as u64 + 1));
         let part_run = Run { config: &part_config, samples: &part, ..run };
-        // Numbers of a part would be mistaken for numbers of the whole, but the wish to stop is heard.
+        // Measures of a part would be mistaken for those of the whole; a request to stop is honoured.
         if coarse.iterations.last().is_some_and(|last| observer.iteration(last).is_break()) {
             return Err(ClusteringError::Cancelled);
         }
@@ -62,8 +63,8 @@ fn members_by_cluster(labels: &[u32], num_clusters: usize) -> Vec<Vec<usize>> {
     members
 }
 
-/// Shares `total` out in proportion to `sizes`, whose sum is at least `total`: none gets more than its size, and the
-/// largest remainders get what rounding leaves.
+/// Shares `total` out in proportion to `sizes`, whose sum is at least `total`: none gets more than its size,
+/// and the largest remainders get what rounding leaves.
 fn shares(sizes: &[usize], total: usize) -> Vec<usize> {
     let sum: usize = sizes.iter().sum();
     let exact = |size: usize| size as f64 * total as f64 / sum as f64;

@@ -16,14 +16,14 @@ use crate::scan::database::Database;
 use crate::scan::{Nearest, Scan};
 use crate::simd::Instructions;
 
-/// Candidates beyond those asked for, the row itself and one whose score tells whether there are more.
+/// Extra candidates per row: the row itself, and one whose score bounds those of all others.
 const SPARE: usize = 2;
 
 /// One in so many rows, at most, is searched for by itself.
 const MOST_UNKNOWN: usize = 8;
 
-/// The `num_neighbors` nearest other rows of each row, as [`find_neighbors`] finds them; `matrix` holds the same rows on the
-/// host, where the candidates are compared.
+/// The `num_neighbors` nearest other rows of each row, as [`find_neighbors`] finds them; `matrix` holds the
+/// same rows on the host, where the candidates are compared.
 pub(crate) fn find_neighbors_on_device(
     rows: &dyn DeviceRows,
     matrix: &FeatureMatrix<'_>,

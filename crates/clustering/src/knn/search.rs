@@ -17,12 +17,12 @@ use crate::simd::Instructions;
 /// Queries between two calls of the observer.
 const QUERIES_PER_WAVE: usize = 43 * ROWS_PER_BLOCK;
 
-/// [`nearest_neighbors`](super::nearest_neighbors) of checked rows, telling `observer` of the progress.
+/// [`nearest_neighbors`](super::nearest_neighbors) of checked rows; `observer` is notified of the progress.
 ///
 /// # Errors
 /// - [`ClusteringError::InvalidConfig`]: `num_neighbors` is 0.
 /// - [`ClusteringError::TooFewCandidates`]: the database has fewer than `num_neighbors` other rows.
-/// - [`ClusteringError::Cancelled`]: the observer broke off.
+/// - [`ClusteringError::Cancelled`]: the observer stopped the search.
 pub(crate) fn find_neighbors(
     queries: &FeatureMatrix<'_>,
     database: &FeatureMatrix<'_>,

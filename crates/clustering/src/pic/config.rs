@@ -8,14 +8,14 @@ use crate::error::ClusteringError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PicConfig {
-    /// Number of nearest neighbours that each sample is linked to, at least 1 and below the number of samples.
-    /// Default: 5, as in the original code.
+    /// Number of nearest neighbours that each sample is linked to, at least 1 and below the number of
+    /// samples. Default: 5, as in the original code.
     pub num_neighbors: usize,
-    /// Width `sigma` of the kernel `exp(-d^2 / sigma^2)`, a positive number. Default: 0.2, as in the original code,
-    /// meant for rows of unit norm.
+    /// Width `sigma` of the kernel `exp(-d^2 / sigma^2)`, a positive number. Default: 0.2, as in the original
+    /// code, meant for rows of unit norm.
     pub kernel_bandwidth: f64,
-    /// Weight `alpha` of the graph in the power iteration, between 0 and 1 and neither of them. Default: 0.001, as
-    /// in the original code.
+    /// Weight `alpha` of the graph in the power iteration, between 0 and 1 and neither of them. Default:
+    /// 0.001, as in the original code.
     pub damping: f64,
     /// Most power iterations, at least 1. Default: 200, as in the original code; with its damping about 8 are
     /// enough until nothing changes any more, where the iteration ends.
@@ -85,23 +85,23 @@ pub(super) fn check_graph_settings(
 /// Samples are linked to their nearest neighbours, without themselves:
 ///
 /// ```text
-/// A_ij = exp(-||x_i - x_j||^2 / sigma^2) for the neighbours j of i, else 0      W = A + A^T
+/// A_ij = exp(-||x_i - x_j||^2 / sigma^2) for the neighbours j of i, 0 otherwise     W = A + A^T
 /// v <- u / ||u||_1,  u = alpha W^T v + (1 - alpha) / n,  from v = 1/n
 /// ```
 ///
-/// Then each sample points to the neighbour in `W` with the highest `W_ij (v_j - v_i)`, or to itself if none is
-/// positive, the first in ascending order among equals. Samples whose pointers lead to the same end form a cluster,
-/// numbered by the ends in ascending order. At last singletons join the cluster of their nearest neighbour that was
-/// none, if they have one; the clusters left empty by this are dropped.
+/// Then each sample points to the neighbour in `W` with the highest `W_ij (v_j - v_i)`, or to itself if none
+/// is positive, the first in ascending order among equals. Samples whose pointers lead to the same end form a
+/// cluster, numbered by the ends in ascending order. At last singletons join the cluster of their nearest
+/// neighbour that was none, if they have one; the clusters left empty by this are dropped.
 ///
-/// The centroids of the [`Clustering`](crate::Clustering) are the means of the members. The nearest centroid of a
-/// sample need not be that of its cluster. There are no [`IterationStats`](crate::IterationStats): the power
-/// iteration takes no time beside the search of the neighbours, whose progress the observer hears of. The seed is
-/// not used: nothing is random.
+/// The centroids of the [`Clustering`](crate::Clustering) are the means of the members. The nearest centroid
+/// of a sample need not be that of its cluster. There are no [`IterationStats`](crate::IterationStats): the
+/// power iteration is negligible beside the search for neighbours, whose progress the observer is notified
+/// of. The seed is not used: nothing is random.
 ///
 /// # Differences from the original
-/// All is computed in `f64`. The values of `v` differ by little more than the rounding error of `f32`, in which the
-/// original computes: there many samples are tied with their neighbours and stay alone.
+/// All is computed in `f64`. The values of `v` differ by little more than the rounding error of `f32`, in
+/// which the original computes: there many samples are tied with their neighbours and stay alone.
 ///
 /// # Cost
 /// `O(num_samples^2 * feature_dim)` for the exact search; `O(num_samples * num_neighbors)` memory.

@@ -2,12 +2,12 @@
 
 use super::graph::Graph;
 
-/// The power iteration `v <- W v / ||W v||_1` on the graph with its rows divided by their sums, the degrees, from
-/// the degrees divided by their sum. `[num_rows]`.
+/// The power iteration `v <- W v / ||W v||_1` on the graph with its rows divided by their sums, the degrees,
+/// from the degrees divided by their sum. `[num_rows]`.
 ///
-/// Ends after `num_iterations`, or once no value changes by more than `1e-5 / num_rows` more or less than in the
-/// iteration before: then the values of a cluster have come together, but not yet those of all clusters. Rows
-/// without links keep the value 0.
+/// Ends after `num_iterations`, or once no value changes by more than `1e-5 / num_rows` more or less than in
+/// the iteration before: then the values of a cluster have come together, but not yet those of all clusters.
+/// Rows without links keep the value 0.
 pub(super) fn embed(graph: &Graph, num_iterations: usize) -> Vec<f64> {
     let num_rows = graph.num_rows();
     let mut degrees = vec![0.0; num_rows];
@@ -45,7 +45,8 @@ fn normalize(values: &mut [f64]) {
     }
 }
 
-/// Shifts and scales to mean 0 and variance 1, so that `f32` can tell apart what `f64` could. Equal values become 0.
+/// Shifts and scales to mean 0 and variance 1, so that `f32` can tell apart what `f64` could. Equal values
+/// become 0.
 pub(super) fn standardize(values: &[f64]) -> Vec<f32> {
     let num_values = values.len() as f64;
     let mean = values.iter().sum::<f64>() / num_values;

@@ -17,18 +17,19 @@ use crate::rows::distance::squared_distance;
 use crate::rows::matrix::FeatureMatrix;
 
 impl Pic {
-    /// Clusters a given neighbour graph: what [`cluster`](ClusteringAlgorithm::cluster) does once it has found the
-    /// neighbours. `num_neighbors` of the configuration does not matter here.
+    /// Clusters a given neighbour graph: what [`cluster`](ClusteringAlgorithm::cluster) does once it has
+    /// found the neighbours. `num_neighbors` of the configuration does not matter here.
     ///
-    /// Row `i` of `neighbors`, `[num_samples, num_neighbors]`, holds samples that sample `i` is linked to, nearest
-    /// first, as [`nearest_neighbors`](crate::nearest_neighbors) or an approximate search finds them. A sample that
-    /// is named twice in a row is linked twice. Costs `O(num_samples * num_neighbors)` time per iteration and memory.
+    /// Row `i` of `neighbors`, `[num_samples, num_neighbors]`, holds samples that sample `i` is linked to,
+    /// nearest first, as [`nearest_neighbors`](crate::nearest_neighbors) or an approximate search finds them.
+    /// A sample that is named twice in a row is linked twice. Costs `O(num_samples * num_neighbors)` time per
+    /// iteration and memory.
     ///
     /// # Errors
     /// - [`ClusteringError::DimensionMismatch`]: there is not one distance per neighbour.
     /// - [`ClusteringError::TooManySamples`]: the graph has more rows than can be numbered.
-    /// - [`ClusteringError::InvalidNeighbor`]: names the first row with a neighbour that is no sample or the row
-    ///   itself, or with a distance that is negative, NaN or infinite.
+    /// - [`ClusteringError::InvalidNeighbor`]: names the first row with a neighbour that is not a sample or
+    ///   is the row itself, or with a distance that is negative, NaN or infinite.
     pub fn cluster_graph(&self, neighbors: &Neighbors) -> Result<Assignments, ClusteringError> {
         let graph = Graph::new(neighbors, self.config.kernel_bandwidth)?;
         let values = graph.iterate(self.config.damping, self.config.num_iterations);

@@ -9,9 +9,11 @@ use crate::simd::Instructions;
 
 const ROWS_PER_TASK: usize = 1024;
 
-/// The symmetric matrix `W = A + A^T`, row by row: the columns of each row in ascending order, with their weights.
+/// The symmetric matrix `W = A + A^T`, row by row: the columns of each row in ascending order, with their
+/// weights.
 pub(super) struct Graph {
-    /// Where the room of each row begins, and the end. A row has room for all its links, before equal ones are joined.
+    /// Where the room of each row begins, and the end. A row has room for all its links, before equal ones
+    /// are joined.
     offsets: Vec<usize>,
     lengths: Vec<u32>,
     columns: Vec<u32>,
@@ -65,8 +67,9 @@ impl Graph {
         });
     }
 
-    /// `v <- u / ||u||_1` with `u = damping W v + (1 - damping) / n`, from `v = 1/n`: at most `num_iterations` times,
-    /// or until the bits stay the same, after which they would for ever. `[num_rows]`.
+    /// `v <- u / ||u||_1` with `u = damping W v + (1 - damping) / n`, from `v = 1/n`: at most
+    /// `num_iterations` times, or until the bits stay the same, after which they would for ever.
+    /// `[num_rows]`.
     pub(super) fn iterate(&self, damping: f64, num_iterations: usize) -> Vec<f64> {
         let num_rows = self.num_rows();
         let constant = (1.0 - damping) / num_rows as f64;
@@ -158,14 +161,15 @@ fn weights_of(links: impl Iterator<Item = Link>, bandwidth: f64) -> Vec<f64> {
     weights
 }
 
-/// `exp(-squared_distance / bandwidth^2)`, also where the square of the bandwidth is out of range; 0 below `1e-300`.
+/// `exp(-squared_distance / bandwidth^2)`, also where the square of the bandwidth is out of range; 0 below
+/// `1e-300`.
 #[inline(always)]
 fn kernel(squared_distance: f64, bandwidth: f64) -> f64 {
     exp_of_negative(-squared_distance / bandwidth / bandwidth)
 }
 
-/// `exp(x)` for `x <= 0` in plain arithmetic, which compilers turn into vector instructions and every processor
-/// computes alike; off by less than `3e-16` of the value. 0 for `x` below -690.
+/// `exp(x)` for `x <= 0` in plain arithmetic, which compilers turn into vector instructions and every
+/// processor computes alike; off by less than `3e-16` of the value. 0 for `x` below -690.
 #[inline(always)]
 fn exp_of_negative(x: f64) -> f64 {
     /// `x + ROUNDER` has `x`, rounded to an integer, in its lowest bits.

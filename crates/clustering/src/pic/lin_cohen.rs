@@ -21,16 +21,16 @@ use crate::rows::Rows;
 pub struct LinCohenPicConfig {
     /// Number of clusters, at least 1 and at most the number of samples. Default: 10,000, as for k-means.
     pub num_clusters: usize,
-    /// Number of nearest neighbours that each sample is linked to, at least 1 and below the number of samples.
-    /// Default: 5, as in [`PicConfig`](crate::PicConfig).
+    /// Number of nearest neighbours that each sample is linked to, at least 1 and below the number of
+    /// samples. Default: 5, as in [`PicConfig`](crate::PicConfig).
     pub num_neighbors: usize,
     /// Width `sigma` of the kernel `exp(-d^2 / sigma^2)`, a positive number. Default: 0.2, as in
     /// [`PicConfig`](crate::PicConfig), meant for rows of unit norm.
     pub kernel_bandwidth: f64,
     /// Most power iterations, at least 1. Default: 100, as in Spark MLlib.
     pub num_iterations: usize,
-    /// Number of runs of k-means on the embedding, of which the one with the lowest inertia is kept; at least 1.
-    /// Default: 10.
+    /// Number of runs of k-means on the embedding, of which the one with the lowest inertia is kept; at least
+    /// 1. Default: 10.
     pub num_redos: usize,
 }
 
@@ -76,30 +76,31 @@ impl LinCohenPicConfig {
     }
 }
 
-/// Power Iteration Clustering as published, into a given number of clusters; made by [`LinCohenPicConfig::init`].
+/// Power Iteration Clustering as published, into a given number of clusters; made by
+/// [`LinCohenPicConfig::init`].
 ///
-/// Samples are linked to their nearest neighbours as in [`Pic`](crate::Pic). Power iteration on the graph, each row
-/// divided by its sum, pulls the values of samples together that are well linked, long before all values are equal.
-/// It is stopped there, and k-means clusters the values:
+/// Samples are linked to their nearest neighbours as in [`Pic`](crate::Pic). Power iteration on the graph,
+/// each row divided by its sum, pulls the values of samples together that are well linked, long before all
+/// values are equal. It is stopped there, and k-means clusters the values:
 ///
 /// ```text
-/// A_ij = exp(-||x_i - x_j||^2 / sigma^2) for the neighbours j of i, else 0      W = A + A^T      d_i = sum_j W_ij
+/// A_ij = exp(-||x_i - x_j||^2 / sigma^2) for neighbours j of i, 0 otherwise   W = A + A^T   d_i = sum_j W_ij
 /// v <- u / ||u||_1,  u_i = sum_j W_ij v_j / d_i,  from v_i = d_i / sum_j d_j
 /// until max_i | |v_i - v_i'| - |v_i' - v_i''| | <= 1e-5 / n      (v', v'' one and two iterations before)
 /// ```
 ///
 /// Samples without a link of positive weight have the value 0, together with those of the lowest values.
 ///
-/// The centroids of the [`Clustering`](crate::Clustering) are the means of the members; the nearest centroid of a
-/// sample need not be that of its cluster. `iterations` is empty. The observer hears of the search and of the
-/// iterations of k-means, whose inertia is that of the embedding, scaled to variance 1. The seed chooses the initial
-/// centroids of k-means. The same bits at any number of threads.
+/// The centroids of the [`Clustering`](crate::Clustering) are the means of the members; the nearest centroid
+/// of a sample need not be that of its cluster. `iterations` is empty. The observer is notified of the search
+/// and of the iterations of k-means, whose inertia is that of the embedding, scaled to variance 1. The seed
+/// chooses the initial centroids of k-means. The same bits at any number of threads.
 ///
 /// # Differences from [`Pic`](crate::Pic)
-/// The number of clusters is given; rows are normalised and nothing is mixed in (`damping`); the values start from
-/// the degrees; clusters are those of k-means on the values, not of local maxima on the graph; there is nothing to
-/// join. One value per sample has to tell all clusters apart: parts of the graph that are not linked to each other
-/// but are alike in their degrees get the same value, and so one cluster.
+/// The number of clusters is given; rows are normalised and nothing is mixed in (`damping`); the values start
+/// from the degrees; clusters are those of k-means on the values, not of local maxima on the graph; there is
+/// nothing to join. One value per sample has to tell all clusters apart: parts of the graph that are not
+/// linked to each other but are alike in their degrees get the same value, and so one cluster.
 ///
 /// # Differences from the publication
 /// The graph is that of the nearest neighbours instead of all pairs. k-means runs `num_redos` times.
@@ -108,16 +109,16 @@ impl LinCohenPicConfig {
 /// As [`Pic`](crate::Pic), and k-means in one dimension: `O(num_samples * num_clusters)` per iteration.
 ///
 /// # References
-/// - Lin, Cohen, *Power Iteration Clustering*, ICML 2010: the algorithm and the stopping rule, also that of Spark
-///   MLlib, which compares the sums over all samples instead of each.
+/// - Lin, Cohen, *Power Iteration Clustering*, ICML 2010: the algorithm and the stopping rule, also that of
+///   Spark MLlib, which compares the sums over all samples instead of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinCohenPic {
     config: LinCohenPicConfig,
 }
 
 impl LinCohenPic {
-    /// Clusters a given neighbour graph: what [`cluster`](ClusteringAlgorithm::cluster) does once it has found the
-    /// neighbours. For `neighbors` see [`Pic::cluster_graph`](crate::Pic::cluster_graph).
+    /// Clusters a given neighbour graph: what [`cluster`](ClusteringAlgorithm::cluster) does once it has
+    /// found the neighbours. For `neighbors` see [`Pic::cluster_graph`](crate::Pic::cluster_graph).
     ///
     /// # Errors
     /// - [`ClusteringError::TooFewSamples`]: fewer samples than clusters.
@@ -173,10 +174,10 @@ impl ClusteringAlgorithm for LinCohenPic {
 
 #[cfg(test)]
 mod tests {
+    use deepcluster_evaluation::adjusted_rand_index;
     use ndarray::array;
 
     use super::*;
-    use crate::adjusted_rand_index;
 
     /// Three rings around one centre with 40, 60 and 80 points, unequally dense; and the ring of each point.
     fn rings() -> (Array2<f32>, Vec<u32>) {

@@ -74,7 +74,7 @@ impl<'a> Links<'a> {
 /// The links of a graph turned around, by blocks of the samples to which they lead.
 pub(super) struct Incoming {
     rows_per_block: usize,
-    /// What was found in each part of the graph, in the order of the parts.
+    /// The links found in each part of the graph, in the order of the parts.
     parts: Vec<Part>,
 }
 
@@ -104,8 +104,8 @@ impl Incoming {
         self.parts.iter().map(|part| part.block(block).len()).sum()
     }
 
-    /// Writes where the links to each of the `num_rows` samples of a block begin in `links`, and the end, to `offsets`;
-    /// those to a sample are in ascending order.
+    /// Writes where the links to each of the `num_rows` samples of a block begin in `links`, and the end, to
+    /// `offsets`; those to a sample are in ascending order.
     pub(super) fn write_block(
         &self,
         block: usize,
@@ -114,10 +114,10 @@ impl Incoming {
         links: &mut Vec<Link>,
     ) {
         let first = block * self.rows_per_block;
-        let of_block = || self.parts.iter().flat_map(|part| part.block(block));
+        let links_to_block = || self.parts.iter().flat_map(|part| part.block(block));
         offsets.clear();
         offsets.resize(num_rows + 2, 0);
-        for &(row, _) in of_block() {
+        for &(row, _) in links_to_block() {
             offsets[row as usize - first + 2] += 1;
         }
         for index in 2..offsets.len() {
@@ -126,7 +126,7 @@ impl Incoming {
         // While the links are laid out, entry i + 1 is where the next one to sample i goes.
         links.clear();
         links.resize(offsets[num_rows + 1], (0, 0.0));
-        for &(row, link) in of_block() {
+        for &(row, link) in links_to_block() {
             let next = &mut offsets[row as usize - first + 1];
             links[*next] = link;
             *next += 1;

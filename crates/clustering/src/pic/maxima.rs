@@ -12,8 +12,8 @@ pub(super) struct Labels {
     pub(super) num_clusters: usize,
 }
 
-/// Lets each sample climb to the neighbour with the highest `W_ij (v_j - v_i) > 0` until there is none; ends are
-/// numbered in ascending order.
+/// Lets each sample climb to the neighbour with the highest `W_ij (v_j - v_i) > 0` until there is none; ends
+/// are numbered in ascending order.
 pub(super) fn clusters_of_maxima(graph: &Graph, values: &[f64]) -> Labels {
     let pointers: Vec<u32> =
         (0..graph.num_rows()).into_par_iter().map(|row| uphill(graph, values, row)).collect();
@@ -54,8 +54,8 @@ fn uphill(graph: &Graph, values: &[f64], row: usize) -> u32 {
     best.1
 }
 
-/// Moves each sample that is alone in its cluster to the cluster of its nearest neighbour that is not, and drops the
-/// emptied clusters from the numbering. Samples with none but singletons around them stay alone.
+/// Moves each sample that is alone in its cluster to the cluster of its nearest neighbour that is not, and
+/// drops the emptied clusters from the numbering. Samples with none but singletons around them stay alone.
 pub(super) fn join_singletons(clusters: &Labels, neighbors: &Neighbors) -> Labels {
     let mut sizes = vec![0_usize; clusters.num_clusters];
     for &label in &clusters.labels {

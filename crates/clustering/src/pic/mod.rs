@@ -1,4 +1,5 @@
-//! Power Iteration Clustering: the variant of the original code, and the published algorithm of Lin and Cohen.
+//! Power Iteration Clustering: the variant of the original code, and the published algorithm of Lin and
+//! Cohen.
 
 mod config;
 mod embedding;

@@ -1,4 +1,4 @@
-//! The check of the features before a clustering: are all values sound, and how large are they?
+//! The check of features before a clustering: finite values, and their largest magnitudes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,8 +11,8 @@ use crate::simd::Instructions;
 
 const ROWS_PER_BLOCK: usize = 1024;
 
-/// Checks that `source` is not empty and that every row is finite and not too large; gives the largest magnitude of
-/// each column, `[feature_dim]`.
+/// Checks that `source` is not empty and that every row is finite and not too large; returns the largest
+/// magnitude of each column, `[feature_dim]`.
 ///
 /// # Errors
 /// - [`ClusteringError::EmptyFeatures`]: no rows or no columns.
@@ -67,7 +67,8 @@ pub(crate) fn check_rows(source: &dyn HostRows) -> Result<(), ClusteringError> {
 pub(crate) struct FirstError(Mutex<Option<(usize, ClusteringError)>>);
 
 impl FirstError {
-    /// Whether all of `rows`, of which the first is row `first` of the features, are sound; notes the error if not.
+    /// Whether all of `rows`, of which the first is row `first` of the features, are sound; notes the error
+    /// if not.
     pub(crate) fn check(&self, rows: &[f32], first: usize, dim: usize) -> bool {
         let error = Instructions::best().compile_for(
             #[inline(always)]

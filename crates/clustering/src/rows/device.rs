@@ -7,10 +7,12 @@ use crate::rows::Rows;
 use crate::rows::distance::{LARGEST_SQUARED_NORM, checked_squared_norm};
 use crate::whitening::Whitening;
 
-/// Rows of features, `[num_rows, feature_dim]`, that lie on a device, and the parts of clustering that it does for them.
+/// Rows of features, `[num_rows, feature_dim]`, that lie on a device, and the parts of clustering that it
+/// does for them.
 ///
-/// A device computes scores in low precision; what they cannot tell apart is compared again on the host in `f64`. Sums are
-/// exact. So a clustering on a device has the labels and centroids, bit by bit, of one on the host.
+/// A device computes scores in low precision; what they cannot tell apart is compared again on the host in
+/// `f64`. Sums are exact. So a clustering on a device has the labels and centroids, bit by bit, of one on the
+/// host.
 ///
 /// Each function fails with [`ClusteringError::Device`] where the device does.
 #[allow(clippy::missing_errors_doc, reason = "said above, once for all")]
@@ -27,7 +29,8 @@ pub trait DeviceRows: Sync {
     /// The rows of these numbers, read to the host one after the other.
     fn gather(&self, rows: &[u32]) -> Result<Vec<f32>, ClusteringError>;
 
-    /// The sum of squares of each row, `[num_rows]`, to a relative error of 0.001; NaN or infinite where a value is.
+    /// The sum of squares of each row, `[num_rows]`, to a relative error of 0.001; NaN or infinite where a
+    /// value is.
     fn squared_norms(&self) -> Result<Vec<f32>, ClusteringError>;
 
     /// The largest magnitude of each column, `[feature_dim]`.
@@ -42,8 +45,8 @@ pub trait DeviceRows: Sync {
     /// The `count` rows `c` of `database` with the lowest scores `||c||^2 / 2 - <x, c>`, for each row `x`.
     fn lowest_scores(&self, database: ScoredRows<'_>, count: usize) -> Result<ScoreLists, ClusteringError>;
 
-    /// The sums of the rows of each label, `[num_clusters, feature_dim]`, in fixed-point numbers: a value `v` of column `j`
-    /// counts as `round(v * 2^exponents[j])`, ties to even, which has at most `bits` bits.
+    /// The sums of the rows of each label, `[num_clusters, feature_dim]`, in fixed-point numbers: a value `v`
+    /// of column `j` counts as `round(v * 2^exponents[j])`, ties to even, which has at most `bits` bits.
     fn cluster_sums(
         &self,
         labels: &[u32],
@@ -61,7 +64,7 @@ pub trait DeviceRows: Sync {
     fn squared_distances(&self, labels: &[u32], centroids: &[f32]) -> Result<Vec<f32>, ClusteringError>;
 }
 
-/// What rows are compared with.
+/// The database of a search on a device.
 #[derive(Debug, Clone, Copy)]
 pub enum ScoredRows<'a> {
     /// These, `[_, feature_dim]`.
@@ -104,7 +107,7 @@ pub(crate) fn checked_norms(rows: &dyn DeviceRows) -> Result<Vec<f64>, Clusterin
     let squared = rows.squared_norms()?;
     for (row, &squared) in squared.iter().enumerate() {
         let is_sound = f64::from(squared) <= 0.99 * LARGEST_SQUARED_NORM;
-        // Too large for the device may not be too large at all: the row itself says.
+        // Sums may overflow on the device alone: the row is checked on the host.
         if !is_sound {
             checked_squared_norm(&rows.gather(&[row as u32])?, row)?;
         }

@@ -2,10 +2,10 @@
 
 use ndarray::{ArrayBase, Axis, Data, Ix2, s};
 
-/// Rows of features, `[num_rows, feature_dim]`, that are read block by block: the algorithms that take a source work
-/// on more rows than fit in memory.
+/// Rows of features, `[num_rows, feature_dim]`, that are read block by block: the algorithms that take a
+/// source work on more rows than fit in memory.
 ///
-/// A source gives the same values every time it is read.
+/// A source returns the same values every time it is read.
 pub trait HostRows: Sync {
     /// Number of rows.
     fn num_rows(&self) -> usize;

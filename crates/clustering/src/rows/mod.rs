@@ -1,4 +1,4 @@
-//! Rows of features, wherever they lie: what every algorithm takes.
+//! Rows of features, wherever they lie: the input of every algorithm.
 
 pub(crate) mod checked;
 pub(crate) mod device;
@@ -23,7 +23,7 @@ const ROWS_PER_COPY: usize = 4096;
 /// on a device.
 ///
 /// Everything that can be read block by block ([`HostRows`]) is `Rows`; a device provides [`DeviceRows`].
-/// Algorithms give the same labels and centroids, bit by bit, whichever it is.
+/// Algorithms return the same labels and centroids, bit by bit, for all of them.
 ///
 /// ```
 /// use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, Rows};

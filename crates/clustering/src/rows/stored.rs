@@ -26,7 +26,8 @@ enum Values {
 }
 
 impl StoredFeatures {
-    /// No rows yet, of `feature_dim` values each, and room for `capacity` of them, as far as memory has that now.
+    /// No rows yet, of `feature_dim` values each, and room for `capacity` of them, as far as memory has that
+    /// now.
     pub fn with_capacity(feature_type: FeatureType, capacity: usize, feature_dim: usize) -> Self {
         let num_values = capacity.saturating_mul(feature_dim);
         let values = match feature_type {
@@ -65,7 +66,7 @@ impl StoredFeatures {
     }
 }
 
-/// The capacity saves copies and is no promise: where it cannot be had, the rows that do come are given their room.
+/// The capacity only saves copies: without it, memory grows with the rows that arrive.
 fn with_room_for<T>(num_values: usize) -> Vec<T> {
     let mut values = Vec::new();
     let _ = values.try_reserve_exact(num_values);

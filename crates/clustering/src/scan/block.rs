@@ -14,7 +14,8 @@ const SLACK: f32 = 64.0 * f32::EPSILON / 2.0;
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub(super) rows: &'a [f32],
-    /// The first query is this row of the database, the others follow; each is left out of its own neighbours.
+    /// The first query is this row of the database, the others follow; each is left out of its own
+    /// neighbours.
     pub(super) first_excluded: Option<usize>,
 }
 
@@ -29,7 +30,7 @@ pub(super) struct BlockScratch {
     overflowed: Vec<usize>,
 }
 
-/// What the scores of a tile of rows and their bounds are made of, all in single precision:
+/// The terms of the scores of a tile of rows and of their bounds, all in single precision:
 /// `error[i][j] = double_errors[i] * norm[j] + double_norms[i] * error[j] + slacks[i]`.
 #[derive(Debug, Clone, Copy, Default)]
 struct TileTerms {
@@ -43,9 +44,10 @@ struct TileTerms {
 }
 
 impl BlockScratch {
-    /// Fills `candidates` with at least the `count` nearest database rows of every row of `block`; those that have
-    /// overflowed even in single precision say so. `distance_limit` is a squared distance that the nearest row of
-    /// each row of the block does not exceed, or infinite; it is infinite for a `count` above 1.
+    /// Fills `candidates` with at least the `count` nearest database rows of every row of `block`; those that
+    /// have overflowed even in single precision say so. `distance_limit` is a squared distance that the
+    /// nearest row of each row of the block does not exceed, or infinite; it is infinite for a `count` above
+    /// 1.
     #[inline(always)]
     pub(super) fn scan(
         &mut self,
@@ -232,8 +234,8 @@ fn eligible(database: &Database<'_>, block: Block<'_>, row: usize, panel: usize)
     }
 }
 
-/// Takes the columns of a panel into account that have a bit in `mask`; `score` gives the score of a column and its
-/// largest error.
+/// Offers the columns of a panel that have a bit in `mask` as candidates; `score` returns the score of a
+/// column and its largest error.
 #[inline(always)]
 fn offer(candidates: &mut Candidates, panel: usize, mask: u32, score: impl Fn(usize) -> (f32, f32)) {
     if candidates.count() == 1 {

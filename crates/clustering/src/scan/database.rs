@@ -21,7 +21,8 @@ pub(crate) struct Database<'a> {
     pub(super) largest_norm: f32,
     pub(super) int8: Option<Int8Panels>,
     f32: OnceLock<Vec<f32>>,
-    /// Rows whose integers left too many candidates, and rows seen: from which it follows whether integers pay.
+    /// Rows whose integers left too many candidates, and rows seen: from which it follows whether integers
+    /// pay.
     num_overflowed: AtomicUsize,
     num_scanned: AtomicUsize,
 }
@@ -35,7 +36,7 @@ pub(super) struct Int8Panels {
     pub(super) row_len: usize,
 }
 
-/// What a panel's scores and their bounds are made of.
+/// The terms of the scores of a panel and of their bounds.
 #[derive(Debug, Clone)]
 pub(super) struct PanelTerms {
     pub(super) scales: [f32; PANEL],

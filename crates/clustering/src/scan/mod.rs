@@ -1,14 +1,16 @@
-//! Exact search of the nearest rows: the common core of the assignment step of k-means and of nearest neighbours.
+//! Exact search of the nearest rows: the common core of the assignment step of k-means and of nearest
+//! neighbours.
 //!
-//! With the score `||c||^2 - 2 <x, c>`, which is the squared distance less `||x||^2`, a block of rows goes through
-//! up to three sieves:
+//! With the score `||c||^2 - 2 <x, c>`, which is the squared distance less `||x||^2`, a block of rows goes
+//! through up to three sieves:
 //!
-//! 1. Inner products of 8-bit integers, where the processor is fast at them. Every score has a rigorous bound of its
-//!    error, so that all but a few rows of the database are ruled out for certain.
+//! 1. Inner products of 8-bit integers, where the processor is fast at them. Every score has a rigorous bound
+//!    of its error, so that all but a few rows of the database are ruled out for certain.
 //! 2. Rows that are left with too many candidates are scanned in single precision, again with a bound.
 //! 3. The distances to the candidates that are left are compared in double precision.
 //!
-//! So the result is that of a scan in double precision, whatever the instructions: the same on every processor.
+//! So the result is that of a scan in double precision, whatever the instructions: the same on every
+//! processor.
 
 mod block;
 mod candidates;
@@ -21,7 +23,8 @@ use crate::rows::distance::squared_distance;
 use crate::scan::database::Database;
 use block::{Block, BlockScratch};
 
-/// Rows scanned together: they stay in the cache while the database passes by. A multiple of the rows of a tile.
+/// Rows scanned together: they stay in the cache while the database passes by. A multiple of the rows of a
+/// tile.
 pub(crate) const ROWS_PER_BLOCK: usize = 192;
 
 /// A row of the database and the squared distance to it.
@@ -46,8 +49,8 @@ impl<'a> Scan<'a> {
         Self { database, count, scratch: BlockScratch::default(), known: Vec::new() }
     }
 
-    /// Finds the nearest database row of each of `rows`, `[out.len(), dim]`; the lowest index among equals. `guess`
-    /// may name a near row for each: a good guess saves time. For a `count` of 1.
+    /// Finds the nearest database row of each of `rows`, `[out.len(), dim]`; the lowest index among equals.
+    /// `guess` may name a near row for each: a good guess saves time. For a `count` of 1.
     pub(crate) fn nearest(
         &mut self,
         rows: &[f32],
@@ -90,9 +93,9 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Finds the `count` nearest database rows of each of `rows`, nearest first, the lowest index first among equals,
-    /// into `out`, `[num_rows, count]`. With `first_excluded` the rows are those of the database from this one on, and
-    /// each is left out of its own neighbours. The database has at least `count` other rows.
+    /// Finds the `count` nearest database rows of each of `rows`, nearest first, the lowest index first among
+    /// equals, into `out`, `[num_rows, count]`. With `first_excluded` the rows are those of the database from
+    /// this one on, and each is left out of its own neighbours. The database has at least `count` other rows.
     pub(crate) fn nearest_several(
         &mut self,
         rows: &[f32],

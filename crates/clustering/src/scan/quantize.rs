@@ -11,7 +11,8 @@
 /// Largest quantised magnitude.
 const LARGEST: f32 = 127.0;
 
-/// Rows with no larger value are rounded to zero: their scale, or its inverse, would leave the range of `f32`.
+/// Rows with no larger value are rounded to zero: their scale, or its inverse, would leave the range of
+/// `f32`.
 const SMALLEST_SCALED: f32 = 1e-30;
 
 /// `x + ROUNDER` has `x`, rounded to an integer, in its lowest bits, for `|x|` up to 2^22.
@@ -19,7 +20,7 @@ const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
 
 const LANES: usize = 16;
 
-/// What is known of a row `x = scale * q + r` besides the integers `q`. Norms are bounds from above.
+/// The properties of a row `x = scale * q + r` besides the integers `q`. Norms are upper bounds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Quantized {
     pub(super) scale: f32,
@@ -117,7 +118,8 @@ struct Margin {
 impl Margin {
     fn new(dim: usize) -> Self {
         Self {
-            // A sum of `dim` squares in lanes is off by a part of less than `(dim / LANES + LANES + 2) 2^-24`.
+            // A sum of `dim` squares in lanes is off by a part of less than `(dim / LANES + LANES + 2)
+            // 2^-24`.
             factor: 1.0 + (dim / LANES + 2 * LANES) as f32 * f32::EPSILON,
             // Squares below the smallest normal number may be lost.
             underflow: (dim as f32 * f32::MIN_POSITIVE).sqrt(),

@@ -1,5 +1,5 @@
 //! Instruction sets, and the inner loops of the scan: a few rows against a few columns at a time, in the
-//! widest registers there are.
+//! widest registers of the processor.
 //!
 //! The columns, which are centroids or database rows, lie in *panels* of [`PANEL`]: value by value (in single
 //! precision) or four values by four values (in integers), those of all columns of the panel side by side.
@@ -41,7 +41,7 @@ pub(crate) struct F32Tile<'a> {
 /// score[i][j] = squared_norms[j] - double_scales[i] * (p * scales[j])
 /// ```
 ///
-/// A bit of the mask says whether it is at most `limits[i]`; other scores need not be written.
+/// A bit of the mask is set where it is at most `limits[i]`; other scores need not be written.
 #[derive(Debug)]
 pub(crate) struct Int8Tile<'a> {
     /// `[TILE_ROWS, row_len]` with a `row_len` that is a multiple of 4.
@@ -55,7 +55,7 @@ pub(crate) struct Int8Tile<'a> {
     pub(crate) squared_norms: &'a [f32; PANEL],
 }
 
-/// What an [`Int8Tile`] gives.
+/// The result of an [`Int8Tile`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TileScores {
     pub(crate) scores: [[f32; PANEL]; TILE_ROWS],

@@ -1,10 +1,12 @@
-//! An orthonormal basis that grows into the Krylov space of a symmetric matrix, and the projection of the matrix.
+//! An orthonormal basis that grows into the Krylov space of a symmetric matrix, and the projection of the
+//! matrix.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::Eigenpairs;
+use super::vector::{add_multiple, dot};
 use crate::matmul::{Vectors, add_inner_products};
 use crate::simd::Instructions;
 
@@ -14,10 +16,12 @@ const ROWS_PER_TASK: usize = 256;
 /// Vectors that one task works on.
 const VECTORS_PER_TASK: usize = 32;
 
-/// Length below which the rest of a vector counts as rounding error, relative to the entries of the projection.
+/// Length below which the rest of a vector counts as rounding error, relative to the entries of the
+/// projection.
 const RELATIVE_FLOOR: f64 = 1e-14;
 
-/// Rounds of orthogonalisation after which a block is given up; two suffice unless the basis fills the space.
+/// Rounds of orthogonalisation after which a block is abandoned; two suffice unless the basis fills the
+/// space.
 const MOST_ROUNDS: usize = 6;
 
 /// Orthonormal vectors `V` and the projection `V^T C V` of the symmetric matrix `C`.
@@ -31,8 +35,8 @@ pub(super) struct Basis<'a> {
     rng: ChaCha8Rng,
 }
 
-/// What the images of the basis vectors have outside the basis: `C V = V (V^T C V) + Q R`, where `R` is zero but for
-/// the columns of the last block.
+/// The part of the images of the basis vectors outside the basis: `C V = V (V^T C V) + Q R`, where `R` is
+/// zero but for the columns of the last block.
 pub(super) struct Residuals {
     /// The columns of the last block, `[width, width]`.
     triangle: Vec<f64>,
@@ -41,7 +45,7 @@ pub(super) struct Residuals {
 
 impl Residuals {
     /// `||C V y - V (V^T C V) y||` for the coefficients `y` of a vector of the basis.
-    pub(super) fn of(&self, coefficients: &[f64]) -> f64 {
+    pub(super) fn norm(&self, coefficients: &[f64]) -> f64 {
         let last = &coefficients[coefficients.len() - self.width..];
         self.triangle.chunks_exact(self.width).map(|row| dot(row, last).powi(2)).sum::<f64>().sqrt()
     }
@@ -54,7 +58,7 @@ impl<'a> Basis<'a> {
     }
 
     /// The eigenvectors of `pairs`.
-    pub(super) fn of_pairs(matrix: &'a [f64], dim: usize, pairs: &Eigenpairs) -> Self {
+    pub(super) fn from_pairs(matrix: &'a [f64], dim: usize, pairs: &Eigenpairs) -> Self {
         // Another seed than that of the basis in which they were found.
         let rng = ChaCha8Rng::seed_from_u64(1);
         let columns = diagonal(&pairs.values);
@@ -92,9 +96,9 @@ impl<'a> Basis<'a> {
         self.orthonormalize(block, 0.0).map(|_| ())
     }
 
-    /// Takes in the orthonormal `block` outside the basis and replaces it by that part of its image which lies
-    /// outside, made orthonormal: the next block of the Krylov space. Random vectors stand where the image has less
-    /// dimensions. `None` if the space is used up.
+    /// Takes in the orthonormal `block` outside the basis and replaces it by that part of its image which
+    /// lies outside, made orthonormal: the next block of the Krylov space. Random vectors stand where the
+    /// image has less dimensions. `None` if the space is used up.
     pub(super) fn grow(&mut self, block: &mut Vec<f64>) -> Option<Residuals> {
         let width = block.len() / self.dim;
         self.vectors.extend_from_slice(block);
@@ -123,25 +127,27 @@ impl<'a> Basis<'a> {
     /// The vectors with the given coefficients, `[count, len]`, of the basis.
     fn combinations(&self, coefficients: &[f64]) -> Vec<f64> {
         let (len, dim) = (self.len(), self.dim);
-        let entries = columns(&self.vectors, dim);
+        let entries = Vectors::columns(&self.vectors, dim);
         let mut combined = vec![0.0; coefficients.len() / len * dim];
         combined
             .par_chunks_mut(VECTORS_PER_TASK * dim)
             .zip(coefficients.par_chunks(VECTORS_PER_TASK * len))
-            .for_each(|(out, coefficients)| add_inner_products(rows(coefficients, len), entries, out));
+            .for_each(|(out, coefficients)| {
+                add_inner_products(Vectors::rows(coefficients, len), entries, out)
+            });
         combined
     }
 
-    /// Takes from the columns of `block`, `[dim, width]`, what lies in the basis; gives the coefficients of that,
-    /// `[len, width]`.
+    /// Subtracts from the columns of `block`, `[dim, width]`, their projections on the basis; returns the
+    /// coefficients of these, `[len, width]`.
     fn project_out(&self, block: &mut [f64], width: usize) -> Vec<f64> {
         let (len, dim) = (self.vectors.len() / self.dim, self.dim);
         let mut coefficients = vec![0.0; len * width];
-        let block_columns = columns(block, width);
+        let block_columns = Vectors::columns(block, width);
         coefficients
             .par_chunks_mut(VECTORS_PER_TASK * width)
             .zip(self.vectors.par_chunks(VECTORS_PER_TASK * dim))
-            .for_each(|(out, vectors)| add_inner_products(rows(vectors, dim), block_columns, out));
+            .for_each(|(out, vectors)| add_inner_products(Vectors::rows(vectors, dim), block_columns, out));
         if len > 0 {
             let negated: Vec<f64> = coefficients.iter().map(|value| -value).collect();
             block.par_chunks_mut(ROWS_PER_TASK * width).enumerate().for_each(|(task, out)| {
@@ -152,14 +158,15 @@ impl<'a> Basis<'a> {
                     vector_stride: 1,
                     element_stride: dim,
                 };
-                add_inner_products(entries, columns(&negated, width), out);
+                add_inner_products(entries, Vectors::columns(&negated, width), out);
             });
         }
         coefficients
     }
 
-    /// Makes the vectors of `block`, `[width, dim]`, orthonormal among each other and to the basis, and gives the
-    /// `R` of the first QR decomposition. Vectors not longer than `floor` are replaced by random ones.
+    /// Makes the vectors of `block`, `[width, dim]`, orthonormal among each other and to the basis, and
+    /// returns the `R` of the first QR decomposition. Vectors not longer than `floor` are replaced by random
+    /// ones.
     fn orthonormalize(&mut self, block: &mut Vec<f64>, floor: f64) -> Option<Vec<f64>> {
         let (width, dim) = (block.len() / self.dim, self.dim);
         let (triangle, _) = self.gram_schmidt(block, floor);
@@ -168,7 +175,7 @@ impl<'a> Basis<'a> {
             transpose(block, dim, &mut columns);
             self.project_out(&mut columns, width);
             transpose(&columns, width, block);
-            // What is left of unit vectors that are nearly in the basis is rounding error.
+            // The remainder of a unit vector that lies almost in the basis is rounding error.
             let (_, shortest) = self.gram_schmidt(block, RELATIVE_FLOOR);
             if shortest > 0.5 {
                 return Some(triangle);
@@ -177,8 +184,8 @@ impl<'a> Basis<'a> {
         None
     }
 
-    /// The QR decomposition of the vectors of `block`: overwrites them with `Q`, gives `R`, `[width, width]`, and
-    /// the smallest part of a vector's length that was left of it, 0 if one was replaced.
+    /// The QR decomposition of the vectors of `block`: overwrites them with `Q`, returns `R`, `[width,
+    /// width]`, and the smallest part of a vector's length that was left of it, 0 if one was replaced.
     fn gram_schmidt(&mut self, block: &mut [f64], floor: f64) -> (Vec<f64>, f64) {
         Instructions::best().compile_for(
             #[inline(always)]
@@ -225,19 +232,10 @@ impl<'a> Basis<'a> {
 pub(super) fn times_vectors(matrix: &[f64], dim: usize, vectors: &[f64]) -> Vec<f64> {
     let count = vectors.len() / dim;
     let mut images = vec![0.0; dim * count];
+    images.par_chunks_mut(ROWS_PER_TASK * count).zip(matrix.par_chunks(ROWS_PER_TASK * dim)).for_each(
+        |(out, matrix)| add_inner_products(Vectors::rows(matrix, dim), Vectors::rows(vectors, dim), out),
+    );
     images
-        .par_chunks_mut(ROWS_PER_TASK * count)
-        .zip(matrix.par_chunks(ROWS_PER_TASK * dim))
-        .for_each(|(out, matrix)| add_inner_products(rows(matrix, dim), rows(vectors, dim), out));
-    images
-}
-
-fn rows(values: &[f64], len: usize) -> Vectors<'_> {
-    Vectors { values, count: values.len() / len, len, vector_stride: len, element_stride: 1 }
-}
-
-fn columns(values: &[f64], count: usize) -> Vectors<'_> {
-    Vectors { values, count, len: values.len() / count, vector_stride: 1, element_stride: count }
 }
 
 /// The columns of a diagonal matrix.
@@ -258,26 +256,10 @@ fn transpose(matrix: &[f64], num_columns: usize, out: &mut Vec<f64>) {
     }
 }
 
-/// Subtracts from `vector` its part along the unit vector `other` and gives the length of that part.
+/// Subtracts from `vector` its projection on the unit vector `other` and returns the length of that.
 #[inline(always)]
 fn take_out(other: &[f64], vector: &mut [f64]) -> f64 {
     let length = dot(other, vector);
-    for (value, other) in vector.iter_mut().zip(other) {
-        *value -= length * other;
-    }
+    add_multiple(vector, -length, other);
     length
-}
-
-/// Inner product, summed in an order that leaves room for vector instructions.
-#[inline(always)]
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let (a_groups, a_rest) = a.as_chunks::<16>();
-    let (b_groups, b_rest) = b[..a.len()].as_chunks::<16>();
-    let mut sums = [0.0; 16];
-    for (a, b) in a_groups.iter().zip(b_groups) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
 }

@@ -1,14 +1,15 @@
-//! The leading eigenpairs of a large symmetric matrix by block Lanczos with full reorthogonalisation and thick
-//! restart.
+//! The leading eigenpairs of a large symmetric matrix by block Lanczos with full reorthogonalisation and
+//! thick restart.
 //!
-//! The matrix is projected on a growing orthonormal basis of the Krylov space of a random block. The eigenpairs of
-//! the small projected matrix (Ritz pairs) approximate those of the large one, the outermost first. A full basis is
-//! replaced by its leading Ritz vectors, from which the space grows on. A Krylov space need not hold all directions
-//! of a repeated eigenvalue, so the rest of the space is probed at last, and the block widened if one is missing.
+//! The matrix is projected on a growing orthonormal basis of the Krylov space of a random block. The
+//! eigenpairs of the small projected matrix (Ritz pairs) approximate those of the large one, the outermost
+//! first. A full basis is replaced by its leading Ritz vectors, from which the space grows on. A Krylov space
+//! need not hold all directions of a repeated eigenvalue, so the rest of the space is probed in the end, and
+//! the block widened if one is missing.
 //!
 //! - Golub, Underwood, *The block Lanczos method for computing eigenvalues*, Mathematical Software III, 1977.
-//! - Wu, Simon, *Thick-restart Lanczos method for large symmetric eigenvalue problems*, SIAM J. Matrix Anal. Appl.
-//!   22 (2), 2000.
+//! - Wu, Simon, *Thick-restart Lanczos method for large symmetric eigenvalue problems*, SIAM J. Matrix Anal.
+//!   Appl. 22 (2), 2000.
 
 use super::basis::Basis;
 use super::{Eigenpairs, decompose};
@@ -19,7 +20,8 @@ const BLOCK: usize = 24;
 /// Largest residual `||C v - lambda v||` of an eigenpair, relative to the largest eigenvalue.
 const TOLERANCE: f64 = 1e-11;
 
-/// Rounding error that the computed residual may have beyond the tolerance, relative to the largest eigenvalue.
+/// Rounding error that the computed residual may have beyond the tolerance, relative to the largest
+/// eigenvalue.
 const ROUNDING: f64 = 1e-11;
 
 /// Blocks with which missing directions are sought.
@@ -30,15 +32,15 @@ pub(super) fn pays_off(dim: usize, count: usize) -> bool {
     dim >= 1024 && count <= dim / 8
 }
 
-/// The `count` largest eigenvalues of the symmetric `matrix`, `[dim, dim]`, with their eigenvectors, or `None` if
-/// they did not converge.
+/// The `count` largest eigenvalues of the symmetric `matrix`, `[dim, dim]`, with their eigenvectors, or
+/// `None` if they did not converge.
 ///
 /// Needs a `dim` and a `count` for which it [`pays_off`]. The bits do not depend on the number of threads.
 pub(super) fn leading_eigenpairs(matrix: &[f64], dim: usize, count: usize) -> Option<Eigenpairs> {
     let capacity = (4 * count).max(512).min(dim / 2);
     let mut basis = Basis::new(matrix, dim);
     let mut next = basis.random_block(BLOCK)?;
-    // A check decomposes the projected matrix on one thread: it is not made before it is likely to succeed.
+    // A check decomposes the projected matrix: it is not made before it is likely to succeed.
     let mut next_check = (5 * count / 2).max(2 * count + 2 * BLOCK).min(capacity);
     let mut num_products = 0;
     while num_products <= 2 * dim {
@@ -52,7 +54,7 @@ pub(super) fn leading_eigenpairs(matrix: &[f64], dim: usize, count: usize) -> Op
         let kept = count + count / 4 + BLOCK;
         let ritz = decompose(&basis.projected_matrix(), basis.len(), kept.min(basis.len())).ok()?;
         let largest = ritz.values[0].abs();
-        let worst = ritz.vectors.chunks_exact(basis.len()).take(count).map(|vector| residuals.of(vector));
+        let worst = ritz.vectors.chunks_exact(basis.len()).take(count).map(|vector| residuals.norm(vector));
         if worst.fold(0.0, f64::max) <= TOLERANCE * largest {
             let pairs = basis.ritz_pairs(&ritz, count);
             let tolerance = (TOLERANCE + ROUNDING) * largest;
@@ -72,7 +74,7 @@ pub(super) fn leading_eigenpairs(matrix: &[f64], dim: usize, count: usize) -> Op
 
 /// Whether no direction outside the span of `pairs` was found to belong before the last of them.
 fn is_complete(matrix: &[f64], dim: usize, pairs: &Eigenpairs, tolerance: f64) -> Option<bool> {
-    let mut basis = Basis::of_pairs(matrix, dim, pairs);
+    let mut basis = Basis::from_pairs(matrix, dim, pairs);
     let mut next = basis.random_block(BLOCK)?;
     for _ in 0..PROBE_BLOCKS {
         basis.grow(&mut next)?;
@@ -83,26 +85,26 @@ fn is_complete(matrix: &[f64], dim: usize, pairs: &Eigenpairs, tolerance: f64) -
 }
 
 #[cfg(test)]
+/// `H diag(values) H` with the reflection `H = 1 - 2 u u^T`, which leaves no entry at zero.
+pub(super) fn with_spectrum(values: &[f64]) -> Vec<f64> {
+    let dim = values.len();
+    let mut u: Vec<f64> = (0..dim).map(|i| 1.0 + (i as f64 * 0.7).sin()).collect();
+    let norm = u.iter().map(|v| v * v).sum::<f64>().sqrt();
+    u.iter_mut().for_each(|v| *v /= norm);
+    let quadratic: f64 = u.iter().zip(values).map(|(u, v)| u * u * v).sum();
+    let mut matrix = vec![0.0; dim * dim];
+    for i in 0..dim {
+        for j in 0..dim {
+            let diagonal = if i == j { values[i] } else { 0.0 };
+            matrix[i * dim + j] = diagonal - 2.0 * u[i] * u[j] * (values[i] + values[j] - 2.0 * quadratic);
+        }
+    }
+    matrix
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-
-    /// `H diag(values) H` with the reflection `H = 1 - 2 u u^T`, which leaves no entry at zero.
-    fn with_spectrum(values: &[f64]) -> Vec<f64> {
-        let dim = values.len();
-        let mut u: Vec<f64> = (0..dim).map(|i| 1.0 + (i as f64 * 0.7).sin()).collect();
-        let norm = u.iter().map(|v| v * v).sum::<f64>().sqrt();
-        u.iter_mut().for_each(|v| *v /= norm);
-        let quadratic: f64 = u.iter().zip(values).map(|(u, v)| u * u * v).sum();
-        let mut matrix = vec![0.0; dim * dim];
-        for i in 0..dim {
-            for j in 0..dim {
-                let diagonal = if i == j { values[i] } else { 0.0 };
-                matrix[i * dim + j] =
-                    diagonal - 2.0 * u[i] * u[j] * (values[i] + values[j] - 2.0 * quadratic);
-            }
-        }
-        matrix
-    }
 
     #[test]
     fn the_pairs_are_the_leading_ones_whatever_the_spectrum() {

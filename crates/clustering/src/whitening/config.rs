@@ -8,12 +8,12 @@ use crate::error::ClusteringError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WhiteningConfig {
-    /// Most principal components to keep, at least 1. Default: 256, as in the original code. Fewer are kept where
-    /// the features span fewer dimensions.
+    /// Most principal components to keep, at least 1. Default: 256, as in the original code. Fewer are kept
+    /// where the features span fewer dimensions.
     pub num_components: usize,
     /// Whether each component is scaled to unit variance. Default: true, as in the original code.
     pub whiten: bool,
-    /// Whether each row is scaled to unit Euclidean norm at last. Default: true, as in the original code.
+    /// Whether each row is scaled to unit Euclidean norm in the end. Default: true, as in the original code.
     pub normalize: bool,
 }
 

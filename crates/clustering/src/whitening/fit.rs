@@ -31,7 +31,7 @@ impl WhiteningConfig {
     /// Fits the whitening to `rows`, wherever they lie; those of the host are read two or three times.
     ///
     /// The rows are centred in `f64`. Their covariance is summed in `f64` over products of blocks of 512
-    /// rows; these are formed in `f64`, or for large sources in `f32` as long as every eigenvalue asked for
+    /// rows; these are formed in `f64`, or for large sources in `f32` as long as every requested eigenvalue
     /// is at least `2e-6` of the total variance. The cost is `O(num_samples * feature_dim * m)` with `m =
     /// min(num_samples, feature_dim)` for the covariance, and for the eigenvectors `O(m^2 * num_components)`,
     /// or `O(m^3)` for `m` below 1024 or below `8 * num_components`. The memory is that of a few matrices of
@@ -42,7 +42,7 @@ impl WhiteningConfig {
     /// - [`ClusteringError::InvalidConfig`]: `num_components` is 0.
     /// - [`ClusteringError::EmptyFeatures`], [`ClusteringError::NonFiniteFeatures`] or
     ///   [`ClusteringError::FeaturesTooLarge`]: the features cannot be whitened.
-    /// - [`ClusteringError::EigenDecomposition`]: the eigenvalues did not converge.
+    /// - [`ClusteringError::EigenDecomposition`]: the covariance is not finite.
     /// - [`ClusteringError::Device`]: the device of the rows failed.
     pub fn fit(&self, rows: &dyn Rows) -> Result<Whitening, ClusteringError> {
         self.validate()?;
@@ -58,7 +58,7 @@ impl WhiteningConfig {
         Ok(self.whitening(centering.mean, pairs))
     }
 
-    /// The covariance is formed on the device in single precision if every eigenvalue asked for is at least
+    /// The covariance is formed on the device in single precision if every requested eigenvalue is at least
     /// `2e-5` of the total variance, and on the host otherwise.
     fn fit_on_device(&self, rows: &dyn DeviceRows) -> Result<Whitening, ClusteringError> {
         checked_norms(rows)?;

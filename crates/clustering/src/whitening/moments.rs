@@ -1,7 +1,8 @@
 //! Mean and second moments of the rows of a feature source.
 //!
-//! The rows are read in blocks that are centred in `f64` while they are converted, so a large common mean costs no
-//! digits. Blocks are cut at fixed places and summed in order: the bits do not depend on the number of threads.
+//! The rows are read in blocks that are centred in `f64` while they are converted, so a large common mean
+//! costs no digits. Blocks are cut at fixed places and summed in order: the bits do not depend on the number
+//! of threads.
 
 use rayon::prelude::*;
 
@@ -21,11 +22,12 @@ const SUMS_PER_PASS: usize = 64;
 /// Columns that one task combines.
 const TILE: usize = 128;
 
-/// What is subtracted from the rows, and by what they are multiplied then.
+/// The mean that is subtracted from the rows, and the scale that multiplies them afterwards.
 pub(super) struct Centering {
     /// `[feature_dim]`.
     pub(super) mean: Vec<f64>,
-    /// A power of two that brings all centred values into `[-1, 1]`: their products stay in the range of `f32`.
+    /// A power of two that brings all centred values into `[-1, 1]`: their products stay in the range of
+    /// `f32`.
     pub(super) scale: f64,
 }
 
@@ -132,8 +134,8 @@ pub(super) fn gram<T: Number>(rows: &[f32], centering: &Centering) -> Vec<f64> {
     })
 }
 
-/// `weights (X - mean)`, `[num_weights, dim]`: combinations of the centred `rows`, `[num_rows, dim]`, each with the
-/// weights of one row of `weights`, `[num_weights, num_rows]`; up to a common factor.
+/// `weights (X - mean)`, `[num_weights, dim]`: combinations of the centred `rows`, `[num_rows, dim]`, each
+/// with the weights of one row of `weights`, `[num_weights, num_rows]`; up to a common factor.
 pub(super) fn combine_rows(rows: &[f32], centering: &Centering, weights: &[f64]) -> Vec<f64> {
     let dim = centering.mean.len();
     let num_rows = rows.len() / dim;

@@ -112,11 +112,12 @@ impl Number for f32 {
 
 /// `scale * sum_l v_il v_jl` for all pairs among `count` vectors of length `len`, `[count, count]`.
 ///
-/// `lay_out(first, piece_len, values, buffer)` writes the elements `first..first + piece_len` of all vectors to the
-/// panels that [`panels`] cuts `values` into, and leaves what is beyond the last vector; `buffer` is scratch memory.
+/// `lay_out(first, piece_len, values, buffer)` writes the elements `first..first + piece_len` of all vectors
+/// to the panels that [`panels`] cuts `values` into, and leaves what is beyond the last vector; `buffer` is
+/// scratch memory.
 ///
-/// The tiles of the lower triangle are computed, each by one thread at a time in the order of the pieces, so that the
-/// bits do not depend on the number of threads.
+/// The tiles of the lower triangle are computed, each by one thread at a time in the order of the pieces, so
+/// that the bits do not depend on the number of threads.
 pub(super) fn symmetric_product<T: Number>(
     count: usize,
     len: usize,
@@ -170,8 +171,9 @@ pub(super) fn symmetric_product<T: Number>(
     assemble(&tiles, count, scale)
 }
 
-/// Cuts a piece of `piece_len` elements of each vector into panels `[piece_len, width]`, and gives the first vector of
-/// each, its width and its values. Of the last panel the columns beyond the last vector are padding.
+/// Cuts a piece of `piece_len` elements of each vector into panels `[piece_len, width]`, and returns the
+/// first vector of each, its width and its values. Of the last panel the columns beyond the last vector are
+/// padding.
 pub(super) fn panels<T: Number>(
     values: &mut [T],
     piece_len: usize,
@@ -222,7 +224,7 @@ fn assemble(tiles: &[Tile], count: usize, scale: f64) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn of<T: Number>(vectors: &[Vec<f64>]) -> Vec<f64> {
+    fn doubled_products<T: Number>(vectors: &[Vec<f64>]) -> Vec<f64> {
         symmetric_product::<T>(vectors.len(), vectors[0].len(), 2.0, |first, len, piece, _| {
             for (start, width, panel) in panels(piece, len) {
                 for (l, row) in panel.chunks_exact_mut(width).enumerate() {
@@ -236,7 +238,8 @@ mod tests {
 
     #[test]
     fn every_pair_of_vectors_gets_its_scaled_product_over_all_pieces_and_tiles() {
-        // Two passes with a short last piece, three rows of tiles; small integers, so that every sum is exact.
+        // Two passes with a short last piece, three rows of tiles; small integers, so that every sum is
+        // exact.
         let len = PIECE_LEN * PIECES_PER_PASS + 700;
         let vectors: Vec<Vec<f64>> = (0..TILE * 2 + 3)
             .map(|i| (0..len).map(|l| ((i * 7 + l * 3 + i * l) % 5) as f64 - 2.0).collect())
@@ -245,7 +248,7 @@ mod tests {
             .iter()
             .flat_map(|a| vectors.iter().map(|b| 2.0 * a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()))
             .collect();
-        assert!(of::<f64>(&vectors) == expected);
-        assert!(of::<f32>(&vectors) == expected);
+        assert!(doubled_products::<f64>(&vectors) == expected);
+        assert!(doubled_products::<f32>(&vectors) == expected);
     }
 }

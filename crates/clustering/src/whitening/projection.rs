@@ -97,9 +97,9 @@ impl SingleComponents {
     }
 }
 
-/// Rounds the rows of `values`, `[num_rows, dim]`, to `f32`, each divided by a power of two that brings it into
-/// `[-1, 1]`, so that products neither overflow nor vanish: writes pieces `[num_rows, piece_len]` of up to `PIECE_LEN`
-/// columns each, and the powers of two.
+/// Rounds the rows of `values`, `[num_rows, dim]`, to `f32`, each divided by a power of two that brings it
+/// into `[-1, 1]`, so that products neither overflow nor vanish: writes pieces `[num_rows, piece_len]` of up
+/// to `PIECE_LEN` columns each, and the powers of two.
 fn round_in_pieces(values: &[f64], dim: usize, pieces: &mut Vec<f32>, scales: &mut Vec<f64>) {
     let num_rows = values.len() / dim;
     scales.clear();

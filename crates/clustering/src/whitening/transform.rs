@@ -12,15 +12,16 @@ use crate::rows::{Place, Rows};
 
 const ROWS_PER_BLOCK: usize = 128;
 
-/// Blocks that are whitened before they are given on.
+/// Blocks that are whitened before they are passed on.
 const BLOCKS_PER_PASS: usize = 64;
 
 impl Whitening {
     /// Whitens `features`, `[num_samples, feature_dim]`, to `[num_samples, num_components]`.
     ///
-    /// Rows are centred in `f64`. They are multiplied in `f64`, or from 2048 dimensions on in `f32` over pieces of 256
-    /// dimensions whose products are summed in `f64`; the error is then about that of rounding the centred features to
-    /// `f32`. Rows do not depend on each other up to rounding. The bits do not depend on the number of threads.
+    /// Rows are centred in `f64`. They are multiplied in `f64`, or from 2048 dimensions on in `f32` over
+    /// pieces of 256 dimensions whose products are summed in `f64`; the error is then about that of rounding
+    /// the centred features to `f32`. Rows do not depend on each other up to rounding. The bits do not depend
+    /// on the number of threads.
     ///
     /// # Errors
     /// - [`ClusteringError::DimensionMismatch`]: the features have another dimension than the fitted ones.
@@ -42,12 +43,12 @@ impl Whitening {
         Ok(rows)
     }
 
-    /// Whitens the rows of `source` and gives them to `sink` in order, block by block, each block
-    /// `[_, num_components]`: the rows that [`transform`](Self::transform) gives, for more of them than fit in memory.
+    /// Whitens the rows of `source` and passes them to `sink` in order, block by block, each block `[_,
+    /// num_components]`: the rows of [`transform`](Self::transform), for more of them than fit in memory.
     ///
     /// # Errors
-    /// Those of [`transform`](Self::transform), after `sink` was given the blocks before the bad row, and those of
-    /// `sink`, which end the reading.
+    /// Those of [`transform`](Self::transform), after `sink` has received the blocks before the bad row, and
+    /// those of `sink`, which end the reading.
     pub fn transform_blocks(
         &self,
         source: &dyn HostRows,

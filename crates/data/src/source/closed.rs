@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
+use crate::decode::bytes::ImageBytes;
 use crate::source::folder::FileNames;
-use crate::source::{ImageBytes, ImageSource, Location};
+use crate::source::{ImageSource, Location};
 
 /// The images of a run that was begun on a source of another program. Tables and captions have their names;
 /// reading one is an error.

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
+use crate::decode::bytes::ImageBytes;
 use crate::source::closed::ClosedSource;
-use crate::source::{FolderSource, ImageBytes, ImageSource, Images, Location};
+use crate::source::{FolderSource, ImageSource, Images, Location};
 use crate::synthetic::{SyntheticConfig, write_synthetic_folder};
 
 /// Names and bytes of images in memory, with a version that is the hash of both.

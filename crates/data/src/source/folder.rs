@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::source::{ImageBytes, ImageSource, Location};
+use crate::decode::bytes::ImageBytes;
+use crate::source::{ImageSource, Location};
 
 /// Image files below a folder, each named by its path relative to it.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub struct FolderSource {
 }
 
 impl FolderSource {
-    /// Files that are known already; nothing is read. `paths` are relative to `root`, or absolute, and none
-    /// occurs twice.
+    /// Files that are known already; nothing is read. `paths` are relative to `root`, or absolute, and none occurs
+    /// twice.
     pub fn new(root: PathBuf, paths: Vec<PathBuf>) -> Self {
         Self { root, names: FileNames::new(paths) }
     }
@@ -44,12 +45,7 @@ impl ImageSource for FolderSource {
     }
 
     fn read(&self, index: usize) -> io::Result<ImageBytes> {
-        let path = self.file(index).ok_or(ErrorKind::NotFound)?;
-        // Opening a pipe would wait forever.
-        if !fs::metadata(&path)?.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidData, "it is not a regular file"));
-        }
-        ImageBytes::from_file(File::open(path)?)
+        ImageBytes::open(self.file(index).ok_or(ErrorKind::NotFound)?)
     }
 
     fn version(&self, index: usize) -> Option<u128> {

@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::decode::bytes::ImageBytes;
 use crate::decode::rgb_image::RgbImage8;
 use crate::decode::{DecodedImage, decode_counted};
 use crate::error::DataError;
+use crate::source::ImageSource;
 use crate::source::folder::FolderSource;
 use crate::source::labels::Labels;
-use crate::source::scan::ScanConfig;
+use crate::source::location::Location;
 use crate::source::scan_summary::ScanSummary;
-use crate::source::{ImageBytes, ImageSource, Location};
 
 /// A file or folder that was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,38 +57,6 @@ pub struct Images {
 }
 
 impl Images {
-    /// Finds the images at a place. In a folder these are the image files at any depth, in the byte order of
-    /// their names, folder by folder.
-    ///
-    /// The extension decides: files of readable formats are images, files of other image formats are
-    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts
-    /// both. Only where the extension says nothing (there is none, or one such as `bin`), or names a format
-    /// that is not read, are the first bytes looked at, and the file is an image if they are those of one.
-    /// Links are followed; a link to a folder that contains it is skipped, as is what cannot be read.
-    ///
-    /// Left out are files and folders whose name begins with a dot; folders of systems, such as `@eaDir`,
-    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below the root that hold a run or other results marked as
-    /// such.
-    ///
-    /// # Errors
-    /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: the folder cannot be
-    ///   read.
-    /// - [`DataError::NoImages`]: there are no images.
-    /// - [`DataError::NoFolderLabels`], [`DataError::MalformedLabels`], [`DataError::DuplicateLabel`],
-    ///   [`DataError::LabelsMatchNothing`]: the labels asked for are not available.
-    /// - [`DataError::UnknownLocation`]: only another program can open the place.
-    pub fn scan(location: impl Into<Location>, config: &ScanConfig) -> Result<Self, DataError> {
-        location.into().open(config)
-    }
-
-    /// [`Images::scan`] with the default settings.
-    ///
-    /// # Errors
-    /// Those of [`Images::scan`].
-    pub fn open(location: impl Into<Location>) -> Result<Self, DataError> {
-        Self::scan(location, &ScanConfig::default())
-    }
-
     /// All images of a source, without labels.
     pub fn from_source(source: Arc<dyn ImageSource>) -> Self {
         let num_images = source.len();
@@ -96,8 +64,8 @@ impl Images {
         Self { source, kept: (0..num_images).collect(), labels: None, skipped: Vec::new(), summary }
     }
 
-    /// Files that are known already; nothing is read. `paths` are absolute or relative to `root`, and
-    /// `labels`, if any, must have one entry for each of them.
+    /// Files that are known already; nothing is read. `paths` are absolute or relative to `root`, and `labels`, if
+    /// any, must have one entry for each of them.
     pub fn from_paths(root: PathBuf, paths: Vec<PathBuf>, labels: Option<Labels>) -> Self {
         Self::listed(FolderSource::new(root, paths), labels)
     }
@@ -152,8 +120,8 @@ impl Images {
         self.source.name(self.kept[image_index])
     }
 
-    /// Name of an image as the operating system has it, for tables by which it must be found again. It
-    /// differs from [`name`](Self::name) only for files whose names are not Unicode.
+    /// Name of an image as the operating system has it, for tables by which it must be found again. It differs from
+    /// [`name`](Self::name) only for files whose names are not Unicode.
     ///
     /// # Panics
     /// If `image_index` is not below [`len`](Self::len).
@@ -182,24 +150,18 @@ impl Images {
     /// The encoded image.
     ///
     /// # Errors
-    /// [`DataError::NoSuchImage`]; [`DataError::Decode`] where the source finds it damaged, [`DataError::Io`]
-    /// where it cannot be read.
+    /// [`DataError::NoSuchImage`]; [`DataError::Decode`] where the source finds it damaged, [`DataError::Io`] where it
+    /// cannot be read.
     pub fn read(&self, image_index: usize) -> Result<ImageBytes, DataError> {
         let read = self.source.read(self.source_index(image_index)?);
-        read.map_err(|source| {
-            let path = self.place_path(image_index);
-            match source.kind() {
-                io::ErrorKind::InvalidData => DataError::Decode { path, reason: source.to_string() },
-                _ => DataError::io("open", path, source),
-            }
-        })
+        read.map_err(|error| DataError::reading(self.place_path(image_index), error))
     }
 
     /// The decoded image; `max_pixels` bounds its size as in [`decode_image`](crate::decode_image).
     ///
     /// # Errors
-    /// Those of [`Images::read`], [`DataError::TooManyPixels`], and [`DataError::Decode`] where it is not an
-    /// image of a readable format, or a damaged one.
+    /// Those of [`Images::read`], [`DataError::TooManyPixels`], and [`DataError::Decode`] where it is not an image of
+    /// a readable format, or a damaged one.
     pub fn decode(&self, image_index: usize, max_pixels: u64) -> Result<RgbImage8, DataError> {
         Ok(self.decode_counted(image_index, max_pixels)?.image)
     }
@@ -247,9 +209,8 @@ impl Images {
         &self.summary
     }
 
-    /// Moves images, given by index and reason, to [`skipped`](Self::skipped). The others keep their order
-    /// and move up; names of classes stay, even of those that have no image left. Indices that do not exist
-    /// are ignored.
+    /// Moves images, given by index and reason, to [`skipped`](Self::skipped). The others keep their order and move
+    /// up; names of classes stay, even of those that have no image left. Indices that do not exist are ignored.
     pub fn exclude(&mut self, failures: &[(usize, String)]) {
         let reasons: HashMap<usize, &String> =
             failures.iter().rev().map(|(index, reason)| (*index, reason)).collect();

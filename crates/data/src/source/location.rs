@@ -1,23 +1,14 @@
 //! The place of images, as text.
 
 use std::fmt;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer, ser};
 
-use crate::error::DataError;
-use crate::source::closed::ClosedSource;
-use crate::source::images::Images;
-use crate::source::labels::Labels;
-use crate::source::scan::{ScanConfig, scan_folder};
-
 /// How the text of a folder begins.
 const FOLDER: &str = "folder:";
 
-/// A place of images. `run.json` has it as a text such as `folder:/photos`, by which a resumed run finds its
-/// images.
+/// A place of images. `run.json` has it as a text such as `folder:/photos`, by which a resumed run finds its images.
 ///
 /// ```
 /// use deepcluster_data::Location;
@@ -67,61 +58,12 @@ impl Location {
         if has_scheme { Self::Other(text.into()) } else { Self::Folder(text.into()) }
     }
 
-    /// The text by which [`Location::parse`] finds the place again; `None` for a folder whose path is not
-    /// Unicode.
+    /// The text by which [`Location::parse`] finds the place again; `None` for a folder whose path is not Unicode.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Folder(path) => path.to_str().map(|path| format!("{FOLDER}{path}")),
             Self::Other(text) => Some(text.to_string()),
         }
-    }
-
-    /// Finds the images there.
-    ///
-    /// # Errors
-    /// Those of [`Images::scan`].
-    pub fn open(&self, config: &ScanConfig) -> Result<Images, DataError> {
-        match self {
-            Self::Folder(root) => scan_folder(root, config),
-            Self::Other(_) => Err(self.unknown()),
-        }
-    }
-
-    /// The images of these names, in this order; nothing is read. Where the place cannot be opened they have
-    /// their names, and reading one is an error. `labels`, if any, have one entry for each.
-    pub fn images(&self, names: Vec<PathBuf>, labels: Option<Labels>) -> Images {
-        match self {
-            Self::Folder(root) => Images::from_paths(root.clone(), names, labels),
-            Self::Other(_) => Images::listed(ClosedSource::new(self.clone(), names), labels),
-        }
-    }
-
-    /// The place of each of `names` that is not there, as an index.
-    ///
-    /// # Errors
-    /// [`DataError::UnknownLocation`] where the place cannot be opened.
-    pub fn missing(&self, names: &[PathBuf]) -> Result<Vec<usize>, DataError> {
-        match self {
-            Self::Folder(root) => {
-                Ok((0..names.len()).filter(|&index| !root.join(&names[index]).is_file()).collect())
-            }
-            Self::Other(_) => Err(self.unknown()),
-        }
-    }
-
-    /// The same place from whatever folder a program works in.
-    ///
-    /// # Errors
-    /// [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`].
-    pub fn absolute(&self) -> Result<Self, DataError> {
-        let Self::Folder(root) = self else { return Ok(self.clone()) };
-        let path = match fs::canonicalize(root) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(DataError::FolderNotFound { path: root.clone() });
-            }
-            found => found.map_err(|source| DataError::io("open", root, source))?,
-        };
-        if path.is_dir() { Ok(Self::Folder(path)) } else { Err(DataError::NotAFolder { path: root.clone() }) }
     }
 
     /// Whether this crate can open the place, if it is there.
@@ -143,10 +85,6 @@ impl Location {
             Self::Folder(root) => Some(root),
             Self::Other(_) => None,
         }
-    }
-
-    fn unknown(&self) -> DataError {
-        DataError::UnknownLocation { location: self.clone() }
     }
 }
 
@@ -204,11 +142,5 @@ mod tests {
             assert_eq!(Location::from(text), Location::Folder("photos".into()));
         }
         assert_eq!(Location::from("12:30 walk"), Location::Folder("12:30 walk".into()));
-    }
-
-    #[test]
-    fn a_place_of_another_program_is_named_in_the_error() {
-        let error = Location::parse("cloud:album").open(&ScanConfig::default()).unwrap_err().to_string();
-        assert!(error.contains("cloud:album"), "{error}");
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! A new kind of place is a module here and an arm of [`Location`]; nothing outside changes.
 
-mod bytes;
 mod closed;
 #[cfg(test)]
 mod common_checks;
@@ -12,7 +11,8 @@ pub(crate) mod images;
 pub(crate) mod label_columns;
 pub(crate) mod label_file;
 pub(crate) mod labels;
-mod location;
+pub(crate) mod location;
+mod open;
 pub(crate) mod scan;
 pub(crate) mod scan_summary;
 
@@ -21,7 +21,7 @@ use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
 
-pub use bytes::ImageBytes;
+use crate::decode::bytes::ImageBytes;
 pub use folder::FolderSource;
 pub use images::{Images, SkippedFile};
 pub use location::Location;

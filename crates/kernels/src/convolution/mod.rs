@@ -20,14 +20,15 @@ use burn::tensor::Tensor;
 use crate::pooling::Pooling;
 use extension::ConvolutionOps;
 
-/// Convolution `[batch, channels_in, h, w]` with `weight` `[channels_out, channels_in, kernel_h, kernel_w]` and `bias`
-/// `[channels_out]`, in steps of `stride` over images padded by `padding` zeros on each side, without groups or dilation:
-/// `[batch, channels_out, h', w']` with `h' = (h + 2 padding - kernel_h) / stride + 1`.
+/// Convolution `[batch, channels_in, h, w]` with `weight` `[channels_out, channels_in, kernel_h, kernel_w]`
+/// and `bias` `[channels_out]`, in steps of `stride` over images padded by `padding` zeros on each side,
+/// without groups or dilation: `[batch, channels_out, h', w']` with
+/// `h' = (h + 2 padding - kernel_h) / stride + 1`.
 ///
-/// On the CPU in `f32`, convolutions of 3 x 3 and 5 x 5 pixels in steps of one between many channels take fewer
-/// multiplications (Lavin & Gray, CVPR 2016), and their rounding errors are a few times those of a plain sum; others multiply
-/// matrices of image patches. Gradients are computed in the same form as the maps, and the bits do not depend on the number of
-/// threads. Elsewhere it is Burn's convolution.
+/// On the CPU in `f32`, convolutions of 3 x 3 and 5 x 5 pixels in steps of one between many channels take
+/// fewer multiplications (Lavin & Gray, CVPR 2016), and their rounding errors are a few times those of a
+/// plain sum; others multiply matrices of image patches. Gradients are computed in the same form as the maps,
+/// and the bits do not depend on the number of threads. Elsewhere it is Burn's convolution.
 ///
 /// # Panics
 /// Where the shapes do not fit together, as Burn's.
@@ -42,7 +43,8 @@ pub fn conv2d(
     Tensor::from_dispatch(Dispatch::convolve(images, weight, bias, stride, padding))
 }
 
-/// ReLU and max-pooling of [`conv2d`]; where no gradient is asked for, without a pass of their own on the CPU.
+/// ReLU and max-pooling of [`conv2d`]; where no gradient is required, without a pass of their own on the
+/// CPU.
 ///
 /// # Panics
 /// As [`conv2d`], and where a window is larger than the maps.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::shape::ConvShape;
 
-/// An image with its padding, the pixels of each row sorted by their place within a step: what a pixel of the kernel sees
-/// along a row of places lies one after the other.
+/// An image with its padding, the pixels of each row sorted by their place within a step: what a pixel of the
+/// kernel sees along a row of places lies one after the other.
 pub(super) struct Phases<'a> {
     shape: &'a ConvShape,
     /// `[channels, padded height, steps, width of a phase]`.
@@ -57,8 +57,8 @@ impl<'a> Phases<'a> {
         (channel * padded_height + y) * self.shape.stride[1] * self.phase_width
     }
 
-    /// Fills `rows`, one of `step` values for each pixel of a patch, with what the pixel is at the `places`, counted row by row
-    /// over the map.
+    /// Fills `rows`, one of `step` values for each pixel of a patch, with what the pixel is at the `places`,
+    /// counted row by row over the map.
     pub(super) fn patches(&self, places: Range<usize>, rows: &mut [f32], step: usize) {
         let segments = self.segments(places);
         for (row, first) in rows.chunks_mut(step).zip(self.pixel_starts()) {

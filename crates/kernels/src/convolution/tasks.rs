@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::shape::{ConvShape, Epilogue};
 use crate::pooling::{Pooling, pool_plane};
 
-/// Lets `convolve` fill the maps of `images_per_task` images at a time, all of their values, and pools them where the epilogue
-/// says so: maps that are pooled exist for the images of a thread only.
+/// Lets `convolve` fill the maps of `images_per_task` images at a time, all of their values, and pools them
+/// where the epilogue says so: maps that are pooled exist for the images of a thread only.
 pub(super) fn convolve_tasks<Scratch>(
     images: &[f32],
     shape: &ConvShape,

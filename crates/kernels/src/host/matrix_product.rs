@@ -1,13 +1,14 @@
 //! Products of small matrices of 32-bit numbers on one thread.
 //!
-//! Every element of a product is a sum in an order that depends on the inner index alone, so that its bits do not depend on
-//! how rows and columns are cut into pieces.
+//! Every element of a product is a sum in an order that depends on the inner index alone, so that its bits do
+//! not depend on how rows and columns are cut into pieces.
 
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Most rows of the right matrix that are multiplied at a time, so that a panel of them stays in the first cache.
+/// Most rows of the right matrix that are multiplied at a time, so that a panel of them stays in the first
+/// cache.
 const MOST_INNER: usize = 256;
 /// Most products that are added up one after the other: the error of a sum grows with their number.
 const MOST_IN_A_SUM: usize = 32;
@@ -44,7 +45,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Columns of the right matrix that lie together: as many as the registers of the processor hold beside the sums.
+/// Columns of the right matrix that lie together: as many as the registers of the processor hold beside the
+/// sums.
 pub(crate) fn panel_width() -> usize {
     struct PanelWidth;
     impl WithSimd for PanelWidth {
@@ -58,8 +60,8 @@ pub(crate) fn panel_width() -> usize {
     Arch::new().dispatch(PanelWidth)
 }
 
-/// Values of `inner` rows of `columns` columns in panels: `[columns / panel_width(), inner, panel_width()]`, the last filled
-/// with zeros.
+/// Values of `inner` rows of `columns` columns in panels: `[columns / panel_width(), inner, panel_width()]`,
+/// the last filled with zeros.
 pub(crate) fn panels_len(inner: usize, columns: usize) -> usize {
     columns.next_multiple_of(panel_width()) * inner
 }
@@ -113,8 +115,8 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// `target = left * right`, `rows x columns`, or added to `target` with `add`. `right` has `inner` rows; `target` has rows in
-/// steps of `target_step`.
+/// `target = left * right`, `rows x columns`, or added to `target` with `add`. `right` has `inner` rows;
+/// `target` has rows in steps of `target_step`.
 pub(crate) fn multiply(
     [rows, columns, inner]: [usize; 3],
     left: Matrix<'_>,
@@ -181,8 +183,8 @@ impl Product<'_> {
                     for first in inner.clone().step_by(MOST_IN_A_SUM) {
                         let inner = first..(first + MOST_IN_A_SUM).min(inner.end);
                         let place = Place { row, height, column, width, inner, add: self.add || first > 0 };
-                        // SAFETY: `multiply` has checked that the three matrices hold `rows`, `columns` and `inner`, and
-                        // the place lies within these.
+                        // SAFETY: `multiply` has checked that the three matrices hold `rows`, `columns` and
+                        // `inner`, and the place lies within these.
                         unsafe {
                             match height.div_ceil(ROW_GROUP) {
                                 1 => self.block::<S, 1, VECTORS>(simd, &place, target),
@@ -199,8 +201,8 @@ impl Product<'_> {
     }
 
     /// # Safety
-    /// The place lies within the product, `height <= GROUPS * ROW_GROUP`, the matrices are as `multiply` has checked, and
-    /// `target` is the start of the target.
+    /// The place lies within the product, `height <= GROUPS * ROW_GROUP`, the matrices are as `multiply` has
+    /// checked, and `target` is the start of the target.
     #[inline(always)]
     unsafe fn block<S: Simd, const GROUPS: usize, const VECTORS: usize>(
         &self,

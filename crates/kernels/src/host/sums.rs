@@ -1,6 +1,7 @@
 //! Sums of many values in an order of their own.
 
-/// Values that are added up in `f32` before they go to `f64`, in as many sums side by side as the longest vector has.
+/// Values that are added up in `f32` before they go to `f64`, in as many sums side by side as the longest
+/// vector has.
 const RUN: usize = 256;
 const LANES: usize = 16;
 

@@ -35,8 +35,8 @@ impl ImageValuesOps for CubeBackend {
         }
         let cube_dim = CubeDim::new_1d(CUBE_UNITS);
         let ByteScale { factors, offsets } = scale;
-        // SAFETY: the kernel writes below `num_values`, the size of the output, and reads the byte of each, of which
-        // `image_values` has counted as many.
+        // SAFETY: the kernel writes below `num_values`, the size of the output, and reads the byte of each,
+        // of which `image_values` has counted as many.
         unsafe {
             image_values_kernel::launch_unchecked(
                 &client,

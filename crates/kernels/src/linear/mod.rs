@@ -11,8 +11,8 @@ use extension::LinearOps;
 
 /// `input * weight + bias`, `[batch, outputs]`, of `[batch, inputs]`, `[inputs, outputs]` and `[outputs]`.
 ///
-/// On the CPU in `f32` the weights are read once for each pass, forward and backward, and the bits do not depend on the number
-/// of threads. Elsewhere it is Burn's layer.
+/// On the CPU in `f32` the weights are read once for each pass, forward and backward, and the bits do not
+/// depend on the number of threads. Elsewhere it is Burn's layer.
 ///
 /// # Panics
 /// Where the shapes do not fit together, as Burn's.

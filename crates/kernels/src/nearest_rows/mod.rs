@@ -29,23 +29,23 @@ pub struct Magnitudes {
 /// Most by which a score of [`nearest_rows`] of `dim` dimensions differs from the exact one, as part of
 /// `||x|| ||c|| + ||c||^2`.
 ///
-/// In single precision a product of `dim` terms is rounded `dim + 1` times by half a unit of 2^-23. Matrix units add three
-/// products over fragments of eight or more dimensions, and may cut off sums where others round them: `3 dim / 8` times up to
-/// two units; what the halves lack of the factors, and the product of two low parts, is less than 2^-19. Half the norm and the
-/// last difference are rounded as well.
+/// In single precision a product of `dim` terms is rounded `dim + 1` times by half a unit of 2^-23. Matrix
+/// units add three products over fragments of eight or more dimensions, and may cut off sums where others
+/// round them: `3 dim / 8` times up to two units; what the halves lack of the factors, and the product of two
+/// low parts, is less than 2^-19. Half the norm and the last difference are rounded as well.
 pub fn score_error(dim: usize) -> f64 {
     let single = (dim + 8) as f64 * (-24_f64).exp2();
     let matrix_units = (3 * dim.div_ceil(8) + 16) as f64 * (-22_f64).exp2();
     single.max(matrix_units)
 }
 
-/// The `count` rows of `database` with the lowest scores `||c||^2 / 2 - <x, c>`, for each row `x` of `rows`: half their
-/// squared distance less `||x||^2 / 2`. Lowest first; among equal scores in no fixed order.
+/// The `count` rows of `database` with the lowest scores `||c||^2 / 2 - <x, c>`, for each row `x` of `rows`:
+/// half their squared distance less `||x||^2 / 2`. Lowest first; among equal scores in no fixed order.
 ///
-/// Scores are sums in `f32`; a score differs from the exact one by less than [`score_error`] times `||x|| ||c|| + ||c||^2`. With
-/// `magnitudes` the matrix units of a GPU are used where it has some for halves: three products of halves then stand for one
-/// of single precision. The matrix of all scores is never stored. Where there are fewer rows than `count` the rest is
-/// `(0, f32::MAX)`.
+/// Scores are sums in `f32`; a score differs from the exact one by less than [`score_error`] times `||x||
+/// ||c|| + ||c||^2`. With `magnitudes` the matrix units of a GPU are used where it has some for halves: three
+/// products of halves then stand for one of single precision. The matrix of all scores is never stored. Where
+/// there are fewer rows than `count` the rest is `(0, f32::MAX)`.
 ///
 /// # Shapes
 /// - `rows`: `[num_rows, dim]`

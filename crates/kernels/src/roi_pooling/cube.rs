@@ -37,7 +37,8 @@ impl RoiPoolOps for CubeBackend {
         if num_maxima == 0 {
             return (maxima, places);
         }
-        // Of each region its image, and where its parts begin and end: those of the rows, then those of the columns.
+        // Of each region its image, and where its parts begin and end: those of the rows, then those of the
+        // columns.
         let bounds = regions.iter().flat_map(|region| {
             let rows = parts(region.top, region.bottom, height, side);
             let columns = parts(region.left, region.right, width, side);
@@ -46,8 +47,8 @@ impl RoiPoolOps for CubeBackend {
         });
         let bounds = ints(bounds.collect(), &device);
         let cube_dim = CubeDim::new_1d(CUBE_UNITS);
-        // SAFETY: the kernel writes below `num_maxima`, the size of the outputs; `parts` has cut the bounds to the maps, and
-        // `roi_max_pool` has checked the images.
+        // SAFETY: the kernel writes below `num_maxima`, the size of the outputs; `parts` has cut the bounds
+        // to the maps, and `roi_max_pool` has checked the images.
         unsafe {
             max_pool_kernel::launch_unchecked(
                 &client,
@@ -88,7 +89,8 @@ impl RoiPoolOps for CubeBackend {
         }
         let images = ints(regions.iter().map(|region| region.image as i32).collect(), &device);
         let cube_dim = CubeDim::new_1d(CUBE_UNITS);
-        // SAFETY: each unit writes its own plane of the gradient; the places were found in planes of this size.
+        // SAFETY: each unit writes its own plane of the gradient; the places were found in planes of this
+        // size.
         unsafe {
             gradient_kernel::launch_unchecked(
                 &client,

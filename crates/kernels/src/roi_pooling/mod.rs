@@ -25,12 +25,12 @@ pub struct MapRegion {
     pub right: usize,
 }
 
-/// The maxima of `side x side` nearly equal parts of each region (Fast R-CNN, section 2.1), `[regions, channels, side,
-/// side]`, of maps `[batch, channels, height, width]`.
+/// The maxima of `side x side` nearly equal parts of each region (Fast R-CNN, section 2.1), `[regions,
+/// channels, side, side]`, of maps `[batch, channels, height, width]`.
 ///
-/// Part `i` of `n` rows reaches from row `floor(i n / side)` to `ceil((i + 1) n / side)`, so that neighbouring parts may
-/// share a row and none is empty; columns likewise. The gradient of a part goes to the first of its maxima. What reaches
-/// over the edge of the map is cut off.
+/// Part `i` of `n` rows reaches from row `floor(i n / side)` to `ceil((i + 1) n / side)`, so that
+/// neighbouring parts may share a row and none is empty; columns likewise. The gradient of a part goes to the
+/// first of its maxima. What reaches over the edge of the map is cut off.
 ///
 /// # Panics
 /// If `side` is 0, or a region names an image that is not in the batch.

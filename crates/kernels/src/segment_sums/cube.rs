@@ -39,8 +39,8 @@ impl SegmentSumsOps for CubeBackend {
             return (high, low);
         }
         let cube_dim = CubeDim::new_1d(CUBE_UNITS);
-        // SAFETY: the kernel writes below `num_segments * dim`, the size of the outputs, and reads the rows that `order` names,
-        // which the caller has seen to.
+        // SAFETY: the kernel writes below `num_segments * dim`, the size of the outputs, and reads the rows
+        // that `order` names, which the caller has seen to.
         unsafe {
             segment_sums_kernel::launch_unchecked(
                 &client,
@@ -63,7 +63,8 @@ impl SegmentSumsOps for CubeBackend {
 
 /// One dimension of one segment: neighbouring units read neighbouring values of the same rows.
 ///
-/// Every operation is exact, but for the one rounding, so that no compiler can change the result by another order.
+/// Every operation is exact, but for the one rounding, so that no compiler can change the result by another
+/// order.
 #[cube(launch_unchecked)]
 fn segment_sums_kernel(
     rows: &[f32],

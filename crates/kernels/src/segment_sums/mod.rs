@@ -10,11 +10,12 @@ use burn::tensor::{Int, Tensor};
 
 use self::extension::SegmentSumsOps;
 
-/// For each segment `starts[s]..starts[s + 1]` of `order` the sum of the rows that it names, in fixed-point numbers: a value `v`
-/// counts as `round(v * scale * 2^low_bits)`, ties to even, where `scale` is that of its column. The sum is
-/// `high * 2^low_bits + low`.
+/// For each segment `starts[s]..starts[s + 1]` of `order` the sum of the rows that it names, in fixed-point
+/// numbers: a value `v` counts as `round(v * scale * 2^low_bits)`, ties to even, where `scale` is that of its
+/// column. The sum is `high * 2^low_bits + low`.
 ///
-/// Integers add up to the same in any order, and nothing here is rounded but each value once: every device gives the same bits.
+/// Integers add up to the same in any order, and nothing here is rounded but each value once: every device
+/// gives the same bits.
 ///
 /// # Shapes
 /// - `rows`: `[num_rows, dim]`
@@ -23,8 +24,9 @@ use self::extension::SegmentSumsOps;
 /// - `scales`: `[dim]`, powers of two
 /// - output: high and low parts, `[num_segments, dim]` each
 ///
-/// It is for the caller to see to it that numbers of rows are in range, for kernels read what they are told to, and that a
-/// segment is so short that neither part exceeds 31 bits: `low_bits` is at most 25, and so are the bits of `v * scale`.
+/// It is for the caller to see to it that numbers of rows are in range, for kernels read what they are told
+/// to, and that a segment is so short that neither part exceeds 31 bits: `low_bits` is at most 25, and so are
+/// the bits of `v * scale`.
 pub fn segment_sums(
     rows: Tensor<2>,
     order: Tensor<1, Int>,

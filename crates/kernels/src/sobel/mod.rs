@@ -9,16 +9,16 @@ use burn::tensor::Tensor;
 
 use extension::SobelOps;
 
-/// The kernels of [`sobel`], row by row: horizontal and vertical derivative of a grey image, the order of the original
-/// code.
+/// The kernels of [`sobel`], row by row: horizontal and vertical derivative of a grey image, the order of the
+/// original code.
 pub const SOBEL_KERNELS: [[f32; 9]; 2] =
     [[1.0, 0.0, -1.0, 2.0, 0.0, -2.0, 1.0, 0.0, -1.0], [1.0, 2.0, 1.0, 0.0, 0.0, 0.0, -1.0, -2.0, -1.0]];
 
-/// Turns RGB images into two planes of image derivatives: the mean of the colours, then a 3x3 Sobel filter in either
-/// direction, with zero padding (Caron et al., section 4.1: removes colour and raises local contrast).
+/// Turns RGB images into two planes of image derivatives: the mean of the colours, then a 3x3 Sobel filter in
+/// either direction, with zero padding (Caron et al., section 4.1: removes colour and raises local contrast).
 ///
-/// On the CPU in `f32` it is one pass; elsewhere the two linear steps of the original are one convolution. The results differ
-/// only by rounding.
+/// On the CPU in `f32` it is one pass; elsewhere the two linear steps of the original are one convolution.
+/// The results differ only by rounding.
 ///
 /// # Shapes
 /// - `images`: `[batch, 3, height, width]`
@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn a_vertical_edge_gives_a_horizontal_derivative_only() {
-        // Three equal colour planes, columns 0, 0, 3, 3: inside, (left - right) * (1 + 2 + 1) = -12 at the edge.
+        // Three equal colour planes, columns 0, 0, 3, 3: inside, (left - right) * (1 + 2 + 1) = -12 at the
+        // edge.
         let row = [0.0_f32, 0.0, 3.0, 3.0];
         let plane: Vec<f32> = (0..4).flat_map(|_| row).collect();
         let pixels: Vec<f32> = (0..3).flat_map(|_| plane.clone()).collect();

@@ -25,7 +25,8 @@ impl<const D: usize> ReadValues for Tensor<D> {
     }
 }
 
-/// Runs `compute` on the host and on a GPU and compares what it gives, relative to the largest value of each tensor.
+/// Runs `compute` on the host and on a GPU and compares what it gives, relative to the largest value of each
+/// tensor.
 fn compare(tolerance: f32, compute: impl Fn(&Device) -> Vec<Values>) {
     let Some(device) = gpu() else { return };
     let (on_host, on_gpu) = (compute(&Device::flex()), compute(&device));

@@ -92,7 +92,8 @@ macro_rules! values {
     )+};
 }
 
-values!(usize, u64 => |number| Some(Number::Integer(*number as u64)));
+values!(u64 => |number| Some(Number::Integer(*number)));
+values!(usize => |number| Some(Number::Integer(*number as u64)));
 values!(f64 => |number| Some(Number::Float(*number)));
 values!(bool, PathBuf, LabelSource => |_| None);
 values!(Architecture, ClusteringChoice, FeatureType, Initialization, KMeansVariant => |_| None);

@@ -31,8 +31,8 @@ fn weighted_distances(samples: &Samples<'_>, centroid: &[f32]) -> Vec<f64> {
     distances
 }
 
-/// The first position at which the sum of `values` up to and with it exceeds `target`, skipping zeros; the last that
-/// is not 0 if rounding keeps the sum below.
+/// The first position at which the sum of `values` up to and with it exceeds `target`, skipping zeros; the
+/// last that is not 0 if rounding keeps the sum below.
 fn position_of_sum(values: &[f64], target: f64) -> Option<usize> {
     let mut sum = 0.0;
     let mut last = None;

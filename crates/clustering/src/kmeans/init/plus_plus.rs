@@ -27,7 +27,8 @@ pub(super) fn choose(samples: &Samples<'_>, count: usize, generator: &mut ChaCha
     chosen
 }
 
-/// Draws a position in proportion to `values`, summed in blocks so that the search is short; any if all are 0.
+/// Draws a position in proportion to `values`, summed in blocks so that the search is short; any if all are
+/// 0.
 pub(super) fn draw(values: &[f64], generator: &mut ChaCha8Rng) -> usize {
     let sums: Vec<f64> = values.par_chunks(ROWS_PER_BLOCK).map(|values| values.iter().sum()).collect();
     let total: f64 = sums.iter().sum();

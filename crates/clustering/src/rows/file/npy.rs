@@ -1,7 +1,8 @@
 //! The header of a `.npy` file.
 //!
-//! The format is described in numpy.lib.format: a magic string, a version, the length of the header, and the header, a
-//! Python dictionary of the keys `descr`, `fortran_order` and `shape`.
+//! The format is described in numpy.lib.format: a magic string, a version, the length of the header, and the
+//! header, a Python dictionary of the keys `descr`, `fortran_order` and `shape`. No crate reads it for us:
+//! rows stay mapped, and a length in a header must not reserve memory.
 
 use super::{FeatureFileProblem, FeatureType};
 
@@ -104,7 +105,7 @@ fn read_dictionary(text: &str) -> Result<(&str, Vec<usize>), FeatureFileProblem>
     }
 }
 
-/// What follows `symbol`, if that comes first but for spaces.
+/// The rest of `text` after `symbol`, which only spaces precede.
 fn after(text: &str, symbol: char) -> Option<&str> {
     text.trim_start().strip_prefix(symbol)
 }

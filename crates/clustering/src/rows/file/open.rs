@@ -13,8 +13,8 @@ use super::{FeatureFileProblem, FeatureType};
 use crate::error::ClusteringError;
 use crate::rows::host::HostRows;
 
-/// A feature matrix, `[num_samples, feature_dim]`, in a file that is mapped into memory: the operating system reads
-/// the rows in use and drops them again, so the file may be larger than the memory.
+/// A feature matrix, `[num_samples, feature_dim]`, in a file that is mapped into memory: the operating system
+/// reads the rows in use and drops them again, so the file may be larger than the memory.
 ///
 /// Two formats are read, told apart by their first bytes:
 /// - `.npy` of version 1 to 3 with a matrix of `<f4` or `<f2` in C order, as `numpy.save` writes it;
@@ -23,8 +23,8 @@ use crate::rows::host::HostRows;
 /// Numbers of 32 bits are used where they lie if they are aligned to 4 bytes, as both formats do; others are
 /// converted block by block.
 ///
-/// The file must not be changed or shortened while it is open: the values would change under their readers, and
-/// reading past a new end kills the process. Writers that rename a finished file, like
+/// The file must not be changed or shortened while it is open: the values would change under their readers,
+/// and reading past a new end kills the process. Writers that rename a finished file, like
 /// [`NpyWriter`](crate::NpyWriter), do no harm.
 ///
 /// ```
@@ -87,8 +87,8 @@ impl FeatureFile {
     ) -> Result<Self, ClusteringError> {
         let io = |source| ClusteringError::Io { action: "read", path: path.to_path_buf(), source };
         let file = File::open(path).map_err(io)?;
-        // SAFETY: the map is only read, and it is sound as long as nobody changes the file meanwhile, which the type
-        // documents as a duty of its user; no check can exclude it.
+        // SAFETY: the map is only read, and it is sound as long as nobody changes the file meanwhile, which
+        // the type documents as a duty of its user; no check can exclude it.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let problem = |problem| ClusteringError::FeatureFile { path: path.to_path_buf(), problem };
         read(&map).and_then(|header| Self::new(map, header)).map_err(problem)

@@ -1,4 +1,4 @@
-//! What can be wrong with a feature file.
+//! Problems with feature files.
 
 /// Why a file cannot be used for features.
 #[derive(Debug, thiserror::Error)]
@@ -7,20 +7,20 @@ pub enum FeatureFileProblem {
     /// The header of a `.npy` file cannot be understood.
     #[error("it is no well-formed .npy file: {detail}")]
     NpyHeader {
-        /// What was found or missed.
+        /// The first fault of the header.
         detail: &'static str,
     },
-    /// The file is no `.npy` file and not a well-formed safetensors file either.
+    /// The file is neither a `.npy` file nor a well-formed safetensors file.
     #[error("it is neither a .npy file nor a well-formed safetensors file")]
     Safetensors {
-        /// What the reader found.
+        /// The error of the safetensors reader.
         #[source]
         source: safetensors::SafeTensorError,
     },
-    /// No tensor has the name asked for.
+    /// No tensor has the requested name.
     #[error("it has no tensor {name}, but {}", available.join(", "))]
     NoSuchTensor {
-        /// The name asked for.
+        /// The requested name.
         name: String,
         /// The names in the file.
         available: Vec<String>,
@@ -31,7 +31,7 @@ pub enum FeatureFileProblem {
         /// The names in the file.
         available: Vec<String>,
     },
-    /// The array has not two axes.
+    /// The array does not have two axes.
     #[error("its shape is {shape:?}, expected [num_samples, feature_dim]")]
     NotAMatrix {
         /// The size of each axis.
@@ -49,9 +49,9 @@ pub enum FeatureFileProblem {
     /// The file ends before its last row.
     #[error("it is truncated: {actual} bytes instead of {expected}")]
     Truncated {
-        /// The bytes that the shape asks for.
+        /// The bytes that the shape requires.
         expected: u128,
-        /// The bytes there.
+        /// The bytes in the file.
         actual: usize,
     },
     /// A number is too large for a file of f16.

@@ -12,8 +12,8 @@ use crate::error::ClusteringError;
 
 /// Writes rows to a `.npy` file as they come.
 ///
-/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves
-/// nothing.
+/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before
+/// that leaves nothing.
 #[derive(Debug)]
 pub struct NpyWriter {
     file: BufWriter<OutputFile>,
@@ -77,7 +77,7 @@ impl NpyWriter {
         Ok(())
     }
 
-    /// Completes the file, puts it in its place and gives the number of its rows.
+    /// Completes the file, moves it into place and returns the number of rows.
     ///
     /// # Errors
     /// - [`ClusteringError::Io`]: the file could not be written or renamed.

@@ -1,11 +1,13 @@
-//! Bands of rows of an image with the channels innermost, `[rows, width, channels]`, so that vectors hold channels.
+//! Bands of rows of an image with the channels innermost, `[rows, width, channels]`, so that vectors hold
+//! channels.
 
 use super::super::shape::MapSize;
 
 /// Channels are padded with zeros to multiples of this, the longest vector there is.
 const CHANNEL_BLOCK: usize = 16;
 
-/// Where a band lies: its first row and column in the image can lie before the first of the image, and its last beyond.
+/// Where a band lies: its first row and column in the image can lie before the first of the image, and its
+/// last beyond.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Band {
     pub(super) top: isize,
@@ -26,8 +28,8 @@ impl Band {
         self.rows * self.width * padded(self.channels)
     }
 
-    /// For each row and block of channels: where they begin in the band, the first channel, where the row begins in a plane
-    /// of the image, and the length of both.
+    /// For each row and block of channels: where they begin in the band, the first channel, where the row
+    /// begins in a plane of the image, and the length of both.
     fn for_each_row(&self, size: MapSize, mut visit: impl FnMut(usize, usize, usize, usize)) {
         let step = padded(self.channels);
         let first_x = (-self.left).max(0) as usize;

@@ -6,8 +6,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::transforms::{LinearMap, POINTS, in_two_directions};
 
-/// Values of a cache line, which lie between matrices: without them those of all points would share the same places in the
-/// caches.
+/// Values of a cache line, which lie between matrices: without them those of all points would share the same
+/// places in the caches.
 pub(super) const LINE: usize = 16;
 
 /// The values of some tiles, `[points, points, tiles, channels]`: one matrix for each pair of points.
@@ -54,7 +54,8 @@ impl TileRow {
         Arch::new().dispatch(Load::<SIDE, Map> { row: self, band, tiles, map: PhantomData });
     }
 
-    /// Transforms the values of its tiles to squares of `SIDE x SIDE` pixels, whose sums where they overlap become the band.
+    /// Transforms the values of its tiles to squares of `SIDE x SIDE` pixels, whose sums where they overlap
+    /// become the band.
     pub(super) fn unload<const SIDE: usize, Map: LinearMap<POINTS, SIDE>>(
         self,
         band: &mut [f32],

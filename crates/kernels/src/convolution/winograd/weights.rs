@@ -64,7 +64,8 @@ impl PointMatrices {
     }
 }
 
-/// The kernels of a panel, `[inner, R, R, width]`, to their values at the points, `[points, points, inner, width]`.
+/// The kernels of a panel, `[inner, R, R, width]`, to their values at the points, `[points, points, inner,
+/// width]`.
 struct KernelValues<'a, const R: usize> {
     pixels: &'a [f32],
     inner: usize,
@@ -101,8 +102,8 @@ impl<const R: usize> WithSimd for KernelValues<'_, R> {
     }
 }
 
-/// The gradient of the weights from that of their values at the points, `[points, points, channels_out, channels_in]` with
-/// padded channels of the images and a line after each pair of points.
+/// The gradient of the weights from that of their values at the points, `[points, points, channels_out,
+/// channels_in]` with padded channels of the images and a line after each pair of points.
 pub(super) fn weight_gradient_from_points<const R: usize>(of_values: &[f32], shape: &ConvShape) -> Vec<f32> {
     let channels = padded(shape.channels_in);
     let mut gradient = vec![0.0; shape.channels_out * shape.channels_in * R * R];

@@ -1,8 +1,9 @@
 //! Agreement of clusters with labels.
 
-use deepcluster_clustering::{NmiNorm, adjusted_rand_index, nmi, purity};
 use serde::{Deserialize, Serialize};
 
+use super::contingency::Contingency;
+use super::measures::NmiNorm;
 use crate::error::EvaluationError;
 
 /// How well clusters agree with labels; see [`cluster_agreement`].
@@ -14,8 +15,8 @@ pub struct ClusterAgreement {
     pub nmi_geometric: f64,
     /// Adjusted Rand index, at most 1; 0 for chance.
     pub adjusted_rand_index: f64,
-    /// Share of samples that have the most frequent label of their cluster, in `(0, 1]`. It rises with the number of
-    /// clusters, whatever they are.
+    /// Share of samples that have the most frequent label of their cluster, in `(0, 1]`. It rises with the
+    /// number of clusters, whatever they are.
     pub purity: f64,
     /// Samples with a label; the others do not count.
     pub num_labelled: usize,
@@ -39,11 +40,12 @@ pub fn cluster_agreement(
     if labels.is_empty() {
         return Err(EvaluationError::NoLabels { num_samples });
     }
+    let table = Contingency::new(&clusters, &labels)?;
     Ok(ClusterAgreement {
-        nmi_arithmetic: nmi(&clusters, &labels, NmiNorm::Arithmetic)?,
-        nmi_geometric: nmi(&clusters, &labels, NmiNorm::Geometric)?,
-        adjusted_rand_index: adjusted_rand_index(&clusters, &labels)?,
-        purity: purity(&clusters, &labels)?,
+        nmi_arithmetic: table.nmi(NmiNorm::Arithmetic),
+        nmi_geometric: table.nmi(NmiNorm::Geometric),
+        adjusted_rand_index: table.adjusted_rand_index(),
+        purity: table.purity(),
         num_labelled: labels.len(),
     })
 }

@@ -1,7 +1,8 @@
 //! An encoded image: bytes in memory, or a file from which the decoder streams.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, Seek};
+use std::path::Path;
 use std::sync::Arc;
 
 /// An encoded image, made from bytes or from an open file.
@@ -44,6 +45,18 @@ impl ImageBytes {
     pub fn from_file(file: File) -> io::Result<Self> {
         let num_bytes = file.metadata()?.len();
         Ok(Self(Content::File { file, num_bytes }))
+    }
+
+    /// The content of the file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be opened; [`ErrorKind::InvalidData`] where it is not a regular file.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        // Opening a pipe would wait for ever.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidData, "it is not a regular file"));
+        }
+        Self::from_file(File::open(path)?)
     }
 
     /// Number of bytes.

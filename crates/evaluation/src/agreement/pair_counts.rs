@@ -93,7 +93,8 @@ impl Counter {
         Self { counts: vec![0; limit], occurs: vec![0; limit.div_ceil(64)], sorted: Vec::new() }
     }
 
-    /// Gives every number of `parts`, of `size` elements together, to `emit` in ascending order with its count.
+    /// Passes every number of `parts`, of `size` elements together, to `emit` in ascending order with its
+    /// count.
     fn count<'a>(
         &mut self,
         size: u64,

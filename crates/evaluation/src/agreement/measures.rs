@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::Contingency;
-use super::contingency::Cell;
+use super::contingency::{Cell, Contingency};
+use crate::error::EvaluationError;
 
 /// By which mean of the two entropies the mutual information is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,9 +14,74 @@ pub enum NmiNorm {
     Geometric,
 }
 
+/// Normalised mutual information, `I(a, b) / mean(H(a), H(b))`, from 0 (independent) to 1 (equal up to
+/// names).
+///
+/// Exactly 1 for labellings that are equal up to names, also if both are a single cluster. 0 where the mutual
+/// information is not above rounding error.
+///
+/// # Errors
+/// - [`EvaluationError::LengthMismatch`]: the labellings differ in length.
+/// - [`EvaluationError::NoLabels`]: they are empty.
+/// - [`EvaluationError::TooManySamples`]: they are longer than `u32::MAX`.
+///
+/// ```
+/// use deepcluster_evaluation::{NmiNorm, nmi};
+///
+/// assert_eq!(nmi(&[0, 0, 1, 1], &[7, 7, 3, 3], NmiNorm::Arithmetic)?, 1.0);
+/// assert_eq!(nmi(&[0, 0, 1, 1], &[0, 1, 0, 1], NmiNorm::Arithmetic)?, 0.0);
+/// # Ok::<(), deepcluster_evaluation::EvaluationError>(())
+/// ```
+pub fn nmi(a: &[u32], b: &[u32], norm: NmiNorm) -> Result<f64, EvaluationError> {
+    Ok(Contingency::new(a, b)?.nmi(norm))
+}
+
+/// Adjusted Rand index: the Rand index, scaled so that its expectation over random labellings with the same
+/// cluster sizes is 0 and its maximum 1. Exactly 1 for labellings that are equal up to names.
+///
+/// # Errors
+/// As [`nmi`].
+pub fn adjusted_rand_index(a: &[u32], b: &[u32]) -> Result<f64, EvaluationError> {
+    Ok(Contingency::new(a, b)?.adjusted_rand_index())
+}
+
+/// Fraction of samples that have the most frequent label of their cluster, above 0 and at most 1.
+///
+/// # Errors
+/// As [`nmi`].
+pub fn purity(assignments: &[u32], labels: &[u32]) -> Result<f64, EvaluationError> {
+    Ok(Contingency::new(assignments, labels)?.purity())
+}
+
+/// Clustering accuracy (ACC): the fraction of samples whose cluster is matched with their label, in the
+/// one-to-one matching of clusters with labels that makes it largest; above 0 and at most 1.
+///
+/// Unlike [`purity`] it does not rise just because there are more clusters: each label counts for one
+/// cluster. The numbers of clusters and labels may differ; those without a partner count as wrong.
+///
+/// Exact, in integers. With `m` the smaller and `l` the larger number of labels, at most `m` searches for an
+/// augmenting path of `O(c log c)` each, where `c <= min(m * l, num_samples)` is the number of pairs that
+/// occur; most end early. Memory is `O(c)`. References: Kuhn, *The Hungarian method for the assignment
+/// problem*, 1955; Yang et al., *Image Clustering Using Local Discriminant Models and Global Integration*,
+/// 2010, for the measure.
+///
+/// # Errors
+/// As [`nmi`].
+///
+/// ```
+/// use deepcluster_evaluation::clustering_accuracy;
+///
+/// // Cluster 8 is matched with label 0, cluster 5 with label 1: the last sample is wrong.
+/// assert_eq!(clustering_accuracy(&[8, 8, 5, 5], &[0, 0, 1, 0])?, 0.75);
+/// # Ok::<(), deepcluster_evaluation::EvaluationError>(())
+/// ```
+pub fn clustering_accuracy(assignments: &[u32], labels: &[u32]) -> Result<f64, EvaluationError> {
+    Ok(Contingency::new(assignments, labels)?.clustering_accuracy())
+}
+
 impl Contingency {
     /// Mutual information of the two labellings in nats, at least 0.
-    pub fn mutual_information(&self) -> f64 {
+    fn mutual_information(&self) -> f64 {
         let num_samples = self.num_samples() as f64;
         let term = |cell: Cell| {
             let count = cell.count as f64;
@@ -29,11 +94,7 @@ impl Contingency {
         row_sums.iter().sum::<f64>().max(0.0)
     }
 
-    /// Normalised mutual information, `I(a, b) / mean(H(a), H(b))`, from 0 to 1.
-    ///
-    /// Exactly 1 for labellings that are equal up to names, also if both are a single cluster. 0 where the mutual
-    /// information is not above rounding error.
-    pub fn nmi(&self, norm: NmiNorm) -> f64 {
+    pub(super) fn nmi(&self, norm: NmiNorm) -> f64 {
         if self.is_same_partition() {
             return 1.0;
         }
@@ -49,9 +110,7 @@ impl Contingency {
         (information / mean).min(1.0)
     }
 
-    /// Adjusted Rand index: the Rand index, scaled so that its expectation over random labellings with the same
-    /// cluster sizes is 0 and its maximum 1. Exactly 1 for labellings that are equal up to names.
-    pub fn adjusted_rand_index(&self) -> f64 {
+    pub(super) fn adjusted_rand_index(&self) -> f64 {
         if self.is_same_partition() {
             return 1.0;
         }
@@ -71,20 +130,12 @@ impl Contingency {
         (numerator / denominator).min(1.0)
     }
 
-    /// The fraction of samples with the most frequent second label of their first label, above 0 and at most 1.
-    pub fn purity(&self) -> f64 {
+    pub(super) fn purity(&self) -> f64 {
         let most_frequent = self.rows().map(|row| row.iter().map(|cell| cell.2).max().unwrap_or(0));
         most_frequent.sum::<u64>() as f64 / self.num_samples() as f64
     }
 
-    /// The fraction of samples in the cells of the one-to-one matching of first and second labels that holds most of
-    /// them, above 0 and at most 1.
-    ///
-    /// Exact, in integers. With `m` the smaller and `l` the larger number of labels, at most `m` searches for an
-    /// augmenting path of `O(c log c)` each, where `c <= min(m * l, num_samples)` is the number of cells; most end
-    /// early. Memory is `O(c)`. References: Kuhn, *The Hungarian method for the assignment problem*, 1955; Yang et al.,
-    /// *Image Clustering Using Local Discriminant Models and Global Integration*, 2010, for the measure.
-    pub fn clustering_accuracy(&self) -> f64 {
+    pub(super) fn clustering_accuracy(&self) -> f64 {
         self.matched_samples() as f64 / self.num_samples() as f64
     }
 
@@ -96,7 +147,7 @@ impl Contingency {
 
 #[cfg(test)]
 mod tests {
-    use crate::metrics::{NmiNorm, adjusted_rand_index, clustering_accuracy, contingency, nmi, purity};
+    use super::*;
 
     const NORMS: [NmiNorm; 2] = [NmiNorm::Arithmetic, NmiNorm::Geometric];
 
@@ -108,7 +159,7 @@ mod tests {
         let information = 0.5 * (4.0_f64 / 3.0).ln() + 0.25 * (2.0_f64 / 3.0).ln() + 0.25 * 2.0_f64.ln();
         let first_entropy = 2.0_f64.ln();
         let second_entropy = -(0.75 * 0.75_f64.ln() + 0.25 * 0.25_f64.ln());
-        let table = contingency(&first, &second).unwrap();
+        let table = Contingency::new(&first, &second).unwrap();
         assert!((table.mutual_information() - information).abs() < 1e-15);
         let arithmetic = information / ((first_entropy + second_entropy) / 2.0);
         assert!((nmi(&first, &second, NmiNorm::Arithmetic).unwrap() - arithmetic).abs() < 1e-15);

@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use super::labelling::Labelling;
 use super::matching::largest_matching;
 use super::pair_counts::count_pairs;
-use crate::error::ClusteringError;
+use crate::error::EvaluationError;
 
-/// How many samples have label `a` in one labelling and label `b` in the other, made by [`contingency`]; only pairs
-/// that occur are kept. One table serves all measures.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contingency {
+/// How many samples have label `a` in one labelling and label `b` in the other; only pairs that occur are
+/// kept. One table serves all measures.
+#[derive(Debug)]
+pub(super) struct Contingency {
     num_samples: u64,
     cells: Vec<(u32, u32, u64)>,
     /// Where the cells of each first label begin in `cells`, and their end.
@@ -31,91 +31,86 @@ pub(super) struct Cell {
     pub(super) second_size: u64,
 }
 
-/// Counts the pairs of labels of two labellings of the same samples, `[num_samples]` each. Any numbers may be labels.
-///
-/// Costs `O(num_samples)`, or a sort of the samples if labels exceed four times their number; memory is
-/// `O(num_samples)`, never the product of the numbers of labels.
-///
-/// # Errors
-/// - [`ClusteringError::DimensionMismatch`]: the labellings differ in length.
-/// - [`ClusteringError::NoLabels`]: they are empty.
-/// - [`ClusteringError::TooManySamples`]: their length exceeds `u32::MAX`.
-pub fn contingency(a: &[u32], b: &[u32]) -> Result<Contingency, ClusteringError> {
-    if a.len() != b.len() {
-        return Err(ClusteringError::DimensionMismatch {
-            what: "the length of the second labelling",
-            expected: a.len(),
-            actual: b.len(),
-        });
-    }
-    if a.is_empty() {
-        return Err(ClusteringError::NoLabels);
-    }
-    if u32::try_from(a.len()).is_err() {
-        return Err(ClusteringError::TooManySamples { num_samples: a.len() });
-    }
-    let (first, second) = rayon::join(|| Labelling::new(a), || Labelling::new(b));
-    let parts = count_pairs(&first, &second);
-    let mut row_offsets = Vec::with_capacity(first.labels.len() + 1);
-    row_offsets.push(0);
-    let mut num_cells = 0;
-    for length in parts.iter().flat_map(|rows| &rows.lengths) {
-        num_cells += length;
-        row_offsets.push(num_cells);
-    }
-    let mut cells = vec![(0, 0, 0); num_cells];
-    let mut second_positions = vec![0; num_cells];
-    let mut targets = Vec::with_capacity(parts.len());
-    let (mut labels, mut free_cells, mut free_positions) =
-        (&first.labels[..], &mut cells[..], &mut second_positions[..]);
-    for rows in &parts {
-        let (own_labels, own_cells, own_positions);
-        (own_labels, labels) = labels.split_at(rows.lengths.len());
-        (own_cells, free_cells) = free_cells.split_at_mut(rows.counts.len());
-        (own_positions, free_positions) = free_positions.split_at_mut(rows.counts.len());
-        targets.push((rows, own_labels, own_cells, own_positions));
-    }
-    targets.into_par_iter().for_each(|(rows, labels, cells, positions)| {
-        let labels = labels.iter().zip(&rows.lengths).flat_map(|(&label, &length)| repeat_n(label, length));
-        let cells = cells.iter_mut().zip(positions);
-        for ((label, &(second_position, count)), (cell, position)) in labels.zip(&rows.counts).zip(cells) {
-            *cell = (label, second.labels[second_position as usize], u64::from(count));
-            *position = second_position;
-        }
-    });
-    Ok(Contingency {
-        num_samples: a.len() as u64,
-        cells,
-        row_offsets,
-        first_sizes: first.sizes,
-        second_sizes: second.sizes,
-        second_positions,
-    })
-}
-
 impl Contingency {
+    /// Counts the pairs of labels of two labellings of the same samples, `[num_samples]` each. Any numbers
+    /// may be labels.
+    ///
+    /// Costs `O(num_samples)`, or a sort of the samples if labels exceed four times their number; memory is
+    /// `O(num_samples)`, never the product of the numbers of labels.
+    pub(super) fn new(a: &[u32], b: &[u32]) -> Result<Self, EvaluationError> {
+        let (num_samples, num_labels) = (a.len(), b.len());
+        if num_samples != num_labels {
+            return Err(EvaluationError::LengthMismatch { num_samples, num_labels });
+        }
+        if a.is_empty() {
+            return Err(EvaluationError::NoLabels { num_samples });
+        }
+        if u32::try_from(num_samples).is_err() {
+            return Err(EvaluationError::TooManySamples { num_samples });
+        }
+        let (first, second) = rayon::join(|| Labelling::new(a), || Labelling::new(b));
+        let parts = count_pairs(&first, &second);
+        let mut row_offsets = Vec::with_capacity(first.labels.len() + 1);
+        row_offsets.push(0);
+        let mut num_cells = 0;
+        for length in parts.iter().flat_map(|rows| &rows.lengths) {
+            num_cells += length;
+            row_offsets.push(num_cells);
+        }
+        let mut cells = vec![(0, 0, 0); num_cells];
+        let mut second_positions = vec![0; num_cells];
+        let mut targets = Vec::with_capacity(parts.len());
+        let (mut labels, mut free_cells, mut free_positions) =
+            (&first.labels[..], &mut cells[..], &mut second_positions[..]);
+        for rows in &parts {
+            let (own_labels, own_cells, own_positions);
+            (own_labels, labels) = labels.split_at(rows.lengths.len());
+            (own_cells, free_cells) = free_cells.split_at_mut(rows.counts.len());
+            (own_positions, free_positions) = free_positions.split_at_mut(rows.counts.len());
+            targets.push((rows, own_labels, own_cells, own_positions));
+        }
+        targets.into_par_iter().for_each(|(rows, labels, cells, positions)| {
+            let labels =
+                labels.iter().zip(&rows.lengths).flat_map(|(&label, &length)| repeat_n(label, length));
+            let cells = cells.iter_mut().zip(positions);
+            for ((label, &(second_position, count)), (cell, position)) in labels.zip(&rows.counts).zip(cells)
+            {
+                *cell = (label, second.labels[second_position as usize], u64::from(count));
+                *position = second_position;
+            }
+        });
+        Ok(Self {
+            num_samples: a.len() as u64,
+            cells,
+            row_offsets,
+            first_sizes: first.sizes,
+            second_sizes: second.sizes,
+            second_positions,
+        })
+    }
+
     /// Number of samples.
-    pub fn num_samples(&self) -> u64 {
+    pub(super) fn num_samples(&self) -> u64 {
         self.num_samples
     }
 
     /// Each pair of labels that occurs with its number of samples: `(a, b, count)`, in ascending order.
-    pub fn cells(&self) -> &[(u32, u32, u64)] {
+    pub(super) fn cells(&self) -> &[(u32, u32, u64)] {
         &self.cells
     }
 
     /// Number of samples of each label of the first labelling, in ascending order of the labels that occur.
-    pub fn first_sizes(&self) -> &[u64] {
+    pub(super) fn first_sizes(&self) -> &[u64] {
         &self.first_sizes
     }
 
     /// Number of samples of each label of the second labelling, in ascending order of the labels that occur.
-    pub fn second_sizes(&self) -> &[u64] {
+    pub(super) fn second_sizes(&self) -> &[u64] {
         &self.second_sizes
     }
 
     /// Whether the two labellings are equal up to the names of the labels.
-    pub fn is_same_partition(&self) -> bool {
+    pub(super) fn is_same_partition(&self) -> bool {
         self.cells.len() == self.first_sizes.len() && self.cells.len() == self.second_sizes.len()
     }
 
@@ -169,7 +164,7 @@ mod tests {
 
     #[test]
     fn pairs_are_counted_in_ascending_order_with_the_sizes_of_both_sides() {
-        let table = contingency(&[5, 0, 5, 5, 0], &[2, 9, 2, 9, 9]).unwrap();
+        let table = Contingency::new(&[5, 0, 5, 5, 0], &[2, 9, 2, 9, 9]).unwrap();
         assert_eq!(table.cells(), [(0, 9, 2), (5, 2, 2), (5, 9, 1)]);
         assert_eq!(table.first_sizes(), [2, 3]);
         assert_eq!(table.second_sizes(), [2, 3]);
@@ -182,15 +177,15 @@ mod tests {
 
     #[test]
     fn other_names_make_no_other_partition() {
-        assert!(contingency(&[0, 1, 1, u32::MAX], &[7, 0, 0, 3]).unwrap().is_same_partition());
+        assert!(Contingency::new(&[0, 1, 1, u32::MAX], &[7, 0, 0, 3]).unwrap().is_same_partition());
     }
 
     #[test]
     fn unequal_lengths_and_no_labels_are_refused() {
         assert!(matches!(
-            contingency(&[0, 1], &[0]),
-            Err(ClusteringError::DimensionMismatch { expected: 2, actual: 1, .. })
+            Contingency::new(&[0, 1], &[0]),
+            Err(EvaluationError::LengthMismatch { num_samples: 2, num_labels: 1 })
         ));
-        assert!(matches!(contingency(&[], &[]), Err(ClusteringError::NoLabels)));
+        assert!(matches!(Contingency::new(&[], &[]), Err(EvaluationError::NoLabels { .. })));
     }
 }

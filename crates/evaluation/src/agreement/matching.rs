@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The largest sum of weights that a matching of rows and columns collects, where each row and each column takes
-/// part in at most one cell. `offsets`, `[num_rows + 1]`, tells where the cells of each row begin in `cells`, which
-/// hold column and weight. Sums of two weights must fit into an `i64`.
+/// The largest sum of weights that a matching of rows and columns collects, where each row and each column
+/// takes part in at most one cell. `offsets`, `[num_rows + 1]`, holds where the cells of each row begin in
+/// `cells`, which hold column and weight. Sums of two weights must fit into an `i64`.
 ///
-/// Each row in turn enters along the shortest augmenting path (Kuhn, 1955; Edmonds, Karp, 1972), found by Dijkstra's
-/// search on costs that dual variables keep from being negative. A row may also stay unmatched.
+/// Each row in turn enters along the shortest augmenting path (Kuhn, 1955; Edmonds, Karp, 1972), found by
+/// Dijkstra's search on costs that dual variables keep from being negative. A row may also stay unmatched.
 pub(super) fn largest_matching(offsets: &[usize], cells: &[(u32, i64)], num_columns: usize) -> i64 {
     let mut search = Search::new(offsets, cells, num_columns);
     (0..offsets.len() - 1).for_each(|row| search.augment(row as u32));
@@ -90,8 +90,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Looks for shorter paths through `row`, itself at `distance`. A free column may become the `end`, which is the
-    /// shortest way to end so far; paths to other columns are of use only below its length.
+    /// Looks for shorter paths through `row`, itself at `distance`. A free column may become the `end`, which
+    /// is the shortest way to end so far; paths to other columns are of use only below its length.
     fn relax(&mut self, row: u32, distance: i64, end: &mut (i64, End), queue: &mut Queue) {
         let range = self.offsets[row as usize]..self.offsets[row as usize + 1];
         let from = distance + self.row_duals[row as usize];
