@@ -377,7 +377,8 @@ fn a_full_disk_stops_a_run_that_can_be_resumed() {
     fs::create_dir(&found).unwrap();
     let script = format!(
         "{mount}
-         if {program} --quiet train {images} --out {disk}/run --config {config} 2> {found}/stderr; then exit 7; fi
+         if {program} --quiet train {images} --out {disk}/run --config {config} 2> {found}/stderr
+         then exit 7; fi
          (cd {disk} && find .) > {found}/files
          mount -o remount,size=64m {disk}
          {program} --quiet train {images} --out {disk}/run --resume
