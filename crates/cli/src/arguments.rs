@@ -262,7 +262,7 @@ pub(crate) struct Features {
     /// Layer to take the features from.
     #[arg(long, value_enum, default_value_t = LayerName::Fc7)]
     pub(crate) layer: LayerName,
-    /// Numbers of a .npy file, of 32 or 16 bits.
+    /// Number type of a .npy file.
     #[arg(long, value_parser = named(&[FeatureType::F32, FeatureType::F16]), default_value = "f32")]
     pub(crate) dtype: FeatureType,
     #[command(flatten)]
@@ -272,7 +272,7 @@ pub(crate) struct Features {
 /// Layers to take features from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LayerName {
-    /// The last layer below the head, before its ReLU (feature_dim values).
+    /// The last layer below the head, before its ReLU.
     Fc7,
     /// The maps after the last convolution and its pooling.
     Convolutions,

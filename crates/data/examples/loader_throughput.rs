@@ -1,4 +1,5 @@
-//! Measures how many images a second a folder gives as random crops of 224 pixels, reading every image twice.
+//! Measures the throughput of random crops of 224 pixels from a folder, in images a second, reading every
+//! image twice.
 //!
 //! ```text
 //! cargo run --release -p deepcluster-data --example loader_throughput -- \

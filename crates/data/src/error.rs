@@ -55,10 +55,10 @@ pub enum DataError {
         num_files_seen: usize,
         /// Number of paths that looked like an image or a folder but could not be read.
         num_skipped: usize,
-        /// Files that were passed over, as in a [`ScanSummary`](crate::ScanSummary); empty or after `; `.
+        /// Skipped files, as in a [`ScanSummary`](crate::ScanSummary); empty or after `; `.
         rest: String,
     },
-    /// Labels from folder names were asked for, but no image lies in a sub-folder.
+    /// Labels from folder names were requested, but no image lies in a sub-folder.
     #[error(
         "no labels in {}: every image lies directly in it; put each class into its own folder or name a CSV file",
         root.display()
@@ -167,7 +167,7 @@ pub enum DataError {
     /// An image index beyond the end of the folder.
     #[error("image {image_index} does not exist: the folder has {num_images} images")]
     NoSuchImage {
-        /// The index asked for.
+        /// The requested index.
         image_index: usize,
         /// Number of images in the folder.
         num_images: usize,
@@ -205,9 +205,9 @@ pub enum DataError {
     /// The resampler refused its input.
     #[error("cannot resize to {width} x {height}: {reason}")]
     Resize {
-        /// Width asked for, in pixels.
+        /// Requested width in pixels.
         width: u32,
-        /// Height asked for, in pixels.
+        /// Requested height in pixels.
         height: u32,
         /// Message of the resampler.
         reason: String,

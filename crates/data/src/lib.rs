@@ -11,9 +11,9 @@
 //! - [`seen_square`]: the part of an image that a network sees, for display;
 //! - [`write_synthetic_folder`]: a labelled set of drawings for demonstrations and tests.
 //!
-//! Everything random is drawn from seeds that the caller gives, so that a plan gives the same pixels for any
-//! number of threads. A file that cannot be read is never an error of the whole: it is listed, with the
-//! reason, among [`Images::skipped`] or [`ImageBatch::failures`].
+//! All randomness comes from seeds passed in, so that a plan yields the same pixels for any
+//! number of threads. Unreadable images are not errors: they are listed, with the reason, among
+//! [`Images::skipped`] or [`ImageBatch::failures`].
 //!
 //! ```
 //! use std::sync::Arc;

@@ -96,7 +96,7 @@ pub trait Objective: Send + Sync {
     /// `place`. A state that does not fit changes nothing.
     ///
     /// # Errors
-    /// The difference, in words: a state may come from a damaged file.
+    /// A description of the difference: a state may come from a damaged file.
     fn load(
         &mut self,
         model: Self::Model,
@@ -119,7 +119,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The seed of a use in this epoch; `index` tells several apart.
+    /// The seed of a use in this epoch; `index` distinguishes several.
     pub fn seed(&self, seed_use: SeedUse, index: usize) -> u64 {
         derive_seed(self.run_seed, seed_use, self.epoch, index)
     }

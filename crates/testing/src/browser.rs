@@ -67,7 +67,7 @@ impl Page {
         self.evaluate(&format!("String({script})"), false)
     }
 
-    /// The text that a promise gives.
+    /// The text that a promise resolves to.
     pub fn awaited(&self, promise: &str) -> String {
         self.evaluate(promise, true)
     }

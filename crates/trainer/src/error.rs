@@ -47,7 +47,7 @@ pub enum TrainerError {
         folder: Location,
         /// Readable images.
         num_images: usize,
-        /// Clusters asked for.
+        /// Requested number of clusters.
         num_clusters: usize,
     },
     /// No image could be decoded.
@@ -134,7 +134,7 @@ pub enum TrainerError {
         path: PathBuf,
         /// The place of its images.
         images: Location,
-        /// The place asked for.
+        /// Requested location.
         asked: Location,
         /// Images of the run that are not in it.
         num_missing: usize,
@@ -195,13 +195,13 @@ pub enum TrainerError {
         key: String,
         /// Value in the run.
         saved: String,
-        /// Value asked for.
+        /// Requested value.
         asked: String,
     },
     /// Features cannot be written under that name.
     #[error("features cannot be written to {path}: {reason}")]
     UnknownFeatureFile {
-        /// The file asked for.
+        /// Requested file.
         path: PathBuf,
         /// The allowed values.
         reason: &'static str,

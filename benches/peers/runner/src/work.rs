@@ -1,4 +1,4 @@
-//! The works that can be asked for.
+//! The available tasks.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

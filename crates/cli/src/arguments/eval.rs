@@ -63,8 +63,8 @@ pub(crate) struct VocData {
 /// Fine-tuning settings.
 #[derive(Debug, Args)]
 pub(crate) struct FineTuning {
-    /// Layers that learn: fc6-8, the fully connected ones drawn anew on frozen convolutions, or all [default:
-    /// fc6-8 to classify, otherwise all]
+    /// Layers to train: fc6-8 (fully connected layers, reinitialised, on frozen convolutions) or all
+    /// [default: fc6-8 to classify, otherwise all]
     #[arg(long, value_parser = named(&[FineTunedLayers::FullyConnected, FineTunedLayers::All]))]
     pub(crate) layers: Option<FineTunedLayers>,
     /// Training steps [default: 80000 to classify, 40000 to detect, 13000 to segment]

@@ -63,7 +63,7 @@ pub(crate) struct LayerFilters {
 /// Gradient ascent.
 #[derive(Debug, Args)]
 pub(crate) struct Ascent {
-    /// How pictures are found: modern, cosine waves under random moves, or original, pixels and blur.
+    /// Method: modern (cosine waves with random transformations) or original (pixels with blur).
     #[arg(long, value_parser = named(&[AscentMethod::Modern, AscentMethod::Original]), default_value = "modern")]
     pub(crate) method: AscentMethod,
     /// Side of a picture in pixels, at most twice the network's input [default: 128, or 224 with --method

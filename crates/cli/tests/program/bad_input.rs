@@ -1,4 +1,4 @@
-//! Whatever is typed or pointed to gives a clear error and the documented exit code: no panic, nothing
+//! Every invalid input leads to a clear error and the documented exit code: no panic, nothing
 //! half-written.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config, train};
 use tempfile::TempDir;
 
-/// Runs the program and checks its exit code and the words of its message.
+/// Runs the program and checks its exit code and phrases of its message.
 fn assert_fails(arguments: &[&str], code: i32, words: &[&str]) {
     let output = deepcluster().args(arguments).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);

@@ -67,7 +67,7 @@ impl MemoryBudget {
     }
 }
 
-/// Memory that was lent; dropping it gives it back.
+/// Memory that was granted; dropping it returns it.
 #[derive(Debug)]
 pub(crate) struct MemoryShare<'a> {
     budget: &'a MemoryBudget,

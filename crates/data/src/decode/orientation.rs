@@ -228,7 +228,7 @@ fn read_array<const N: usize>(reader: &mut impl Read) -> Option<[u8; N]> {
     reader.read_exact(&mut bytes).ok().map(|()| bytes)
 }
 
-/// As many of `length` bytes as are looked at and there are; the rest is passed over.
+/// The first of `length` bytes, up to the limit and the end; the rest is skipped.
 fn read_content(reader: &mut (impl BufRead + Seek), length: u64) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     reader.take(length.min(MAX_METADATA_BYTES)).read_to_end(&mut content).ok()?;

@@ -9,7 +9,7 @@ use crate::decode::rgb_image::RgbImage8;
 
 /// Decodes the file that starts at the reader's position, with at most `max_bytes` of tables.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn decode_png(reader: impl BufRead + Seek, max_bytes: u64) -> Result<RgbImage8, String> {
     let in_words = |error: png::DecodingError| format!("Format error decoding Png: {error}");
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);

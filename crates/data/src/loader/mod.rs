@@ -63,7 +63,7 @@ impl Loader {
         self.images = images;
     }
 
-    /// Starts reading the batches of `plan`, each a list of samples, and gives them in that order.
+    /// Starts reading the batches of `plan`, each a list of samples, and yields them in that order.
     ///
     /// Images that cannot be read, because of the file, an index beyond the end or an invalid `transform`,
     /// are listed in [`ImageBatch::failures`]; the batch holds the other images.

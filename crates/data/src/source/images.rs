@@ -15,12 +15,12 @@ use crate::source::labels::Labels;
 use crate::source::location::Location;
 use crate::source::scan_summary::ScanSummary;
 
-/// A file or folder that was passed over.
+/// A skipped file or folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedFile {
     /// Its name: in a folder the path, relative to the root where it lies below it.
     pub path: PathBuf,
-    /// The reason, in words that do not repeat the path.
+    /// The reason, without the path.
     pub reason: String,
 }
 
@@ -204,7 +204,7 @@ impl Images {
         &self.skipped
     }
 
-    /// Summary of the scan: images found and files passed over.
+    /// Summary of the scan: images found and files skipped.
     pub fn summary(&self) -> &ScanSummary {
         &self.summary
     }

@@ -68,7 +68,7 @@ impl Columns {
     /// is enough.
     ///
     /// # Errors
-    /// The reason in words.
+    /// The reason.
     pub(crate) fn detect(start: &[u8]) -> Result<Self, String> {
         if start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") {
             return Err("the file is UTF-16: save it as CSV in UTF-8".into());

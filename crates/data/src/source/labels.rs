@@ -33,7 +33,7 @@ pub enum LabelSource {
     /// no label. Names that are not Unicode are told apart only by their Unicode parts.
     Folders,
     /// A CSV file with the header `path,label` and one row per image, its path absolute or relative to the
-    /// root. Images with an empty label or without a row have no label; rows of other files are passed over.
+    /// root. Images with an empty label or without a row have no label; rows of other files are ignored.
     /// Fields may be separated by commas, semicolons, tabs or bars; columns may have other usual names
     /// (`file`, `filename`, `image`, ..; `class`, `category`, `target`, ..), and other columns are ignored if
     /// these two are unambiguous.

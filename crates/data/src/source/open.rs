@@ -16,7 +16,7 @@ impl Images {
     /// their names, folder by folder.
     ///
     /// The extension decides: files of readable formats are images, files of other image formats are
-    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts
+    /// [`skipped`](Self::skipped), everything else is ignored; the [`summary`](Self::summary) counts
     /// both. Only where the extension says nothing (there is none, or one such as `bin`), or names a format
     /// that is not read, are the first bytes looked at, and the file is an image if they are those of one.
     /// Links are followed; a link to a folder that contains it is skipped, as is what cannot be read.
@@ -30,7 +30,7 @@ impl Images {
     ///   read.
     /// - [`DataError::NoImages`]: there are no images.
     /// - [`DataError::NoFolderLabels`], [`DataError::MalformedLabels`], [`DataError::DuplicateLabel`],
-    ///   [`DataError::LabelsMatchNothing`]: the labels asked for are not available.
+    ///   [`DataError::LabelsMatchNothing`]: the requested labels are not available.
     /// - [`DataError::UnknownLocation`]: only another program can open the place.
     pub fn scan(location: impl Into<Location>, config: &ScanConfig) -> Result<Self, DataError> {
         location.into().open(config)

@@ -1,4 +1,4 @@
-//! Summary of a scan in a line: images found and files passed over.
+//! Summary of a scan in a line: images found and files skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

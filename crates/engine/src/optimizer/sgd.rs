@@ -93,7 +93,7 @@ impl Sgd {
         self.velocities.iter().map(export).collect()
     }
 
-    /// Replaces the velocities by those that [`export`](Self::export) gave.
+    /// Replaces the velocities by those of [`export`](Self::export).
     pub fn import(&mut self, velocities: BTreeMap<String, TensorData>, device: &Device) {
         let import = |(name, data)| (name, Tensor::from_data(data, device));
         self.velocities = velocities.into_iter().map(import).collect();

@@ -1,4 +1,4 @@
-//! A checkpoint, opened and described; its tensors are read when asked for.
+//! A checkpoint, opened and described; its tensors are read on request.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -273,7 +273,7 @@ fn lock(path: &Path) -> Result<File, TrainerError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(TrainerError::RunLocked { path: path.to_path_buf() }),
-        // Some network file systems have no locks; a run there goes without.
+        // Some network file systems have no locks; runs there are not locked.
         Err(fs::TryLockError::Error(error)) => {
             log::warn!("{} cannot be locked ({error}); do not train it twice at once", path.display());
             Ok(file)

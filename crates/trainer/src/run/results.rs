@@ -195,7 +195,7 @@ impl RunDirectory {
         let Some(mark) = mark else { return Ok(true) };
         for (name, expected) in &mark.tables {
             let table = self.file(name);
-            // A model goes without its tables, as where only what `assign` needs was copied.
+            // A model is valid without its tables, as when only the files for `assign` were copied.
             if exists(&table)? && file_digest(&table).map_err(TrainerError::io("read", &table))? != *expected
             {
                 return Err(self.mixed(

@@ -88,7 +88,7 @@ impl RunDirectory {
         self.read_table(IMAGES, &IMAGES_HEADER, image_path)
     }
 
-    /// Files that were passed over, and why.
+    /// Skipped files, with reasons.
     ///
     /// # Errors
     /// [`TrainerError::Damaged`] where the list cannot be read.

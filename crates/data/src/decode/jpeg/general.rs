@@ -10,7 +10,7 @@ use crate::decode::jpeg::header::JpegHeader;
 
 /// The channels as stored, in at most `max_bytes`.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(super) fn decode_components(
     bytes: &[u8],
     header: &JpegHeader,

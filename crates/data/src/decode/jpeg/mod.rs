@@ -28,7 +28,7 @@ const MAX_SCANNED_PIXELS: u64 = 4_000_000_000;
 /// Decodes the file in `bytes`, whose header is given, into at most `max_bytes` of pixels. EXIF orientation
 /// is not applied.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn decode_jpeg(bytes: &[u8], header: &JpegHeader, max_bytes: u64) -> Result<RgbImage8, String> {
     check_scans(bytes, header)?;
     if !header.suits_fast_decoder() {
@@ -48,7 +48,7 @@ pub(crate) fn decode_jpeg(bytes: &[u8], header: &JpegHeader, max_bytes: u64) -> 
 
 /// The channels of a whole JPEG as stored, without conversion of colours, in at most `max_bytes`.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn decode_components(bytes: &[u8], max_bytes: u64) -> Result<Components, String> {
     let header = JpegHeader::read(&mut std::io::Cursor::new(bytes))?;
     if header.frame.num_pixels().saturating_mul(header.frame.components.len() as u64) > max_bytes {

@@ -147,7 +147,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// Reads the first directory of the file that starts at position 0.
     ///
-    /// The error is the reason in words, also why the pixels are of a kind that is not read.
+    /// The error is the reason, also for unsupported pixel formats.
     pub(crate) fn read(reader: &mut (impl Read + Seek)) -> Result<Self, String> {
         let directory = Directory::read(reader)?;
         let mut number = |tag: u16| directory.integer(reader, tag);

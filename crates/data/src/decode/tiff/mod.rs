@@ -20,7 +20,7 @@ use pixels::RowConverter;
 
 /// Decodes the image that `layout` was read from, with at most `max_bytes` for one strip or tile.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn decode_tiff(
     reader: &mut (impl Read + Seek),
     layout: &Layout,

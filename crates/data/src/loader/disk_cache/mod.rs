@@ -113,7 +113,7 @@ impl DiskCache {
         })
     }
 
-    /// Makes the file at `path` and gives it its length; `None` where it does not fit or the image is there
+    /// Creates the file at `path` and sets its length; `None` where it does not fit or the image is there
     /// already.
     fn begin(&self, key: &CacheKey, path: &Path, header: &[u8], num_bytes: u64) -> io::Result<Option<File>> {
         let mut used = self.used.lock()?;
@@ -190,7 +190,7 @@ fn image_files(folder: &Path) -> io::Result<Vec<ImageFile>> {
 }
 
 /// Removes the oldest of `files` that are images by their content until the rest have at most `max_bytes`,
-/// and gives the sum of the rest. What cannot be removed stays.
+/// and returns the sum of the rest. Files that cannot be removed are kept.
 fn remove_oldest(mut files: Vec<ImageFile>, max_bytes: u64) -> u64 {
     let mut num_bytes = files.iter().map(|file| file.num_bytes).sum();
     if num_bytes <= max_bytes {

@@ -20,7 +20,7 @@ const NAME: &str = "events.out.tfevents.deepcluster";
 const HEADER_BYTES: usize = 12;
 const FOOTER_BYTES: usize = 4;
 
-/// The version that the first record tells.
+/// The version stated by the first record.
 const VERSION: &str = "brain.Event:2";
 
 /// Records before those of the epochs: the version and the settings.
