@@ -3,7 +3,7 @@
 //! `cargo bench --bench training_step`; criterion prints elements (images) per second.
 use burn::module::Module;
 use burn::tensor::{Distribution, Int, Tensor, TensorData};
-use deepcluster::models::{Architecture, Backbone, ConvNetConfig, DropoutMasks, Head};
+use deepcluster::models::{Architecture, Backbone, ConvNetConfig, Head, Pass};
 use deepcluster::trainer::{Sgd, parse_device, training_step};
 use deepcluster_testing::criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -25,7 +25,7 @@ fn networks(criterion: &mut Criterion) {
         group.sample_size(10).throughput(Throughput::Elements(batch as u64));
         group.bench_function("training_step", |bencher| {
             bencher.iter(|| {
-                let dropout = DropoutMasks::from_seed(1);
+                let dropout = Pass::training(1);
                 let (images, targets) = (images.clone(), targets.clone());
                 training_step(
                     &mut network,
@@ -43,7 +43,7 @@ fn networks(criterion: &mut Criterion) {
         let inputs = images.clone().without_autodiff();
         group.bench_function("features", |bencher| {
             bencher.iter(|| {
-                let features = inference.forward_features(inputs.clone(), &DropoutMasks::off());
+                let features = inference.features(inputs.clone(), &Pass::inference());
                 features.into_data()
             });
         });

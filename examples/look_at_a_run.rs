@@ -35,12 +35,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let report = write_report(&contents, out, &ReportConfig::default(), &mut ())?;
     report.summary.iter().for_each(|sentence| println!("{sentence}"));
 
-    kernel_sheet(model.network())?.save(&out.join("kernels.png"))?;
+    let convnet = model.trained_network().convnet("pictures of filters")?;
+    kernel_sheet(convnet.network())?.save(&out.join("kernels.png"))?;
     let (layer, filters) = ("conv3", [0, 1, 2, 3]);
     let ascent = FilterPictureConfig { steps: Some(64), ..FilterPictureConfig::default() };
-    let pictures = filter_pictures(model.trained_network(), layer, &filters, &ascent, &mut ())?;
+    let pictures = filter_pictures(&convnet, layer, &filters, &ascent, &mut ())?;
     let (all, config) = (Arc::new(images.clone()), TopImageConfig::default());
-    let tops = top_images(model.trained_network(), &all, layer, &filters, config, &mut ())?;
+    let tops = top_images(&convnet, &all, layer, &filters, config, &mut ())?;
     top_image_sheet(layer, &model.config().input(), &images, &tops, &pictures)?
         .save(&out.join("top-images.png"))?;
     println!("{}, kernels.png and top-images.png beside it", report.page.display());

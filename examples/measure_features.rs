@@ -45,7 +45,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{name:>9}  linear classifier on {:<6}  {accuracy:5.1} %", curve.layer);
         }
         let retrieval = RetrievalConfig { long_side: 32, ..Default::default() };
-        let found = recall_at(trained, &data.test, &data.train.images, &[1, 4], &retrieval, None, &mut ())?;
+        let found = recall_at(
+            &trained.convnet("retrieval")?,
+            &data.test,
+            &data.train.images,
+            &[1, 4],
+            &retrieval,
+            None,
+            &mut (),
+        )?;
         for (k, recall) in found.recalls {
             println!("{name:>9}  recall@{k}  {:24.1} %", 100.0 * recall);
         }

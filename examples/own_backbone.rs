@@ -1,8 +1,7 @@
 //! Trains a network of your own: any Burn module that implements `Backbone`.
 //!
-//! `cargo run --release --example own_backbone`, half a minute on 2 cores. Expect three lines, one per
-//! clustering.
-#![allow(clippy::print_stdout, reason = "an example prints its results")]
+//! `cargo run --release --example own_backbone`, half a minute on 2 cores. Expect three lines, one per clustering, and one about the network.
+#![allow(clippy::print_stdout, clippy::panic, reason = "an example prints its results and has no errors")]
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -11,7 +10,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};
-use deepcluster::models::DropoutMasks;
+use deepcluster::models::{Activation, Input, LayerInfo, LayerKind, Pass};
 use deepcluster::prelude::*;
 
 /// Two strided convolutions, an average, a linear layer.
@@ -19,7 +18,9 @@ use deepcluster::prelude::*;
 struct Tiny {
     first: Conv2d,
     second: Conv2d,
-    features: Linear,
+    output: Linear,
+    #[module(skip)]
+    input: Input,
 }
 
 impl Tiny {
@@ -29,37 +30,51 @@ impl Tiny {
         Self {
             first: Conv2dConfig::new([3, 16], [5, 5]).with_stride([2, 2]).init(device),
             second: Conv2dConfig::new([16, 32], [3, 3]).with_stride([2, 2]).init(device),
-            features: LinearConfig::new(32 * 9, 64).init(device),
+            output: LinearConfig::new(32 * 9, 64).init(device),
+            input: Input::for_side(32),
         }
+    }
+
+    /// Both convolutions after their ReLU, `[batch, 16, 14, 14]` and `[batch, 32, 6, 6]`.
+    fn maps(&self, images: Tensor<4>) -> [Tensor<4>; 2] {
+        let first = relu(self.first.forward(images));
+        let second = relu(self.second.forward(first.clone()));
+        [first, second]
     }
 }
 
 impl Backbone for Tiny {
-    fn input_size(&self) -> usize {
-        32
+    fn input(&self) -> &Input {
+        &self.input
     }
 
     fn feature_dim(&self) -> usize {
         64
     }
 
-    fn forward_features(&self, images: Tensor<4>, _dropout: &DropoutMasks) -> Tensor<2> {
-        self.features.forward(self.forward_convolutions(images).flatten(1, 3))
+    fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        let [.., second] = self.maps(images);
+        let pooled = adaptive_avg_pool2d(second, [3, 3]); // [batch, 32, 3, 3]
+        self.output.forward(pass.dropout(pooled.flatten(1, 3), 0.1))
     }
 
-    fn forward_convolutions(&self, images: Tensor<4>) -> Tensor<4> {
-        let maps = self.forward_taps(images).remove(1);
-        adaptive_avg_pool2d(maps, [3, 3]) // [batch, 32, 3, 3]
+    fn layers(&self) -> Vec<LayerInfo> {
+        vec![
+            LayerInfo::new("first", LayerKind::Convolution, 16),
+            LayerInfo::new("second", LayerKind::Convolution, 32),
+            LayerInfo::new("output", LayerKind::Vector, 64),
+        ]
     }
 
-    fn tap_names(&self) -> Vec<String> {
-        vec!["first".to_string(), "second".to_string()]
-    }
-
-    fn forward_taps(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
-        let first = relu(self.first.forward(images));
-        let second = relu(self.second.forward(first.clone()));
-        vec![first, second]
+    fn activations(&self, images: Tensor<4>, layers: &[&str]) -> Vec<Activation> {
+        let [first, second] = self.maps(images.clone());
+        let activation = |&layer: &&str| match layer {
+            "first" => Activation::Map(first.clone()),
+            "second" => Activation::Map(second.clone()),
+            "output" => Activation::Vector(self.features(images.clone(), &Pass::inference())),
+            other => panic!("there is no layer {other}"),
+        };
+        layers.iter().map(activation).collect()
     }
 }
 
@@ -74,13 +89,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.objective.clustering_mut().num_clusters = Some(30);
     config.training.epochs = 2;
     config.training.batch_size = 64;
+    // Any setting of the network in `config` is ignored: this is the network.
     let init = |seed, device: &Device| Ok(Tiny::new(seed, device));
     let out = temporary.path().join("run");
     let device = parse_device("auto")?;
     let trainer = Trainer::<DeepCluster<Tiny>>::with_backbone(config, images, &out, &device, init)?;
     trainer.run(&mut ())?;
-    for epoch in RunDirectory::open(&out)?.metrics()? {
+    let run = RunDirectory::open(&out)?;
+    for epoch in run.metrics()? {
         println!("epoch {}: loss {:?}, NMI to previous {:?}", epoch.epoch, epoch.loss, epoch.nmi_to_previous);
     }
+    // The run is opened again with the same code.
+    let model = TrainedModel::load_backbone(&run, &device, init)?;
+    let network = run.network()?;
+    let clusters = model.clusters().centroids.nrows();
+    println!("{}: {} parameters, {clusters} clusters", network.name, network.num_parameters);
     Ok(())
 }

@@ -24,7 +24,7 @@ const NUM_TURNS: usize = 4;
 /// Everything that learns: the fields are the parameter groups.
 #[derive(Module, Debug)]
 struct Model {
-    network: ConvNet,
+    network: Network,
     head: Head,
 }
 
@@ -33,16 +33,16 @@ struct Rotations {
 }
 
 impl Objective for Rotations {
-    type Backbone = ConvNet;
+    type Backbone = Network;
     type Model = Model;
 
     const NAME: &'static str = "rotations";
 
-    fn backbone(model: &Model) -> &ConvNet {
+    fn backbone(model: &Model) -> &Network {
         &model.network
     }
 
-    fn with_backbone(model: Model, network: ConvNet) -> Model {
+    fn with_backbone(model: Model, network: Network) -> Model {
         Model { network, ..model }
     }
 
@@ -81,7 +81,7 @@ impl Objective for Rotations {
         let turns: Vec<i64> = (0..NUM_TURNS as i64).flat_map(|turn| vec![turn; num_images]).collect();
         let turns = TensorData::new(turns, [NUM_TURNS * num_images]);
         let turns = Tensor::<1, Int>::from_data(turns, &batch.images.device());
-        let features = model.network.forward_features(Tensor::cat(turned, 0), &step.dropout());
+        let features = model.network.features(Tensor::cat(turned, 0), &step.pass());
         let answers = model.head.forward(model.network.head_input(features));
         Ok(Losses::joint(CrossEntropyLossConfig::new().init(&answers.device()).forward(answers, turns)))
     }
@@ -98,7 +98,7 @@ impl Objective for Rotations {
 }
 
 impl RunObjective for Rotations {
-    fn create(config: &TrainConfig, network: ConvNet) -> Result<(Self, Learner<Model>), TrainerError> {
+    fn create(config: &TrainConfig, network: Network) -> Result<(Self, Learner<Model>), TrainerError> {
         let sgd = || config.objective.sgd();
         let device = network.devices().into_iter().next().unwrap_or_default();
         let head = Head::new(network.feature_dim(), NUM_TURNS, config.seed, &device);

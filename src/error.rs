@@ -5,8 +5,8 @@ use deepcluster_data::DataError;
 use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
-use deepcluster_interchange::InterchangeError;
 use deepcluster_models::ModelError;
+use deepcluster_models::weights::WeightsError;
 #[cfg(feature = "report")]
 use deepcluster_report::ReportError;
 use deepcluster_trainer::TrainerError;
@@ -37,8 +37,8 @@ pub enum Error {
     Clustering(#[from] ClusteringError),
     /// A network that cannot be built or loaded.
     Model(#[from] ModelError),
-    /// A file of another program that cannot be read or written.
-    Interchange(#[from] InterchangeError),
+    /// A file of weights that cannot be read or written.
+    Weights(#[from] WeightsError),
     /// A step, a pass or a device that fails.
     Engine(#[from] EngineError),
     /// A measure that cannot be computed.
@@ -59,7 +59,7 @@ impl HasKind for Error {
             Self::Data(error) => error.kind(),
             Self::Clustering(error) => error.kind(),
             Self::Model(error) => error.kind(),
-            Self::Interchange(error) => error.kind(),
+            Self::Weights(error) => error.kind(),
             Self::Engine(error) => error.kind(),
             Self::Evaluation(error) => error.kind(),
             Self::Trainer(error) => error.kind(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use deepcluster_clustering::ClusterModel;
-use deepcluster_interchange::{ExportFormat, ExportedNetwork};
-use deepcluster_models::{ConvNet, export_weights};
+use deepcluster_models::weights::{self, ExportFormat, ExportedNetwork};
+use deepcluster_models::{Network, export_weights};
 use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork, TrainerError, parse_device};
 
 use crate::Error;
@@ -26,7 +26,7 @@ pub struct ExportSummary {
 /// settings of the run as `config` and a description of the network.
 ///
 /// # Errors
-/// Those of [`RunDirectory::open`], [`TrainedNetwork::load`] and [`deepcluster_interchange::export`].
+/// Those of [`RunDirectory::open`], [`TrainedNetwork::load`] and [`weights::export`].
 pub fn export(
     run: impl AsRef<Path>,
     format: ExportFormat,
@@ -44,13 +44,14 @@ pub fn export(
 }
 
 fn write(
-    trained: &TrainedNetwork<ConvNet>,
+    trained: &TrainedNetwork<Network>,
     clusters: Option<&ClusterModel>,
     format: ExportFormat,
     path: &Path,
 ) -> Result<ExportSummary, Error> {
     let settings = trained.config();
-    let network = export_weights(trained.network())?;
+    let convnet = trained.convnet("export")?;
+    let network = export_weights(convnet.network())?;
     let normalization = settings.normalization();
     let exported = ExportedNetwork {
         config: &settings.network()?,
@@ -61,6 +62,6 @@ fn write(
         input_std: normalization.std,
         metadata: BTreeMap::from([("config".to_string(), settings.to_toml())]),
     };
-    deepcluster_interchange::export(&exported, format, path)?;
+    weights::export(&exported, format, path)?;
     Ok(ExportSummary { has_head: exported.head.is_some(), has_clusters: clusters.is_some() })
 }

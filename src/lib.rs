@@ -25,7 +25,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | [`data`] | images of a folder, or of a source of your own, decoded into batches |
-//! | [`models`] | AlexNet and VGG-16 behind a Sobel filter; the trait [`Backbone`](models::Backbone) for your own |
+//! | [`models`] | networks and files of their weights; the trait [`Backbone`](models::Backbone) for your own |
 //! | [`clustering`] | PCA-whitening, k-means, Power Iteration Clustering and nearest neighbours of any matrix |
 //! | [`engine`] | learning in memory: objectives, steps, devices; the trait [`Objective`](engine::Objective) for your own |
 //! | [`trainer`] | runs: settings, checkpoints, results, trained networks |
@@ -36,7 +36,10 @@
 //! # Cargo features
 //! - `flex` (default): the CPU. `wgpu`, `vulkan`, `metal`, `cuda`: GPUs. The device is chosen at run time
 //!   ([`parse_device`](trainer::parse_device)).
-//! - `transfer`, `report`: the modules of the same names. The program `deepcluster` has both.
+//! - `transfer`, `report`: the modules of the same names.
+//! - `onnx`, `parquet`: export of networks to ONNX, and of features to Parquet.
+//!
+//! The program `deepcluster` has all four.
 
 mod error;
 mod export;
@@ -48,7 +51,6 @@ pub use deepcluster_clustering as clustering;
 pub use deepcluster_data as data;
 pub use deepcluster_engine as engine;
 pub use deepcluster_evaluation as evaluation;
-pub use deepcluster_interchange as interchange;
 pub use deepcluster_models as models;
 #[cfg(feature = "report")]
 pub use deepcluster_report as report;
@@ -63,7 +65,7 @@ pub use error::Error;
 pub use export::{ExportSummary, export};
 
 use deepcluster_data::{Images, Location};
-use deepcluster_models::ConvNet;
+use deepcluster_models::Network;
 use deepcluster_trainer::{TrainConfig, TrainObserver, TrainedModel, begin_run, parse_device};
 
 /// Items that most programs need.
@@ -71,7 +73,7 @@ pub mod prelude {
     pub use burn::tensor::Device;
     pub use deepcluster_clustering::{ClusteringAlgorithm, KMeansConfig, WhiteningConfig};
     pub use deepcluster_data::Images;
-    pub use deepcluster_models::{Architecture, Backbone, ConvNet};
+    pub use deepcluster_models::{Architecture, Backbone, Network};
     pub use deepcluster_trainer::{
         DeepCluster, EpochMetrics, EpochTimings, Event, Observer, RunDirectory, TrainConfig, TrainObserver,
         TrainedModel, Trainer, parse_device,
@@ -89,7 +91,7 @@ pub fn train(
     out: impl AsRef<Path>,
     config: TrainConfig,
     observer: &mut dyn TrainObserver,
-) -> Result<TrainedModel<ConvNet>, Error> {
+) -> Result<TrainedModel<Network>, Error> {
     let images = Images::scan(images, &config.scan_config())?;
     Ok(begin_run(config, images, out, &[parse_device("auto")?])?.run(observer)?)
 }

@@ -1,6 +1,8 @@
 //! The loop through the library: learning, stopping at any step, resuming, and using what was trained.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "training/own_networks.rs"]
+mod own_networks;
 #[path = "training/own_source.rs"]
 mod own_source;
 #[path = "training/run_directory.rs"]
@@ -168,7 +170,7 @@ fn one_epoch_at_a_time_is_the_same_as_a_run() {
     Trainer::new(tiny_config(), images.clone(), &whole, &cpu()).unwrap().run(&mut ()).unwrap();
     let mut trainer = Trainer::new(tiny_config(), images, &stepped, &cpu()).unwrap();
     let first = trainer.step_epoch(&mut ()).unwrap();
-    assert_eq!((first.epoch, trainer.epoch(), trainer.network().input_size()), (0, 1, 32));
+    assert_eq!((first.epoch, trainer.epoch(), trainer.network().input().side), (0, 1, 32));
     trainer.run(&mut ()).unwrap();
     assert_eq!(
         fs::read(whole.join("metrics.jsonl")).unwrap(),

@@ -12,7 +12,7 @@ use deepcluster::clustering::{
 };
 use deepcluster::engine::features::{DeviceFeatures, Room};
 use deepcluster::engine::{Learner, Ranks, Sgd, available_devices, host_values, parse_device};
-use deepcluster::models::{Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head, Precision};
+use deepcluster::models::{Architecture, Backbone, ConvNet, ConvNetConfig, Head, Pass, Precision};
 use deepcluster::trainer::Classifier;
 use ndarray::{Array2, s};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ impl Training {
         let Self { learner, images, targets } = self;
         let mut last = None;
         for seed in 0..repeats {
-            let dropout = DropoutMasks::from_seed(seed as u64);
+            let dropout = Pass::training(seed as u64);
             let (images, targets) = (images.clone(), targets.clone());
             let losses = learner.model.losses(images, targets, &dropout).ok_or("there is no head")?;
             last = Some(learner.step(losses, &Ranks::single())?);
@@ -70,7 +70,7 @@ impl Training {
         let images = self.images.clone().without_autodiff();
         let mut mean = 0.0;
         for repeat in 0..repeats {
-            let features = network.forward_features(images.clone(), &DropoutMasks::off()).mean();
+            let features = network.features(images.clone(), &Pass::inference()).mean();
             if repeat + 1 == repeats {
                 mean = host_values(features, "while computing features")?[0];
             }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use deepcluster::data::{Images, Loader, LoaderConfig, Normalization, Sample, Transform};
-use deepcluster::models::{Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head};
+use deepcluster::models::{Architecture, Backbone, ConvNet, ConvNetConfig, Head, Pass};
 use deepcluster::trainer::{Sgd, parse_device, training_step};
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ impl Training {
 
     fn step(&mut self, seed: u64) -> Result<f64, Box<dyn Error>> {
         let Self { network, head, images, targets, network_sgd, head_sgd } = self;
-        let dropout = DropoutMasks::from_seed(seed);
+        let dropout = Pass::training(seed);
         Ok(training_step(network, head, images.clone(), targets.clone(), &dropout, network_sgd, head_sgd)?)
     }
 }
@@ -92,7 +92,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let network = training.network.valid();
                 let images = training.images.clone().without_autodiff();
                 for _ in 0..repeats {
-                    let features = network.forward_features(images.clone(), &DropoutMasks::off());
+                    let features = network.features(images.clone(), &Pass::inference());
                     answer["mean"] = features.mean().try_into_scalar::<f32>()?.into();
                 }
             }

@@ -1,6 +1,6 @@
-"""Writes the tiny checkpoints that the tests of `crates/interchange` import, in every serialisation PyTorch has had.
+"""Writes the tiny checkpoints that the tests of `crates/models` import, in every serialisation PyTorch has had.
 
-    python tests/python/make_checkpoints.py crates/interchange/tests/checkpoints
+    python tests/python/make_checkpoints.py crates/models/tests/checkpoints
 
 Each is loaded by PyTorch again before it counts. `expected.json` holds first and last value and L2 norm of every tensor.
 """

@@ -108,7 +108,7 @@ fn a_run_on_an_own_source_is_resumed_with_its_images() {
                 fewer.exclude(&[(40, "gone".into()), (41, "gone".into())]);
                 fewer
             });
-            let error = Trainer::<DeepCluster<ConvNet>>::take_up_images(&out, fewer, &cpu(), |_| Ok(()));
+            let error = Trainer::<DeepCluster<Network>>::take_up_images(&out, fewer, &cpu(), |_| Ok(()));
             let error = error.err().unwrap();
             assert!(matches!(&error, TrainerError::OtherImages { num_missing: 2, .. }), "{error}");
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use deepcluster::burn::tensor::Device;
 use deepcluster::clustering::FeatureType;
-use deepcluster::interchange::ExportFormat;
+use deepcluster::models::weights::ExportFormat;
 use deepcluster::trainer::{TrainerError, parse_device, parse_devices};
 use deepcluster_files::Replaceable;
 

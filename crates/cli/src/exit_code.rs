@@ -61,8 +61,8 @@ mod tests {
     use anyhow::anyhow;
     use deepcluster::clustering::ClusteringError;
     use deepcluster::evaluation::EvaluationError;
-    use deepcluster::interchange::InterchangeError;
     use deepcluster::models::ModelError;
+    use deepcluster::models::weights::WeightsError;
     use deepcluster::report::charts::PlotError;
     use deepcluster::transfer::proposals::ProposalError;
 
@@ -132,7 +132,7 @@ mod tests {
             (1, EngineError::Diverged { epoch: 1, step: 2, loss: f64::NAN }.into()),
             (1, EngineError::ImageVanished { path: path(), reason: text() }.into()),
             (1, EngineError::objective("nat", text()).into()),
-            (1, InterchangeError::UnknownFormat { name: text(), allowed: text() }.into()),
+            (1, WeightsError::UnknownFormat { name: text(), allowed: text() }.into()),
         ]
     }
 

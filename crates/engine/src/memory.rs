@@ -1,7 +1,7 @@
 //! After an out-of-memory error, finds the largest batch that fits.
 
 use burn::tensor::{Device, Tensor};
-use deepcluster_models::{Backbone, DropoutMasks};
+use deepcluster_models::{Backbone, Pass};
 
 use crate::error::EngineError;
 use crate::learner::{Learner, blank_weights};
@@ -60,7 +60,7 @@ pub(crate) fn try_step<O: Objective>(
     device: &Device,
 ) -> Result<(), EngineError> {
     let mut learner = learner.blank();
-    let side = O::backbone(&learner.model).input_size();
+    let side = O::backbone(&learner.model).input().side;
     let images = Tensor::<4>::zeros([batch, 3, side, side], &device.clone().autodiff());
     let image_indices: Vec<usize> = (0..batch).map(|image| image % place.num_images.max(1)).collect();
     let batch = Batch { images, image_indices: &image_indices };
@@ -85,7 +85,8 @@ pub fn explain_features<B: Backbone>(
 
 /// Tries to compute the features of `batch` images.
 fn try_features<B: Backbone>(network: &B, batch: usize, device: &Device) -> Result<(), EngineError> {
-    let images = Tensor::<4>::zeros([batch, 3, network.input_size(), network.input_size()], device);
-    let features = blank_weights(network).forward_features(images, &DropoutMasks::off());
+    let side = network.input().side;
+    let images = Tensor::<4>::zeros([batch, 3, side, side], device);
+    let features = blank_weights(network).features(images, &Pass::inference());
     host_values(features, "while computing features").map(|_| ())
 }

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use deepcluster_clustering::{Assignments, Clustering, Rows};
 use deepcluster_data::{Sample, Transform};
-use deepcluster_models::{Backbone, DropoutMasks};
+use deepcluster_models::{Backbone, Pass};
 
 use crate::error::EngineError;
 use crate::events::{EpochOf, Observer};
@@ -204,9 +204,9 @@ pub struct Step {
 }
 
 impl Step {
-    /// Masks of dropout: each part has its own, the first those of a batch that is not divided.
-    pub fn dropout(&self) -> DropoutMasks {
+    /// The pass of training: each part draws its own, the first what a batch that is not divided draws.
+    pub fn pass(&self) -> Pass {
         let seed = self.place.seed(SeedUse::Dropout, self.place.step);
-        DropoutMasks::from_seed(seed.wrapping_add(self.part as u64))
+        Pass::training(seed.wrapping_add(self.part as u64))
     }
 }

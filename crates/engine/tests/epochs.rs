@@ -17,7 +17,7 @@ use deepcluster_engine::{
     Observer, ParamGroup, Place, Plan, Ranks, Sgd, StateReader, StateWriter, Step,
 };
 use deepcluster_models::{
-    Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head, NamedWeights, export_weights,
+    Architecture, Backbone, ConvNet, ConvNetConfig, Head, NamedWeights, Pass, export_weights,
 };
 
 const NUM_CLASSES: usize = 3;
@@ -87,7 +87,7 @@ impl Objective for Classes {
         let targets: Vec<i64> = batch.image_indices.iter().map(|&image| [0, 1, 2, 0][image]).collect();
         let targets = TensorData::new(targets, [batch.image_indices.len()]);
         let targets = Tensor::<1, Int>::from_data(targets, &batch.images.device());
-        let features = model.network.forward_features(batch.images.clone(), &DropoutMasks::off());
+        let features = model.network.features(batch.images.clone(), &Pass::inference());
         let logits = model.head.forward(model.network.head_input(features));
         Ok(Losses::joint(CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, targets)))
     }
@@ -239,7 +239,7 @@ fn a_loss_moves_only_its_parameter_groups() {
     };
     let images = Tensor::<4>::ones([2, 3, 32, 32], &device);
     let logits = |model: &Model| {
-        let features = model.network.forward_features(images.clone(), &DropoutMasks::off());
+        let features = model.network.features(images.clone(), &Pass::inference());
         model.head.forward(model.network.head_input(features))
     };
     let mut learner = learner();

@@ -29,6 +29,14 @@ pub enum ModelError {
         /// Smallest side that works.
         minimum: usize,
     },
+    /// The network lacks something that a task needs.
+    #[error("{purpose} needs a network of convolutions, such as AlexNet, and {network} is none")]
+    Unsupported {
+        /// Name of the network.
+        network: String,
+        /// The task, a noun.
+        purpose: &'static str,
+    },
     /// The weights belong to another network.
     #[error("these weights do not fit the network: {reason}")]
     WeightsMismatch {
@@ -46,7 +54,7 @@ pub enum ModelError {
 impl HasKind for ModelError {
     fn kind(&self) -> Kind {
         match self {
-            Self::InvalidConfig { .. } | Self::ImageTooSmall { .. } => Kind::Usage,
+            Self::InvalidConfig { .. } | Self::ImageTooSmall { .. } | Self::Unsupported { .. } => Kind::Usage,
             Self::WeightsMismatch { .. } => Kind::Damaged,
             Self::Device { .. } => Kind::Device,
         }

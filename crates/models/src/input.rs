@@ -1,9 +1,9 @@
-//! Input images of a network.
+//! The images a network takes in.
 
 /// The square that a network sees of an image, and the statistics its values are normalised with.
 ///
 /// ```
-/// use deepcluster_models::Input;
+/// use crate::Input;
 ///
 /// let input = Input::imagenet(224, 256);
 /// // The middle of an image of 640 x 480 whose shorter side becomes 256: 224 of its 256 rows are seen.
@@ -23,6 +23,20 @@ pub struct Input {
 }
 
 impl Input {
+    /// A square of `side` pixels out of an image resized as for ImageNet: 256 pixels for a side of 224, and the
+    /// side itself below 64 pixels; with the statistics of ImageNet.
+    ///
+    /// ```
+    /// use deepcluster_models::Input;
+    ///
+    /// assert_eq!(Input::for_side(224), Input::imagenet(224, 256));
+    /// assert_eq!(Input::for_side(32).resize, 32);
+    /// ```
+    pub fn for_side(side: usize) -> Self {
+        let resize = if side < 64 { side } else { (side * 256).div_ceil(224) };
+        Self::imagenet(side, resize as u32)
+    }
+
     /// With the statistics of ImageNet, as PyTorch's networks take them.
     pub fn imagenet(side: usize, resize: u32) -> Self {
         Self { side, resize, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }

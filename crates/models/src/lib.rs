@@ -1,41 +1,54 @@
-//! The convolutional networks that DeepCluster trains: AlexNet and VGG-16 with batch normalisation behind a
-//! fixed Sobel stage (Caron et al., ECCV 2018, section 3.1 and 4.1).
+//! Networks that make features of images, their weights, and the files other programs keep weights in.
 //!
 //! A network is a [`Backbone`]: it maps images `[batch, 3, size, size]` to features `[batch, feature_dim]`,
-//! the output of its last fully connected layer before the final ReLU. The features are clustered; the
-//! [`Head`] that predicts the cluster of an image sits on top and is replaced after every clustering.
+//! the output of its last layer below the [`Head`]. [`Network`] is one enum over all that come with this
+//! crate: AlexNet and VGG-16 with batch normalisation behind a fixed Sobel stage (Caron et al., ECCV 2018,
+//! sections 3.1 and 4.1) are [`ConvNet`]s.
 //!
-//! This crate knows no files, no clustering and no training loop. It names no backend: the
-//! [`burn::tensor::Device`] given to [`ConvNetConfig::init`] decides where a network lives, and whether it
-//! tracks gradients.
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use crate::{Architecture, Backbone, ConvNetConfig, Network, Pass};
+//!
+//! let device = Device::flex();
+//! let network: Network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25)?.init(1, &device)?.into();
+//! let images = Tensor::zeros([2, 3, 32, 32], &device);
+//! assert_eq!(network.features(images, &Pass::inference()).dims(), [2, network.feature_dim()]);
+//! # Ok::<(), deepcluster_models::ModelError>(())
+//! ```
+//!
+//! This crate trains nothing. It names no backend: the [`burn::tensor::Device`] given to
+//! [`ConvNetConfig::init`] decides where a network lives, and whether it tracks gradients.
 
-mod architecture;
+mod activation;
 mod backbone;
 mod batch_norm;
 mod convnet;
-mod convnet_parts;
-mod dropout;
 mod error;
 mod head;
 mod initialization;
 mod input;
-mod layer_id;
+mod layer;
+mod network;
+#[cfg(feature = "onnx")]
+mod onnx;
+mod pass;
 mod precision;
-mod single_layer;
 
-mod weights;
+pub mod weights;
 
-pub use architecture::{Architecture, ConvBlockConfig, ConvNetConfig, MAX_WEIGHTS, Pooling};
-pub use backbone::Backbone;
+pub use activation::Activation;
+pub use backbone::{Backbone, DenseBackbone, NetworkInfo};
 pub use batch_norm::BatchNorm2d;
+pub use convnet::architecture::{Architecture, ConvBlockConfig, ConvNetConfig, MAX_WEIGHTS, Pooling};
+pub use convnet::filters::ReceptiveField;
+pub use convnet::parts::MapGeometry;
 pub use convnet::{ConvBlock, ConvNet};
-pub use convnet_parts::MapGeometry;
 pub use deepcluster_kernels::{SOBEL_KERNELS, sobel};
-pub use dropout::{Dropout, DropoutMasks};
 pub use error::ModelError;
 pub use head::Head;
 pub use input::Input;
-pub use layer_id::LayerId;
+pub use layer::{LayerId, LayerInfo, LayerKind};
+pub use network::Network;
+pub use pass::{Dropout, Pass};
 pub use precision::Precision;
-pub use single_layer::ReceptiveField;
-pub use weights::{NamedWeights, WeightMap, export_weights, import_weights, map_weights, on_the_host};
+pub use weights::named::{NamedWeights, WeightMap, export_weights, import_weights, map_weights, on_the_host};

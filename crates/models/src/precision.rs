@@ -55,9 +55,9 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::architecture::{Architecture, ConvNetConfig};
     use crate::backbone::Backbone;
-    use crate::dropout::DropoutMasks;
+    use crate::convnet::architecture::{Architecture, ConvNetConfig};
+    use crate::pass::Pass;
 
     #[test]
     fn bfloat16_computes_nearly_the_same_and_leaves_weights_and_gradients_in_single_precision() {
@@ -70,7 +70,7 @@ mod tests {
         config.dropout = 0.0;
         let run = |precision: Precision| {
             let network = config.init(3, &device).unwrap().with_precision(precision);
-            let features = network.forward_features(images.clone(), &DropoutMasks::off());
+            let features = network.features(images.clone(), &Pass::inference());
             assert_eq!(features.dtype(), DType::F32);
             let gradients = (features.clone() * features.clone()).sum().backward();
             let of_fc7 = network.fc7.weight.val().grad(&gradients).unwrap();

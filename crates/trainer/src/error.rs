@@ -7,8 +7,8 @@ use deepcluster_data::{DataError, Location};
 use deepcluster_engine::EngineError;
 use deepcluster_evaluation::EvaluationError;
 use deepcluster_files::{HasKind, Kind};
-use deepcluster_interchange::InterchangeError;
 use deepcluster_models::ModelError;
+use deepcluster_models::weights::WeightsError;
 
 /// Why a run cannot start, continue or be read.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +206,28 @@ pub enum TrainerError {
         /// The allowed values.
         reason: &'static str,
     },
+    /// The network takes in other images than the settings make.
+    #[error("{network} takes {takes}, and {made}: change the setting, or the network")]
+    OtherInput {
+        /// Name of the network.
+        network: String,
+        /// The images it takes.
+        takes: String,
+        /// The images of the run, with the setting.
+        made: String,
+    },
+    /// The network of a run is not one of this library.
+    #[error(
+        "the run in {} was trained with the network {network}, which is not one of this program: load it in \
+         Rust, with the code of that network (TrainedNetwork::load_backbone)",
+        path.display()
+    )]
+    OtherNetwork {
+        /// The run.
+        path: PathBuf,
+        /// Name of its network.
+        network: String,
+    },
     /// Reading or writing a file failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -221,7 +243,7 @@ pub enum TrainerError {
     Engine(#[from] EngineError),
     /// A checkpoint or an export of another program cannot be read or written.
     #[error(transparent)]
-    Interchange(#[from] InterchangeError),
+    Weights(#[from] WeightsError),
     /// Reading images failed.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -249,6 +271,8 @@ impl HasKind for TrainerError {
             | Self::NotBegun { .. }
             | Self::NoImages { .. }
             | Self::ImagesGone { .. }
+            | Self::OtherInput { .. }
+            | Self::OtherNetwork { .. }
             | Self::ImagesUnknown { .. }
             | Self::UnknownFeatureFile { .. }
             | Self::OtherImages { .. }
@@ -256,7 +280,7 @@ impl HasKind for TrainerError {
             Self::NoReadableImage { .. } => Kind::Input,
             Self::Mixed { .. } | Self::Damaged { .. } | Self::NoUsableCheckpoint { .. } => Kind::Damaged,
             Self::Engine(error) => error.kind(),
-            Self::Interchange(error) => error.kind(),
+            Self::Weights(error) => error.kind(),
             Self::Data(error) => error.kind(),
             Self::Clustering(error) => error.kind(),
             Self::Model(error) => error.kind(),

@@ -84,7 +84,7 @@ impl<O: RunObjective> Trainer<O> {
     }
 }
 
-/// Leave-one-out nearest-neighbour accuracy of the last convolution of `network` on images with labels;
+/// Leave-one-out nearest-neighbour accuracy of the last maps of `network`, or its features, on images with labels;
 /// `None` inside where there are too few, and outside where `observer` asks to stop.
 fn knn_accuracy<B: Backbone>(
     network: &B,
@@ -99,7 +99,7 @@ fn knn_accuracy<B: Backbone>(
     let every = images.folder.len().div_ceil(MAX_KNN_IMAGES).max(1);
     let chosen: Vec<usize> = (0..images.folder.len()).step_by(every).collect();
     let pass = images.pass(&chosen, config, device, epoch);
-    let Some(extracted) = extract(network, pass, LayerId::Convolutions, observer)? else {
+    let Some(extracted) = extract(network, pass, LayerId::last_maps(network), observer)? else {
         return Ok(None);
     };
     let labels: Vec<Option<u32>> =

@@ -11,7 +11,7 @@ use deepcluster_engine::{
     Course, EngineError, Epoch, EpochSteps, Event, Learner, Objective, Observer, explain_features,
 };
 use deepcluster_kernels::release_freed_memory;
-use deepcluster_models::{ConvNet, import_weights};
+use deepcluster_models::{Network, import_weights};
 
 use crate::error::TrainerError;
 use crate::images::RunImages;
@@ -48,7 +48,7 @@ use crate::trained::network::TrainedNetwork;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Trainer<O: Objective = DeepCluster<ConvNet>> {
+pub struct Trainer<O: Objective = DeepCluster<Network>> {
     pub(crate) config: TrainConfig,
     /// The main device, and those that compute features and train beside it.
     pub(crate) devices: Vec<Device>,

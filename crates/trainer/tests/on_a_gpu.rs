@@ -21,7 +21,7 @@ use deepcluster_data::{Images, Loader, LoaderConfig, Normalization, Sample, Synt
 use deepcluster_engine::Ranks;
 use deepcluster_kernels::device_limits;
 use deepcluster_models::{
-    Architecture, Backbone, ConvNet, ConvNetConfig, DropoutMasks, Head, Precision, export_weights,
+    Architecture, Backbone, ConvNet, ConvNetConfig, Head, Pass, Precision, export_weights,
 };
 use deepcluster_trainer::{
     Classifier, EngineError, RunDirectory, Sgd, TrainConfig, TrainedModel, Trainer, TrainerError,
@@ -70,7 +70,7 @@ fn steps_of_training(device: &Device, precision: Precision, num_steps: u64) -> S
     for step in 0..num_steps {
         let targets = TensorData::new(vec![0_i64, 1, 2, 3, 0, 1, 2, 3], [8]);
         let targets = Tensor::<1, Int>::from_data(targets, &tracking);
-        let dropout = DropoutMasks::from_seed(step);
+        let dropout = Pass::training(step);
         let images = images_tensor(&batch, &tracking);
         let loss = learner.model.losses(images, targets, &dropout).unwrap();
         losses.push(learner.step(loss, &Ranks::single()).unwrap());
@@ -78,7 +78,7 @@ fn steps_of_training(device: &Device, precision: Precision, num_steps: u64) -> S
     let losses = losses.into_iter().map(|loss| loss.read().unwrap() as f32).collect();
     let network = &learner.model.network;
     let plain = device.clone().without_autodiff();
-    let features = network.valid().forward_features(images_tensor(&batch, &plain), &DropoutMasks::off());
+    let features = network.valid().features(images_tensor(&batch, &plain), &Pass::inference());
     let weights = export_weights(network).unwrap().into_iter();
     let weights = weights.map(|(name, data)| (name, data.try_into_vec::<f32>().unwrap())).collect();
     (losses, features.into_data().try_into_vec().unwrap(), weights)

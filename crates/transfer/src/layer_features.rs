@@ -5,11 +5,11 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use deepcluster_data::Images;
 use deepcluster_engine::{ImageReading, Observer, host_values};
-use deepcluster_models::{Backbone, DropoutMasks, LayerId};
+use deepcluster_models::{Backbone, LayerId};
 use ndarray::Array2;
 
 use crate::error::TransferError;
-use crate::pooled_taps::pool_map;
+use crate::pooled_taps::pool_activation;
 
 /// A matrix for each layer, a row for each image that can be read.
 pub(crate) struct LayerFeatures {
@@ -71,15 +71,10 @@ fn collect<B: Backbone>(
     layers: &[LayerId],
     rows: &mut [Vec<f32>],
 ) -> Result<(), TransferError> {
-    let needs_taps = layers.iter().any(|layer| matches!(layer, LayerId::Tap(_)));
-    let taps = if needs_taps { network.forward_taps(images.clone()) } else { Vec::new() };
-    for (layer, rows) in layers.iter().zip(rows) {
-        let values = match *layer {
-            LayerId::Tap(tap) => pool_map(taps[tap].clone()),
-            LayerId::Convolutions => pool_map(network.forward_convolutions(images.clone())),
-            LayerId::Features => network.forward_features(images.clone(), &DropoutMasks::off()),
-        };
-        rows.extend(host_values(values, "while computing features")?);
+    let names: Vec<String> = layers.iter().map(|layer| layer.name(network)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (activation, rows) in network.activations(images, &names).into_iter().zip(rows) {
+        rows.extend(host_values(pool_activation(activation), "while computing features")?);
     }
     Ok(())
 }

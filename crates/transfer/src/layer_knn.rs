@@ -22,7 +22,7 @@ pub struct LayerKnn {
 }
 
 /// Classifies the test images by their nearest training images on each of `layers`: names of the network's
-/// taps, or `fc7` for its features; all where it is empty. `reading` is that of the network's run; it lies on
+/// [layers](Backbone::layers); all but pooled maps where it is empty. `reading` is that of the network's run; it lies on
 /// `device` without autodiff.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
+use deepcluster_models::Activation;
 
 /// Values of a pooled layer, at most: the paper's probes see 9,600 of conv1, conv3 and conv4 and 9,216 of
 /// conv2 and conv5.
@@ -23,6 +24,16 @@ pub fn pool_map(maps: Tensor<4>) -> Tensor<2> {
             let options = AvgPoolOptions::new([square; 2]).with_padding([padding; 2]);
             avg_pool2d(maps, options).flatten(1, 3)
         }
+    }
+}
+
+/// One row for each image, `[batch, values]`: maps as [`pool_map`] averages them, the mean over all tokens, a
+/// vector as it is.
+pub(crate) fn pool_activation(activation: Activation) -> Tensor<2> {
+    match activation {
+        Activation::Map(maps) => pool_map(maps),
+        Activation::Tokens(tokens) => tokens.mean_dim(1).flatten(1, 2),
+        Activation::Vector(rows) => rows,
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Int, Tensor, TensorData};
 use deepcluster_data::{Loader, Transform};
 use deepcluster_engine::{Observer, images_tensor};
-use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
+use deepcluster_models::{Backbone, Head, Pass, export_weights};
 use deepcluster_trainer::TrainedNetwork;
 
 use crate::error::TransferError;
@@ -25,14 +24,14 @@ use crate::task_seeds::TaskSeeds;
 /// [`TransferError::InvalidConfig`] for no epochs or too many, [`TransferError::Stopped`] on request of
 /// `observer`, [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a
 /// `state` that cannot be resumed, [`TransferError::Device`].
-pub fn train_with_labels(
-    untrained: &TrainedNetwork<ConvNet>,
+pub fn train_with_labels<B: Backbone>(
+    untrained: &TrainedNetwork<B>,
     folder: &LabelledFolder,
     num_classes: usize,
     epochs: usize,
     state: Option<&Path>,
     observer: &mut dyn Observer,
-) -> Result<TrainedNetwork<ConvNet>, TransferError> {
+) -> Result<TrainedNetwork<B>, TransferError> {
     let settings = untrained.config();
     let device = untrained.device().clone();
     let tracking = device.clone().autodiff();
@@ -78,7 +77,7 @@ pub fn train_with_labels(
     };
     let loader = Loader::new(folder.images.clone(), settings.loader_config())?;
     let mut batches = StepBatches::new(loader, crop, images, &sgd, seeds)?;
-    let step_loss = |classifier: &Classifier, step: usize| {
+    let step_loss = |classifier: &Classifier<B>, step: usize| {
         let Some(batch) = batches.batch(step) else { return Ok(None) };
         // Batch norm needs two images at least.
         if batch.image_indices.len() < 2 {
@@ -89,8 +88,7 @@ pub fn train_with_labels(
         let targets = TensorData::new(labels, [batch.image_indices.len()]);
         let targets = Tensor::<1, Int>::from_data(targets, &tracking);
         let images = images_tensor(&batch, &tracking);
-        let dropout = DropoutMasks::from_seed(seeds.dropout(step, 0));
-        let scores = classifier.forward(classifier.network.forward_convolutions(images), &dropout);
+        let scores = classifier.forward_images(images, &Pass::training(seeds.dropout(step, 0)));
         Ok(Some(CrossEntropyLossConfig::new().init(&tracking).forward(scores, targets)))
     };
     let classifier = Classifier { network, head };
@@ -103,6 +101,7 @@ mod tests {
     use burn::tensor::Device;
     use deepcluster_data::{LabelSource, SyntheticConfig, write_synthetic_folder};
     use deepcluster_evaluation::WeightedKnnConfig;
+    use deepcluster_models::Network;
     use deepcluster_trainer::TrainConfig;
 
     use super::*;
@@ -131,7 +130,7 @@ mod tests {
             train_with_labels(&untrained, &data.train, num_classes, epochs, state, &mut ()).unwrap()
         };
         let network = train(40, None);
-        let accuracy = |network: &ConvNet| {
+        let accuracy = |network: &Network| {
             let config = WeightedKnnConfig { num_neighbors: vec![5], temperature: 0.07 };
             let layers = ["fc7".to_string()];
             let found =

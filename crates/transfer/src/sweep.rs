@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use deepcluster_data::Images;
 use deepcluster_evaluation::WeightedKnnConfig;
 use deepcluster_files::write_whole;
-use deepcluster_models::{ConvNet, NamedWeights};
+use deepcluster_models::{NamedWeights, Network};
 use deepcluster_trainer::{RunDirectory, TrainConfig, TrainObserver, TrainedNetwork, begin_run, resume_run};
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,7 @@ impl SweepTask {
     /// Scores by layer. With a `state` file a stopped task is resumed.
     fn scores(
         &self,
-        network: &TrainedNetwork<ConvNet>,
+        network: &TrainedNetwork<Network>,
         device: &Device,
         state: &Path,
         observer: &mut dyn TrainObserver,
@@ -82,7 +82,8 @@ impl SweepTask {
                     .collect())
             }
             Self::VocClassification(data, config) => {
-                let found = classify_voc(network, data, config, Some(state), observer)?;
+                let network = network.convnet("fine-tuning on PASCAL VOC")?;
+                let found = classify_voc(&network, data, config, Some(state), observer)?;
                 Ok(vec![(config.layers.name().to_string(), found.average_precision.eleven_point)])
             }
         }

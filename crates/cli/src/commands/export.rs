@@ -1,6 +1,6 @@
 //! `deepcluster export`
 
-use deepcluster::interchange::ExportFormat;
+use deepcluster::models::weights::ExportFormat;
 use serde_json::json;
 
 use crate::arguments::{Export, Output};

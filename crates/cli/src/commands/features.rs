@@ -52,7 +52,14 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
         let network = TrainedNetwork::load(&run, &device)?;
         let images = scan()?;
         let layer = match command.layer {
-            LayerName::Convolutions => LayerId::Convolutions,
+            LayerName::Convolutions => match LayerId::last_maps(network.network()) {
+                LayerId::Features => {
+                    let message =
+                        format!("the network of {} has no maps: use --layer fc7", command.run.display());
+                    return Err(UsageError(message).into());
+                }
+                maps => maps,
+            },
             LayerName::Fc7 | LayerName::Whitened => LayerId::Features,
         };
         let written =

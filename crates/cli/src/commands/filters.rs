@@ -1,8 +1,8 @@
 //! `deepcluster filters`
 
-use deepcluster::models::{Backbone, ConvNet};
+use deepcluster::models::ConvNet;
 use deepcluster::report::pictures::{
-    FilterChoice, FilterPictureConfig, filter_pictures, filter_sheet, layer_index,
+    FilterChoice, FilterPictureConfig, convolution_names, filter_pictures, filter_sheet, layer_index,
 };
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use serde_json::json;
@@ -19,6 +19,7 @@ const FIRST_FILTERS: usize = 16;
 pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;
     let trained = TrainedNetwork::load(&RunDirectory::open(&command.run)?, &device)?;
+    let trained = trained.convnet("pictures of filters")?;
     let chosen = command.choice.resolve(trained.network())?;
     let config = command.ascent.config();
     let names: Vec<String> = chosen.iter().map(|(layer, _)| sheet_name(layer)).collect();
@@ -54,7 +55,7 @@ fn sheet_name(layer: &str) -> String {
 impl LayerFilters {
     /// The layers with the filters of each.
     pub(super) fn resolve(&self, network: &ConvNet) -> anyhow::Result<Vec<(String, Vec<usize>)>> {
-        let layers = if self.layer.is_empty() { network.tap_names() } else { self.layer.clone() };
+        let layers = if self.layer.is_empty() { convolution_names(network) } else { self.layer.clone() };
         let filters = self.filter.clone().unwrap_or(FilterChoice::First(FIRST_FILTERS));
         let mut resolved = Vec::with_capacity(layers.len());
         for layer in layers {

@@ -1,8 +1,8 @@
 //! `deepcluster inspect`
 
 use deepcluster::data::Location;
-use deepcluster::trainer::TrainerError;
-use deepcluster::trainer::{EpochTimings, RunDirectory};
+use deepcluster::models::NetworkInfo;
+use deepcluster::trainer::{EpochTimings, RunDirectory, TrainConfig, TrainerError};
 use serde_json::json;
 
 use crate::arguments::{Inspect, Output};
@@ -19,7 +19,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    let (location, origin) = (location(&run)?, run.origin()?);
+    let (location, origin, network) = (location(&run)?, run.origin()?, run.network()?);
     if output.json {
         print_json(&json!({
             "run": command.run.to_string_lossy(),
@@ -27,6 +27,7 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
             "imported": origin,
             "finished": finished,
             "problem": problem,
+            "network": network,
             "config": config,
             "epochs": metrics,
             "timings": timings,
@@ -67,17 +68,31 @@ pub(crate) fn run(command: Inspect, output: Output) -> anyhow::Result<()> {
             last.num_clusters, last.num_empty, last.num_components
         ));
     }
-    let network = config.network()?;
-    let input = if config.network.sobel { "Sobel" } else { "RGB" };
-    print_out(&format!(
-        "network  {} at {} px, {input}, seed {}",
-        network.architecture, network.image_size, config.seed
-    ));
+    for line in network_lines(&network, &config) {
+        print_out(&line);
+    }
     for line in &metrics {
         let timing = timings.iter().find(|timing| timing.epoch == line.epoch).copied();
         print_out(&epoch_line(line, &timing.unwrap_or(EpochTimings::default())));
     }
     Ok(())
+}
+
+/// The network of the run, and its layers.
+fn network_lines(network: &NetworkInfo, config: &TrainConfig) -> [String; 2] {
+    let NetworkInfo { name, side, num_parameters, layers, .. } = network;
+    let is_ours = config.network().is_ok_and(|config| config.architecture.name() == name);
+    let input = match (is_ours, config.network.sobel) {
+        (true, true) => ", Sobel",
+        (true, false) => ", RGB",
+        (false, _) => "",
+    };
+    let layers = layers.iter().map(|layer| format!("{} {}", layer.name, layer.channels));
+    let layers = layers.collect::<Vec<String>>().join(", ");
+    [
+        format!("network  {name} at {side} px{input}, {num_parameters} parameters, seed {}", config.seed),
+        format!("layers   {layers}"),
+    ]
 }
 
 /// The place of the images, which an imported run may lack.

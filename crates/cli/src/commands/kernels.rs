@@ -14,7 +14,7 @@ pub(crate) fn run(command: Kernels, output: Output) -> anyhow::Result<()> {
     file.check(command.force)?;
     let device = command.device.device()?;
     let trained = TrainedNetwork::load(&RunDirectory::open(&command.run)?, &device)?;
-    let path = file.save(&kernel_sheet(trained.network())?)?;
+    let path = file.save(&kernel_sheet(trained.convnet("pictures of kernels")?.network())?)?;
     Progress::new(output, stop_flag()?).say(&format!("the sheet is in {}", path.display()));
     Ok(())
 }

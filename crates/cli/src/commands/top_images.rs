@@ -21,6 +21,7 @@ const FILTERS_PER_SHEET: usize = 64;
 pub(crate) fn run(command: TopImages, output: Output) -> anyhow::Result<()> {
     let device = command.device.device()?;
     let trained = TrainedNetwork::load(&RunDirectory::open(&command.run)?, &device)?;
+    let trained = trained.convnet("top images of filters")?;
     let chosen = command.choice.resolve(trained.network())?;
     let ascent = command.ascent.config();
     ascent.validate()?;

@@ -10,7 +10,7 @@ use crate::common::{deepcluster, draw_images, finished_run};
 
 /// A tiny AlexNet of 3 clusters after 7 epochs.
 fn checkpoint() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../interchange/tests/checkpoints/alexnet-legacy.pth.tar")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/checkpoints/alexnet-legacy.pth.tar")
 }
 
 fn num_lines(path: &Path) -> usize {

@@ -10,6 +10,7 @@
 //! - `report`: the page of a run, in a real browser;
 //! - `objectives`: runs of another objective than DeepCluster;
 //! - `outputs`: standard output that ends early, links, pipes, devices, and folders of clusters;
+//! - `own_network`: a run of a network that is not one of the program;
 //! - `voc_tasks`: PASCAL VOC, retrieval, curves and sweeps;
 //! - `kill_and_resume`: stops of every sort, and what comes after;
 //! - `recorded_runs`: bits of small runs against a record.
@@ -25,6 +26,7 @@ mod interchange;
 mod kill_and_resume;
 mod objectives;
 mod outputs;
+mod own_network;
 mod pictures;
 mod recorded_runs;
 mod report;

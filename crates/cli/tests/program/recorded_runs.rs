@@ -101,7 +101,7 @@ fn has_checkpoint_within_epoch(run: &Path) -> bool {
 
 /// A run of two more epochs than the checkpoint of the original code that it begins with.
 fn imported(images: &Path, folder: &Path) -> PathBuf {
-    let checkpoint = "../interchange/tests/checkpoints/alexnet-legacy.pth.tar";
+    let checkpoint = "../models/tests/checkpoints/alexnet-legacy.pth.tar";
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join(checkpoint);
     let run = folder.join("imported");
     deepcluster().arg("import").arg(checkpoint).arg("--out").arg(&run).assert().success();

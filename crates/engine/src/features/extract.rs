@@ -5,7 +5,7 @@ use std::iter;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_clustering::{FeatureType, Rows};
-use deepcluster_models::{Backbone, DropoutMasks, LayerId};
+use deepcluster_models::{Backbone, LayerId, Pass};
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::EngineError;
@@ -117,7 +117,7 @@ fn extract_to<B: Backbone>(
         if let Some(turn) = turns.next() {
             let (replica, device) = &replicas[turn];
             let images = images_tensor(batch, device);
-            running.push_back((turn, replica.forward_features(images, &DropoutMasks::off())));
+            running.push_back((turn, replica.features(images, &Pass::inference())));
         }
         Ok::<(), EngineError>(())
     })?;
@@ -186,10 +186,6 @@ fn extract_outputs<B: Backbone, E: From<EngineError>>(
     mut sink: impl FnMut(Tensor<2>, &[usize]) -> Result<(), E>,
 ) -> Result<Option<Vec<(usize, String)>>, E> {
     pass.run(observer, |images, image_indices| {
-        let output = match layer {
-            LayerId::Features => network.forward_features(images, &DropoutMasks::off()),
-            layer => layer.values(network, images).flatten(1, 3),
-        };
-        sink(output, image_indices)
+        sink(layer.activation(network, images).into_rows(), image_indices)
     })
 }

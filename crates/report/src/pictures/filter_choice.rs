@@ -2,16 +2,22 @@
 
 use std::str::FromStr;
 
-use deepcluster_models::{Backbone, ConvNet};
+use deepcluster_models::{Backbone, ConvNet, LayerKind};
 
 use crate::error::ReportError;
+
+/// Names of the convolutions of `network`, first to last.
+pub fn convolution_names(network: &ConvNet) -> Vec<String> {
+    let layers = network.layers().into_iter();
+    layers.filter(|layer| layer.kind == LayerKind::Convolution).map(|layer| layer.name).collect()
+}
 
 /// Index, from 0, of the convolution of `network` called `name`.
 ///
 /// # Errors
 /// [`ReportError::UnknownLayer`].
 pub fn layer_index(network: &ConvNet, name: &str) -> Result<usize, ReportError> {
-    let known = network.tap_names();
+    let known = convolution_names(network);
     known
         .iter()
         .position(|layer| layer == name)

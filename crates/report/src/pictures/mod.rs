@@ -16,7 +16,7 @@ mod neighbors;
 mod shown_image;
 mod top_images;
 
-pub use filter_choice::{FilterChoice, layer_index};
+pub use filter_choice::{FilterChoice, convolution_names, layer_index};
 pub use filter_pictures::{AscentMethod, FilterPicture, FilterPictureConfig, filter_pictures, filter_sheet};
 pub use kernels::kernel_sheet;
 pub use neighbors::{ComparedNeighbors, FoundImage, FoundNeighbors, neighbor_sheet, neighbors_in_runs};

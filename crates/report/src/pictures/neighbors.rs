@@ -7,7 +7,7 @@ use crate::sheets::{ContactSheet, SheetCell, SheetColumns};
 use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::Images;
 use deepcluster_engine::Observer;
-use deepcluster_models::{ConvNet, Input};
+use deepcluster_models::{Input, Network};
 use deepcluster_trainer::{RunDirectory, TrainedModel, TrainedNetwork};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
@@ -56,7 +56,7 @@ pub struct FoundNeighbors {
 /// or cannot be read, no query can be read, or `observer` asks to stop.
 pub fn neighbors_in_runs(
     run: &RunDirectory,
-    model: &TrainedModel<ConvNet>,
+    model: &TrainedModel<Network>,
     queries: &Arc<Images>,
     count: usize,
     compare_untrained: bool,

@@ -113,8 +113,8 @@ pub fn top_images(
                 let map = host_values(one, "while reading maps")?;
                 let best = first_of_most(&map);
                 let spans = (
-                    field.span(best % map_side, network.input_size()),
-                    field.span(best / map_side, network.input_size()),
+                    field.span(best % map_side, network.input().side),
+                    field.span(best / map_side, network.input().side),
                 );
                 let ((left, right), (top_pixel, bottom)) = spans;
                 let place = top.partition_point(|other| other.score >= score);

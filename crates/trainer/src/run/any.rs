@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deepcluster_data::Images;
-use deepcluster_models::ConvNet;
+use deepcluster_models::Network;
 
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
@@ -38,7 +38,7 @@ pub trait TrainingRun {
     ///
     /// # Errors
     /// As [`Trainer::run`].
-    fn run(self: Box<Self>, observer: &mut dyn TrainObserver) -> Result<TrainedModel<ConvNet>, TrainerError>;
+    fn run(self: Box<Self>, observer: &mut dyn TrainObserver) -> Result<TrainedModel<Network>, TrainerError>;
 }
 
 /// Begins a run in the folder `out` with the objective and the network that `config` names, on one device or
@@ -113,12 +113,12 @@ fn open_kind(
     devices: &[Device],
 ) -> Result<Box<dyn TrainingRun>, TrainerError> {
     match kind {
-        ObjectiveKind::DeepCluster => open::<DeepCluster<ConvNet>>(start, out, devices),
-        ObjectiveKind::Nat => open::<Nat<ConvNet>>(start, out, devices),
+        ObjectiveKind::DeepCluster => open::<DeepCluster<Network>>(start, out, devices),
+        ObjectiveKind::Nat => open::<Nat<Network>>(start, out, devices),
     }
 }
 
-fn open<O: RunObjective<Backbone = ConvNet> + 'static>(
+fn open<O: RunObjective<Backbone = Network> + 'static>(
     start: Start<'_>,
     out: &Path,
     devices: &[Device],
@@ -131,7 +131,7 @@ fn open<O: RunObjective<Backbone = ConvNet> + 'static>(
     Ok(Box::new(trainer.train_beside(others.to_vec())))
 }
 
-impl<O: RunObjective<Backbone = ConvNet>> TrainingRun for Trainer<O> {
+impl<O: RunObjective<Backbone = Network>> TrainingRun for Trainer<O> {
     fn config(&self) -> &TrainConfig {
         self.config()
     }
@@ -152,7 +152,7 @@ impl<O: RunObjective<Backbone = ConvNet>> TrainingRun for Trainer<O> {
         self.is_finished()
     }
 
-    fn run(self: Box<Self>, observer: &mut dyn TrainObserver) -> Result<TrainedModel<ConvNet>, TrainerError> {
+    fn run(self: Box<Self>, observer: &mut dyn TrainObserver) -> Result<TrainedModel<Network>, TrainerError> {
         Trainer::run(*self, observer)
     }
 }

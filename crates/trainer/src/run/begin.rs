@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use deepcluster_data::Images;
 use deepcluster_engine::{SeedUse, derive_seed};
-use deepcluster_models::{ConvNet, ModelError};
+use deepcluster_models::{Backbone, Input, ModelError, Network, NetworkInfo};
 
 use crate::error::TrainerError;
 use crate::images::RunImages;
@@ -18,7 +18,7 @@ use crate::run::log::EpochLog;
 use crate::settings::config::TrainConfig;
 use crate::trainer::Trainer;
 
-impl Trainer<DeepCluster<ConvNet>> {
+impl Trainer<DeepCluster<Network>> {
     /// Begins a run of DeepCluster in the folder `out` with the network that `config` names.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Trainer<DeepCluster<ConvNet>> {
     }
 }
 
-impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
+impl<O: RunObjective<Backbone = Network>> Trainer<O> {
     /// Begins a run of the objective `O` in the folder `out` with the network that `config` names.
     ///
     /// # Errors
@@ -51,10 +51,12 @@ impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
 }
 
 impl<O: RunObjective> Trainer<O> {
-    /// As [`Trainer::begin`] for any network: `init` builds it from a seed on a device.
+    /// As [`Trainer::begin`] for any network: `init` builds it from a seed on a device. The settings of the
+    /// network in `config` are not used.
     ///
     /// # Errors
-    /// As [`Trainer::new`].
+    /// As [`Trainer::new`]; [`TrainerError::OtherInput`] where the network takes other images than those of
+    /// the settings.
     pub fn with_backbone(
         config: TrainConfig,
         images: Images,
@@ -72,7 +74,7 @@ impl<O: RunObjective> Trainer<O> {
         device: &Device,
         init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,
     ) -> Result<Self, TrainerError> {
-        config.validate()?;
+        config.validate_without_network()?;
         refuse_other_objective::<O>(&config)?;
         let num_clusters = config.num_clusters(images.len());
         if images.len() < num_clusters.max(2) {
@@ -80,8 +82,10 @@ impl<O: RunObjective> Trainer<O> {
             return Err(TrainerError::TooFewImages { folder, num_images, num_clusters });
         }
         config.check_num_samples(images.len())?;
-        let run = RunDirectory::create(out.as_ref(), &images.location(), &config)?;
-        Self::assemble(config, images, run, device, init)
+        let network = init_network(&config, device, init)?;
+        let info = Some(NetworkInfo::new(&network));
+        let run = RunDirectory::create_with(out.as_ref(), Some(&images.location()), None, &config, info)?;
+        Self::assemble(config, images, run, device, network)
     }
 
     pub(crate) fn assemble(
@@ -89,16 +93,42 @@ impl<O: RunObjective> Trainer<O> {
         images: Images,
         run: RunDirectory,
         device: &Device,
-        init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<O::Backbone, TrainerError>,
+        network: O::Backbone,
     ) -> Result<Self, TrainerError> {
         let device = device.clone().without_autodiff();
-        let seed = derive_seed(config.seed, SeedUse::Weights, 0, 0);
-        let network = init(&config, seed, &device.clone().autodiff())?;
         let (objective, learner) = O::create(&config, network)?;
         let (images, log) = (RunImages::new(images, &config)?, EpochLog::new(&config));
         let (devices, progress, results) = (vec![device], Progress::default(), None);
         Ok(Self { config, devices, run, images, objective, learner, progress, results, log })
     }
+}
+
+/// The initial network of a run on `device` with autodiff.
+pub(crate) fn init_network<B: Backbone>(
+    config: &TrainConfig,
+    device: &Device,
+    init: impl FnOnce(&TrainConfig, u64, &Device) -> Result<B, TrainerError>,
+) -> Result<B, TrainerError> {
+    let device = device.clone().without_autodiff().autodiff();
+    let network = init(config, derive_seed(config.seed, SeedUse::Weights, 0, 0), &device)?;
+    refuse_other_input(&network, config)?;
+    Ok(network)
+}
+
+/// Refuses a network that takes in other images than the settings make.
+pub(crate) fn refuse_other_input<B: Backbone>(network: &B, config: &TrainConfig) -> Result<(), TrainerError> {
+    let (takes, made): (&Input, Input) = (network.input(), config.input());
+    let other = |takes, made| Err(TrainerError::OtherInput { network: network.name(), takes, made });
+    if takes.side != made.side {
+        return other(format!("images of {} px", takes.side), format!("images.size is {}", made.side));
+    }
+    if (takes.mean, takes.std) != (made.mean, made.std) {
+        return other(
+            format!("values normalised by the mean {:?} and the deviation {:?}", takes.mean, takes.std),
+            format!("the settings normalise by {:?} and {:?}", made.mean, made.std),
+        );
+    }
+    Ok(())
 }
 
 /// Refuses settings that name another objective of this crate; those of others have no name there.
@@ -124,9 +154,9 @@ pub(crate) fn named_network(
     config: &TrainConfig,
     seed: u64,
     device: &Device,
-) -> Result<ConvNet, TrainerError> {
+) -> Result<Network, TrainerError> {
     check_precision(config, device)?;
-    Ok(config.network()?.init(seed, device)?.with_precision(config.network.precision))
+    Ok(config.network()?.init(seed, device)?.with_precision(config.network.precision).into())
 }
 
 fn check_precision(config: &TrainConfig, device: &Device) -> Result<(), TrainerError> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use deepcluster_data::Location;
 use deepcluster_files::{create_folder, remove_leftovers};
+use deepcluster_models::{Architecture, NetworkInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
@@ -55,6 +56,9 @@ struct RunFile {
     images: Option<Location>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     imported: Option<Origin>,
+    /// Absent where the settings describe it: in runs of older versions, and in imported ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<NetworkInfo>,
 }
 
 /// Origin of an imported run.
@@ -74,7 +78,7 @@ impl RunDirectory {
     /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder
     /// cannot be written.
     pub fn create(path: &Path, images: &Location, config: &TrainConfig) -> Result<Self, TrainerError> {
-        Self::create_with(path, Some(images), None, config)
+        Self::create_with(path, Some(images), None, config, None)
     }
 
     /// As [`RunDirectory::create`], for a run that may have no images yet or begin with the state of another.
@@ -83,6 +87,7 @@ impl RunDirectory {
         images: Option<&Location>,
         imported: Option<(Origin, &Checkpoint)>,
         config: &TrainConfig,
+        network: Option<NetworkInfo>,
     ) -> Result<Self, TrainerError> {
         let images = images.map(Location::absolute).transpose()?;
         create_folder(path).map_err(TrainerError::io("create", path))?;
@@ -104,6 +109,7 @@ impl RunDirectory {
             version: env!("CARGO_PKG_VERSION").to_string(),
             images,
             imported: origin,
+            network,
         })?;
         Ok(run)
     }
@@ -192,6 +198,26 @@ impl RunDirectory {
     /// As [`RunDirectory::open`].
     pub fn origin(&self) -> Result<Option<Origin>, TrainerError> {
         Ok(self.run_file()?.imported)
+    }
+
+    /// The network of the run: its name, layers and number of parameters.
+    ///
+    /// # Errors
+    /// As [`RunDirectory::open`] and [`TrainConfig::load`].
+    pub fn network(&self) -> Result<NetworkInfo, TrainerError> {
+        match self.run_file()?.network {
+            Some(network) => Ok(network),
+            None => Ok(self.config()?.network()?.info()),
+        }
+    }
+
+    /// Refuses a run of a network that the settings cannot name.
+    pub(crate) fn refuse_custom_network(&self) -> Result<(), TrainerError> {
+        let Some(network) = self.run_file()?.network else { return Ok(()) };
+        if Architecture::ALL.iter().any(|architecture| architecture.name() == network.name) {
+            return Ok(());
+        }
+        Err(TrainerError::OtherNetwork { path: self.path.clone(), network: network.name })
     }
 
     /// The settings of the run, whichever format it has.

@@ -5,12 +5,12 @@ use std::path::Path;
 use burn::tensor::{Device, TensorData};
 use deepcluster_data::Images;
 use deepcluster_engine::Place;
-use deepcluster_models::{ConvNet, ModelError, NamedWeights, import_weights};
+use deepcluster_models::{ModelError, NamedWeights, Network, import_weights};
 
 use crate::error::TrainerError;
 use crate::objectives::RunObjective;
 use crate::objectives::deepcluster::DeepCluster;
-use crate::run::begin::{named_network, refuse_other_objective};
+use crate::run::begin::{init_network, named_network, refuse_other_objective};
 use crate::run::checkpoint::{Checkpoint, NETWORK_GROUP, Progress};
 use crate::run::directory::RunDirectory;
 use crate::run::layout::CHECKPOINTS;
@@ -20,7 +20,7 @@ use crate::settings::changes::{refuse_changes, refuse_fewer_epochs, refuse_other
 use crate::settings::config::TrainConfig;
 use crate::trainer::Trainer;
 
-impl Trainer<DeepCluster<ConvNet>> {
+impl Trainer<DeepCluster<Network>> {
     /// Resumes the run of DeepCluster in the folder `out` from its newest checkpoint. `change` may alter the
     /// settings that do not touch what has been done: a larger number of epochs, and everything about speed.
     ///
@@ -37,7 +37,7 @@ impl Trainer<DeepCluster<ConvNet>> {
     }
 }
 
-impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
+impl<O: RunObjective<Backbone = Network>> Trainer<O> {
     /// As [`Trainer::resume`], for a run of the objective `O`.
     ///
     /// # Errors
@@ -61,6 +61,7 @@ impl<O: RunObjective<Backbone = ConvNet>> Trainer<O> {
         device: &Device,
         change: impl FnOnce(&mut TrainConfig) -> Result<(), TrainerError>,
     ) -> Result<Self, TrainerError> {
+        RunDirectory::open(out.as_ref())?.refuse_custom_network()?;
         Self::resume_with(out, images, device, change, named_network)
     }
 }
@@ -69,7 +70,8 @@ impl<O: RunObjective> Trainer<O> {
     /// As [`Trainer::take_up_images`] for any network.
     ///
     /// # Errors
-    /// As [`Trainer::resume`].
+    /// As [`Trainer::resume`]; [`TrainerError::OtherInput`] where the network takes other images than those
+    /// of the settings.
     pub fn resume_with_backbone(
         out: impl AsRef<Path>,
         images: Option<Images>,
@@ -97,7 +99,7 @@ impl<O: RunObjective> Trainer<O> {
         } else {
             refuse_other_network(run.path(), &saved, &config)?;
         }
-        config.validate()?;
+        config.validate_without_network()?;
         refuse_other_objective::<O>(&config)?;
         let images = match images {
             Some(images) if run.has_images() => run.choose_images(&images)?,
@@ -105,7 +107,8 @@ impl<O: RunObjective> Trainer<O> {
             None if run.has_images() => run.images()?,
             None => open_images(&run, &config)?,
         };
-        let mut trainer = Self::assemble(config, images, run, device, init)?;
+        let network = init_network(&config, device, init)?;
+        let mut trainer = Self::assemble(config, images, run, device, network)?;
         let has_checkpoint = trainer.restore_newest(saved.training.epochs)?;
         trainer.take_up_results(&saved, has_checkpoint)?;
         trainer.log.complete(&trainer.run, &trainer.config);

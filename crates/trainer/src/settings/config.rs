@@ -168,8 +168,8 @@ impl TrainConfig {
 impl ImagesConfig {
     /// Shorter side in pixels to which an image is resized before its centre is cut out.
     pub fn resize(&self) -> u32 {
-        let default = if self.size < 64 { self.size } else { (self.size * 256).div_ceil(224) };
-        self.resize.unwrap_or(default) as u32
+        let default = Input::for_side(self.size).resize;
+        self.resize.map_or(default, |resize| resize as u32)
     }
 
     /// The square that a network sees of an image.

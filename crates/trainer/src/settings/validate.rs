@@ -19,6 +19,17 @@ impl TrainConfig {
     /// [`TrainerError::InvalidConfig`] naming the first out of its range, or the errors of
     /// [`TrainConfig::network`].
     pub fn validate(&self) -> Result<(), TrainerError> {
+        self.validate_without_network()?;
+        self.network()?;
+        Ok(())
+    }
+
+    /// As [`validate`](Self::validate) without building the network, for runs of a network that the settings
+    /// do not name.
+    ///
+    /// # Errors
+    /// [`TrainerError::InvalidConfig`] naming the first out of its range.
+    pub fn validate_without_network(&self) -> Result<(), TrainerError> {
         let mut outcome = Ok(());
         Walk::over(&mut self.clone(), &mut |setting| {
             let Some(number) = setting.value.number() else { return };
@@ -29,7 +40,6 @@ impl TrainConfig {
         outcome?;
         self.images.validate_together()?;
         self.objective.clustering().algorithm.validate()?;
-        self.network()?;
         Ok(())
     }
 

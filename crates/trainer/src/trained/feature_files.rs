@@ -9,20 +9,21 @@ use deepcluster_data::Images;
 use deepcluster_engine::Observer;
 use deepcluster_engine::features::FeatureBatch;
 use deepcluster_files::OutputFile;
-use deepcluster_interchange::ParquetWriter;
 use deepcluster_models::{Backbone, LayerId};
 use ndarray::ArrayView2;
 
 use crate::error::TrainerError;
 use crate::run::files::path_bytes;
 use crate::trained::network::TrainedNetwork;
+#[cfg(feature = "parquet")]
+use crate::trained::parquet::ParquetWriter;
 
-/// Summary of [`TrainedNetwork::write_features`].
+/// What [`TrainedNetwork::write_features`] wrote.
 #[derive(Debug, Clone)]
 pub struct WrittenFeatures {
     /// Images with features, the rows.
     pub num_rows: usize,
-    /// Values per image.
+    /// Numbers per image.
     pub feature_dim: usize,
     /// The list `row,path` beside the features.
     pub list: PathBuf,
@@ -37,7 +38,7 @@ impl<B: Backbone> TrainedNetwork<B> {
     ///
     /// The extension of `out` names the format: `.npy` holds a matrix `[num_rows, feature_dim]` of
     /// `feature_type`; `.parquet` the columns `path` (text, with what is not UTF-8 replaced) and `features`
-    /// (list of f32). Both files appear when they are complete, or not at all.
+    /// (list of f32), in builds with the cargo feature `parquet`. Both files appear when they are complete, or not at all.
     ///
     /// # Errors
     /// [`TrainerError::UnknownFeatureFile`] for another extension, or for f16 in a Parquet file;
@@ -85,6 +86,7 @@ impl<B: Backbone> TrainedNetwork<B> {
 #[derive(Clone, Copy)]
 enum Format {
     Npy(FeatureType),
+    #[cfg(feature = "parquet")]
     Parquet,
 }
 
@@ -93,7 +95,13 @@ impl Format {
         let extension = out.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         match (extension.as_deref(), feature_type) {
             (Some("npy"), _) => Ok(Self::Npy(feature_type)),
+            #[cfg(feature = "parquet")]
             (Some("parquet"), FeatureType::F32) => Ok(Self::Parquet),
+            #[cfg(not(feature = "parquet"))]
+            (Some("parquet"), FeatureType::F32) => Err(TrainerError::UnknownFeatureFile {
+                path: out.to_path_buf(),
+                reason: "this build writes no Parquet: build it with the cargo feature `parquet`",
+            }),
             (Some("parquet"), FeatureType::F16) => Err(TrainerError::UnknownFeatureFile {
                 path: out.to_path_buf(),
                 reason: "a Parquet file holds f32; write f16 to a .npy file",
@@ -108,6 +116,7 @@ impl Format {
 
 enum Writer {
     Npy(NpyWriter),
+    #[cfg(feature = "parquet")]
     Parquet(ParquetWriter),
 }
 
@@ -115,6 +124,7 @@ impl Writer {
     fn create(format: Format, out: &Path, feature_dim: usize) -> Result<Self, TrainerError> {
         Ok(match format {
             Format::Npy(feature_type) => Self::Npy(NpyWriter::create(out, feature_type, feature_dim)?),
+            #[cfg(feature = "parquet")]
             Format::Parquet => Self::Parquet(ParquetWriter::create(out, feature_dim)?),
         })
     }
@@ -129,6 +139,7 @@ impl Writer {
         let values = features.as_slice().expect("a matrix in standard layout is one slice");
         match self {
             Self::Npy(writer) => writer.write_rows(values)?,
+            #[cfg(feature = "parquet")]
             Self::Parquet(writer) => {
                 let paths = image_indices.iter().map(|&index| Path::new(images.name(index)));
                 writer.write_rows(paths, values)?;
@@ -140,6 +151,7 @@ impl Writer {
     fn finish(self) -> Result<(), TrainerError> {
         match self {
             Self::Npy(writer) => writer.finish().map(|_| ())?,
+            #[cfg(feature = "parquet")]
             Self::Parquet(writer) => writer.finish()?,
         }
         Ok(())
@@ -153,4 +165,16 @@ fn write_list(file: impl Write, images: &Images, rows: &[usize]) -> std::io::Res
         csv.write_record([row.to_string().as_bytes(), &*path_bytes(images.os_name(index).as_ref())])?;
     }
     csv.flush()
+}
+
+#[cfg(all(test, not(feature = "parquet")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_that_is_not_compiled_is_refused_with_the_feature() {
+        let refused = Format::of(Path::new("features.parquet"), FeatureType::F32).err();
+        let error = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("cargo feature `parquet`"), "{error}");
+    }
 }

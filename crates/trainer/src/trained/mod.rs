@@ -3,3 +3,5 @@
 pub(crate) mod feature_files;
 pub(crate) mod model;
 pub(crate) mod network;
+#[cfg(feature = "parquet")]
+mod parquet;

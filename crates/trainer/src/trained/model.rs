@@ -7,7 +7,7 @@ use deepcluster_clustering::ClusterModel;
 use deepcluster_data::Images;
 use deepcluster_engine::Observer;
 use deepcluster_engine::features::ExtractedFeatures;
-use deepcluster_models::{Backbone, ConvNet, ModelError, NamedWeights, export_weights};
+use deepcluster_models::{Backbone, ModelError, NamedWeights, Network, export_weights};
 
 use crate::error::TrainerError;
 use crate::run::directory::RunDirectory;
@@ -38,16 +38,18 @@ pub struct AssignedImages {
     pub failures: Vec<(usize, String)>,
 }
 
-impl TrainedModel<ConvNet> {
+impl TrainedModel<Network> {
     /// Loads the trained network of a finished run.
     ///
     /// # Errors
     /// [`TrainerError::Unfinished`] where there is none yet, [`TrainerError::Damaged`] where it cannot be
-    /// read or was altered, [`TrainerError::Mixed`] where other files of the run are those of
+    /// read or is not what was written, [`TrainerError::OtherNetwork`] for a network that is not one of this
+    /// library, [`TrainerError::Mixed`] where other files of the run are those of
     /// another model.
     pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
+        run.refuse_custom_network()?;
         let network = run.config()?.network()?;
-        Self::load_backbone(run, device, |seed, device| network.init(seed, device))
+        Self::load_backbone(run, device, |seed, device| Ok(network.init(seed, device)?.into()))
     }
 }
 
@@ -100,7 +102,7 @@ impl<B: Backbone> TrainedModel<B> {
         Ok(file)
     }
 
-    /// The network with its settings, for uses beyond clustering.
+    /// The network with its settings, which does more than clustering needs.
     pub fn trained_network(&self) -> &TrainedNetwork<B> {
         &self.trained
     }

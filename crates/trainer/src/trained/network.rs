@@ -1,4 +1,4 @@
-//! A trained network without its clusters, for features, export and evaluation.
+//! A trained network without its clusters: what makes features, is exported, and is evaluated.
 
 use std::sync::Arc;
 
@@ -6,10 +6,11 @@ use burn::tensor::Device;
 use deepcluster_data::Images;
 use deepcluster_engine::features::{ExtractedFeatures, FeatureBatch, extract, extract_batches};
 use deepcluster_engine::{EngineError, ImageReading, Observer, SeedUse, derive_seed};
-use deepcluster_models::{Backbone, ConvNet, LayerId, ModelError, NamedWeights, import_weights};
+use deepcluster_models::{Backbone, ConvNet, LayerId, ModelError, NamedWeights, Network, import_weights};
 
 use crate::error::TrainerError;
 use crate::images::first_failure;
+use crate::run::begin::refuse_other_input;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::directory::RunDirectory;
 use crate::run::layout::CHECKPOINTS;
@@ -25,16 +26,18 @@ pub struct TrainedNetwork<B: Backbone> {
     pub(crate) head: Option<NamedWeights>,
 }
 
-impl TrainedNetwork<ConvNet> {
-    /// Loads the network of a run: the final one of a finished run, otherwise that of the newest checkpoint,
-    /// so imported and interrupted runs have one too.
+impl TrainedNetwork<Network> {
+    /// Loads the network of a run: the final one of a finished run, else that of the newest checkpoint. Runs
+    /// that have been imported, or stopped on the way, have one too.
     ///
     /// # Errors
+    /// [`TrainerError::OtherNetwork`] for a run of a network that is not one of this library;
     /// [`TrainerError::Unfinished`] where the run has no checkpoint yet; [`TrainerError::Damaged`],
     /// [`TrainerError::Mixed`] and [`TrainerError::NoUsableCheckpoint`] where its network cannot be read.
     pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
+        run.refuse_custom_network()?;
         let network = run.config()?.network()?;
-        Self::load_backbone(run, device, |seed, device| network.init(seed, device))
+        Self::load_backbone(run, device, |seed, device| Ok(network.init(seed, device)?.into()))
     }
 
     /// The network with which a run of these settings begins, to compare with.
@@ -45,14 +48,26 @@ impl TrainedNetwork<ConvNet> {
         config.validate()?;
         let device = device.clone().without_autodiff();
         let seed = derive_seed(config.seed, SeedUse::Weights, 0, 0);
-        let network = config.network()?.init(seed, &device)?;
+        let network = config.network()?.init(seed, &device)?.into();
         Ok(Self { config, device, network, head: None })
+    }
+
+    /// The network as a chain of convolutions, for tasks that need its maps or its filters; `purpose`, a noun,
+    /// stands in the error.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] where the network is none.
+    pub fn convnet(&self, purpose: &'static str) -> Result<TrainedNetwork<ConvNet>, TrainerError> {
+        let unsupported = || ModelError::Unsupported { network: self.network.name(), purpose };
+        let network = self.network.as_convnet().ok_or_else(unsupported)?.clone();
+        let Self { config, device, head, .. } = self;
+        Ok(TrainedNetwork { config: config.clone(), device: device.clone(), network, head: head.clone() })
     }
 }
 
 impl<B: Backbone> TrainedNetwork<B> {
-    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that
-    /// describe its input.
+    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that say
+    /// what it takes.
     pub fn from_network(config: TrainConfig, network: B, device: &Device) -> Self {
         Self { config, device: device.clone().without_autodiff(), network, head: None }
     }
@@ -72,6 +87,7 @@ impl<B: Backbone> TrainedNetwork<B> {
         }
         let device = device.clone().without_autodiff();
         let untrained = init(0, &device)?;
+        refuse_other_input(&untrained, &config)?;
         let fill = |Checkpoint { network, mut state, .. }: Checkpoint| {
             let network = import_weights(untrained.clone(), network).map_err(|error| error.to_string())?;
             Ok((network, state.weights.remove("head")))
@@ -91,7 +107,9 @@ impl<B: Backbone> TrainedNetwork<B> {
         init: impl FnOnce(u64, &Device) -> Result<B, ModelError>,
     ) -> Result<Self, TrainerError> {
         let device = device.clone().without_autodiff();
-        let network = import_weights(init(0, &device)?, network)?;
+        let untrained = init(0, &device)?;
+        refuse_other_input(&untrained, &config)?;
+        let network = import_weights(untrained, network)?;
         Ok(Self { config, device, network, head })
     }
 
@@ -142,8 +160,8 @@ impl<B: Backbone> TrainedNetwork<B> {
         Ok(extracted)
     }
 
-    /// Hands the features of every image to `sink`, batch by batch; returns the images that cannot be read,
-    /// with reasons.
+    /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and
+    /// why.
     pub(crate) fn extract_batches(
         &self,
         images: &Arc<Images>,

@@ -1,7 +1,7 @@
 //! Tensors against their figures: mean, L2 norm, first and last values.
 
 use burn::tensor::TensorData;
-use deepcluster_interchange::transpose;
+use deepcluster_models::weights::transpose;
 use serde_json::Value;
 
 /// The values in PyTorch's order.

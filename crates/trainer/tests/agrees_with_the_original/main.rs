@@ -16,9 +16,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use deepcluster_interchange::{PytorchParameter, pytorch_head, pytorch_parameters};
+use deepcluster_models::weights::{PytorchParameter, pytorch_head, pytorch_parameters};
 use deepcluster_models::{
-    Architecture, Backbone, ConvNet, DropoutMasks, Head, NamedWeights, export_weights, sobel,
+    Activation, Architecture, Backbone, ConvNet, Head, NamedWeights, Pass, export_weights, sobel,
 };
 use deepcluster_trainer::{Sgd, training_step};
 use serde_json::Value;
@@ -101,10 +101,13 @@ fn assert_activations_agree(architecture: Architecture, key: &str, num_images: u
     };
     let filtered = sobel(images.clone());
     assert_agrees("sobel", filtered.dims().to_vec(), filtered.into_data(), &expected["sobel"]);
-    for (name, tap) in network.tap_names().iter().zip(network.forward_taps(images.clone())) {
+    let names: Vec<String> = (1..=network.num_convolutions()).map(|number| format!("conv{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (name, tap) in names.iter().zip(network.activations(images.clone(), &names)) {
+        let Activation::Map(tap) = tap else { panic!("{name} is no map") };
         assert_agrees(name, tap.dims().to_vec(), tap.into_data(), &expected[format!("eval_{name}")]);
     }
-    let features = network.forward_features(images, &DropoutMasks::off());
+    let features = network.features(images, &Pass::inference());
     let fc7 = features.clone();
     assert_agrees("fc7", fc7.dims().to_vec(), fc7.into_data(), &expected["eval_fc7_before_relu"]);
     let logits = head(architecture, &network, &device).forward(network.head_input(features));
@@ -162,7 +165,7 @@ fn train(
             &mut head,
             images.clone(),
             labels.clone(),
-            &DropoutMasks::off(),
+            &Pass::inference(),
             &mut network_sgd,
             &mut head_sgd,
         );
@@ -230,7 +233,7 @@ fn gradients(
     images: Tensor<4>,
     labels: Tensor<1, Int>,
 ) -> BTreeMap<String, TensorData> {
-    let features = network.forward_features(images, &DropoutMasks::off());
+    let features = network.features(images, &Pass::inference());
     let logits = head.forward(network.head_input(features));
     let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels);
     let mut all = loss.backward();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deepcluster_interchange::{PytorchParameter, pytorch_head, pytorch_parameters, transpose};
+use deepcluster_models::weights::{PytorchParameter, pytorch_head, pytorch_parameters, transpose};
 use deepcluster_models::{
     Architecture, Backbone, ConvNet, ConvNetConfig, Head, NamedWeights, export_weights, import_weights,
 };

@@ -5,22 +5,22 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_data::{DEFAULT_MAX_PIXELS, DataError, Images, Normalization, normalized_image};
 use deepcluster_evaluation::BoundingBox;
 use deepcluster_kernels::{MapRegion, roi_max_pool};
-use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, MapGeometry};
+use deepcluster_models::{DenseBackbone, Head, MapGeometry, Pass};
 
 use super::DetectionConfig;
 use crate::task_seeds::TaskSeeds;
 
 /// A trunk with two heads: the class of a region, and for each class how its box becomes that of the object.
 #[derive(Module, Debug)]
-pub(super) struct Detector {
-    pub(super) network: ConvNet,
+pub(super) struct Detector<N: DenseBackbone> {
+    pub(super) network: N,
     classes: Head,
     transforms: Head,
 }
 
-impl Detector {
+impl<N: DenseBackbone> Detector<N> {
     /// New heads on a network that is ready to learn.
-    pub(super) fn new(network: ConvNet, num_classes: usize, seeds: TaskSeeds, device: &Device) -> Self {
+    pub(super) fn new(network: N, num_classes: usize, seeds: TaskSeeds, device: &Device) -> Self {
         let features = network.feature_dim();
         Self {
             network,
@@ -38,8 +38,8 @@ impl Detector {
 
     /// Scores `[regions, classes + 1]` and transforms `[regions, 4 (classes + 1)]` of regions pooled to
     /// `[regions, channels, side, side]`.
-    pub(super) fn forward(&self, pooled: Tensor<4>, dropout: &DropoutMasks) -> (Tensor<2>, Tensor<2>) {
-        let features = self.network.forward_fully_connected(pooled, dropout);
+    pub(super) fn forward(&self, pooled: Tensor<4>, dropout: &Pass) -> (Tensor<2>, Tensor<2>) {
+        let features = self.network.features_of_pooled(pooled, dropout);
         let features = self.network.head_input(features);
         (self.classes.forward(features.clone()), self.transforms.forward(features))
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use deepcluster_engine::Observer;
-use deepcluster_models::ConvNet;
+use deepcluster_models::DenseBackbone;
 use deepcluster_trainer::TrainedNetwork;
 use serde::{Deserialize, Serialize};
 
@@ -162,8 +162,8 @@ pub struct DetectionResult {
 /// [`TransferError::Stopped`] on request of `observer`, [`TransferError::Diverged`],
 /// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state` that cannot be resumed,
 /// [`TransferError::Device`], [`TransferError::Evaluation`].
-pub fn detect_voc(
-    trained: &TrainedNetwork<ConvNet>,
+pub fn detect_voc<N: DenseBackbone>(
+    trained: &TrainedNetwork<N>,
     data: &VocDataset,
     proposals: &Proposals,
     config: &DetectionConfig,
@@ -176,7 +176,8 @@ pub fn detect_voc(
             return Err(TransferError::NoProposals { image: name.clone() });
         }
     }
-    let (detector, frozen, losses) = training::train(trained, data, proposals, config, state, observer)?;
+    let training::TrainedDetector { detector, frozen, losses } =
+        training::train(trained, data, proposals, config, state, observer)?;
     let tested =
         test_images::test(&detector.valid(), frozen.as_ref(), trained, data, proposals, config, observer)?;
     Ok(DetectionResult {

@@ -3,7 +3,7 @@
 use burn::tensor::activation;
 use deepcluster_engine::{Event, Observer, Phase, host_values};
 use deepcluster_evaluation::{BoundingBox, Detection, GroundTruth, detection_curve};
-use deepcluster_models::{ConvNet, DropoutMasks};
+use deepcluster_models::{DenseBackbone, Pass};
 use deepcluster_trainer::TrainedNetwork;
 
 use super::DetectionConfig;
@@ -34,10 +34,10 @@ struct Found {
     score: f32,
 }
 
-pub(super) fn test(
-    detector: &Detector,
-    frozen: Option<&ConvNet>,
-    trained: &TrainedNetwork<ConvNet>,
+pub(super) fn test<N: DenseBackbone>(
+    detector: &Detector<N>,
+    frozen: Option<&N>,
+    trained: &TrainedNetwork<N>,
     data: &VocDataset,
     proposals: &Proposals,
     config: &DetectionConfig,
@@ -84,20 +84,20 @@ pub(super) fn test(
 }
 
 /// The best detections of an image, after suppression within each class.
-fn detect(
-    detector: &Detector,
-    frozen: Option<&ConvNet>,
+fn detect<N: DenseBackbone>(
+    detector: &Detector<N>,
+    frozen: Option<&N>,
     image: DetectorImage,
     boxes: &[BoundingBox],
     num_classes: usize,
     config: &DetectionConfig,
 ) -> Result<Vec<Found>, TransferError> {
     let (width, height, scale) = (image.width, image.height, image.scale);
-    let maps = frozen.unwrap_or(&detector.network).forward_maps(image.pixels);
+    let maps = frozen.unwrap_or(&detector.network).maps(image.pixels);
     let mut by_class: Vec<Vec<(f32, BoundingBox)>> = vec![Vec::new(); num_classes];
     for boxes in boxes.chunks(REGION_BATCH) {
         let pooled = detector.pool(maps.clone(), boxes, scale);
-        let (scores, transforms) = detector.forward(pooled, &DropoutMasks::off());
+        let (scores, transforms) = detector.forward(pooled, &Pass::inference());
         let (scores, transforms) =
             (host_values(activation::softmax(scores, 1), DURING)?, host_values(transforms, DURING)?);
         let scores = scores.chunks_exact(num_classes + 1);

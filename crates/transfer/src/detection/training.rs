@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use deepcluster_engine::Observer;
 use deepcluster_evaluation::BoundingBox;
-use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
+use deepcluster_models::{DenseBackbone, Pass, export_weights};
 use deepcluster_trainer::TrainedNetwork;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -25,15 +25,24 @@ use crate::voc_dataset::{VocBox, VocDataset};
 /// Settings that may change when a training is resumed: more steps, and another test.
 const CHANGEABLE: [&str; 4] = ["sgd.num_steps", "min_score", "suppression_overlap", "max_detections"];
 
+/// A detector after its training.
+pub(super) struct TrainedDetector<N: DenseBackbone> {
+    /// On a device with autodiff.
+    pub(super) detector: Detector<N>,
+    /// The layers that did not learn, where there are any.
+    pub(super) frozen: Option<N>,
+    pub(super) losses: Vec<LossPoint>,
+}
+
 /// The detector, the convolutions where they do not learn, and the loss curve.
-pub(super) fn train(
-    trained: &TrainedNetwork<ConvNet>,
+pub(super) fn train<N: DenseBackbone>(
+    trained: &TrainedNetwork<N>,
     data: &VocDataset,
     proposals: &Proposals,
     config: &DetectionConfig,
     state: Option<&Path>,
     observer: &mut dyn Observer,
-) -> Result<(Detector, Option<ConvNet>, Vec<LossPoint>), TransferError> {
+) -> Result<TrainedDetector<N>, TransferError> {
     let (network, device) = (trained.network(), trained.device());
     let seeds = TaskSeeds::new(config.seed);
     let Trunk { network: learning, frozen } = Trunk::new(network, config.layers, false, seeds);
@@ -48,7 +57,7 @@ pub(super) fn train(
     let normalization = trained.reading().normalization();
     let num_images = data.train.names.len();
     let mut steps = None;
-    let step_loss = |detector: &Detector, step: usize| {
+    let step_loss = |detector: &Detector<N>, step: usize| {
         let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, seeds, step));
         let order = steps.next().unwrap_or_default();
         let (mut pooled, mut sampled) = (Vec::new(), Vec::new());
@@ -76,7 +85,7 @@ pub(super) fn train(
                 continue;
             }
             let maps = trunk_maps(&detector.network, frozen.as_ref(), image.pixels, |network, images| {
-                network.forward_maps(images)
+                network.maps(images)
             });
             let bounds: Vec<BoundingBox> = regions.iter().map(|region| region.bounds).collect();
             pooled.push(detector.pool(maps, &bounds, image.scale));
@@ -85,12 +94,12 @@ pub(super) fn train(
         if sampled.is_empty() {
             return Ok(None);
         }
-        let dropout = DropoutMasks::from_seed(seeds.dropout(step, 0));
+        let dropout = Pass::training(seeds.dropout(step, 0));
         let (scores, transforms) = detector.forward(Tensor::cat(pooled, 0), &dropout);
         Ok(Some(detection_loss(scores, transforms, &sampled)))
     };
     let (detector, losses) = fine_tune(detector, &config.sgd, &record, observer, step_loss)?;
-    Ok((detector, frozen, losses))
+    Ok(TrainedDetector { detector, frozen, losses })
 }
 
 /// Bytes that identify the training data.

@@ -8,11 +8,11 @@ mod training;
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use deepcluster_data::{Loader, Transform};
 use deepcluster_engine::{EpochOf, ImageReading, Observer, Sgd};
 use deepcluster_evaluation::top_k_accuracy;
-use deepcluster_models::{Backbone, Head};
+use deepcluster_models::{Activation, Backbone, Head, LayerInfo, LayerKind};
 
 use crate::error::TransferError;
 use crate::labelled_folder::LabelledPair;
@@ -60,11 +60,19 @@ pub struct LinearProbe<'a, B: Backbone> {
 }
 
 struct ProbedLayer {
-    /// Position among the taps of the network.
-    tap: usize,
+    /// Position among the layers that can be probed.
+    position: usize,
     classifier: Option<Head>,
     sgd: Sgd,
     curve: LayerCurve,
+}
+
+/// Names of the layers that can be probed: those with maps or tokens, or all of a network without.
+fn probed_layers<B: Backbone>(network: &B) -> Vec<String> {
+    let layers = network.layers();
+    let is_inner = |layer: &&LayerInfo| matches!(layer.kind, LayerKind::Convolution | LayerKind::Tokens);
+    let inner: Vec<String> = layers.iter().filter(is_inner).map(|layer| layer.name.clone()).collect();
+    if inner.is_empty() { layers.into_iter().map(|layer| layer.name).collect() } else { inner }
 }
 
 impl<'a, B: Backbone> LinearProbe<'a, B> {
@@ -81,24 +89,24 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
         config: LinearProbeConfig,
     ) -> Result<Self, TransferError> {
         config.validate()?;
-        let known = network.tap_names();
-        let taps: Vec<usize> = if config.layers.is_empty() {
+        let known: Vec<String> = probed_layers(network);
+        let positions: Vec<usize> = if config.layers.is_empty() {
             (0..known.len()).collect()
         } else {
-            let tap = |layer: &String| {
+            let position = |layer: &String| {
                 let found = known.iter().position(|name| name == layer);
                 found.ok_or_else(|| TransferError::UnknownLayer {
                     layer: layer.clone(),
                     known: known.join(", "),
                 })
             };
-            config.layers.iter().map(tap).collect::<Result<_, _>>()?
+            config.layers.iter().map(position).collect::<Result<_, _>>()?
         };
-        let layers = taps.into_iter().map(|tap| ProbedLayer {
-            tap,
+        let layers = positions.into_iter().map(|position| ProbedLayer {
+            position,
             classifier: None,
             sgd: Sgd::new(config.learning_rate, config.momentum, config.weight_decay),
-            curve: LayerCurve { layer: known[tap].clone(), num_values: 0, epochs: Vec::new() },
+            curve: LayerCurve { layer: known[position].clone(), num_values: 0, epochs: Vec::new() },
         });
         let (size, resize) = (reading.input.side as u32, reading.input.resize);
         let normalization = reading.normalization();
@@ -162,6 +170,12 @@ impl<'a, B: Backbone> LinearProbe<'a, B> {
     /// An epoch among all, for events.
     fn place(&self, epoch: usize) -> EpochOf {
         EpochOf { epoch, num_epochs: self.config.epochs }
+    }
+
+    /// Activations of the probed layers, in their order.
+    fn activations(&self, images: Tensor<4>) -> Vec<Activation> {
+        let names: Vec<&str> = self.layers.iter().map(|layer| layer.curve.layer.as_str()).collect();
+        self.network.activations(images, &names)
     }
 }
 

@@ -9,7 +9,7 @@ use ndarray::{Array2, Axis};
 
 use super::LinearProbe;
 use crate::error::TransferError;
-use crate::pooled_taps::pool_map;
+use crate::pooled_taps::pool_activation;
 
 impl<B: Backbone> LinearProbe<'_, B> {
     /// Probabilities of the classes by every layer for the test images that can be read, and their labels.
@@ -54,13 +54,11 @@ impl<B: Backbone> LinearProbe<'_, B> {
 
     /// Probabilities of the classes for a batch, `[batch, num_classes]`, by every layer.
     fn probabilities(&self, images: Tensor<4>) -> Result<Vec<Array2<f32>>, TransferError> {
-        let mut taps: Vec<Option<Tensor<4>>> =
-            self.network.forward_taps(images).into_iter().map(Some).collect();
+        let activations = self.activations(images);
         let mut all = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let map = taps[layer.tap].take().expect("every layer is probed once");
+        for (layer, activation) in self.layers.iter().zip(activations) {
             let classifier = layer.classifier.as_ref().expect("a test comes after a training");
-            let logits = classifier.valid().forward(pool_map(map));
+            let logits = classifier.valid().forward(pool_activation(activation));
             let probabilities = activation::softmax(logits, 1);
             let shape = (probabilities.dims()[0], probabilities.dims()[1]);
             let values = host_values(probabilities, "while testing a probe")?;

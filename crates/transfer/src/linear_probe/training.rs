@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::LinearProbe;
 use crate::error::TransferError;
-use crate::pooled_taps::pool_map;
+use crate::pooled_taps::pool_activation;
 use crate::task_seeds::TaskSeeds;
 
 impl<B: Backbone> LinearProbe<'_, B> {
@@ -55,17 +55,15 @@ impl<B: Backbone> LinearProbe<'_, B> {
         let device = self.device.clone().autodiff();
         let targets: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [labels.len()]), &device);
-        let mut taps: Vec<Option<Tensor<4>>> =
-            self.network.forward_taps(images).into_iter().map(Some).collect();
+        let activations = self.activations(images);
         let learning_rate = self.config.learning_rate_at(self.num_steps);
         self.num_steps += 1;
         let num_classes = self.data.class_names.len();
         let mut losses = Vec::with_capacity(self.layers.len());
-        for layer in &mut self.layers {
-            let map = taps[layer.tap].take().expect("every layer is probed once");
-            let values: Tensor<2> = Tensor::from_inner(pool_map(map));
+        for (layer, activation) in self.layers.iter_mut().zip(activations) {
+            let values: Tensor<2> = Tensor::from_inner(pool_activation(activation));
             let num_values = values.dims()[1];
-            let seed = TaskSeeds::new(self.config.seed).head(layer.tap);
+            let seed = TaskSeeds::new(self.config.seed).head(layer.position);
             let classifier = match layer.classifier.take() {
                 Some(classifier) => classifier,
                 None => Head::new(num_values, num_classes, seed, &device),

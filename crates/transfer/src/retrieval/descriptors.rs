@@ -9,7 +9,7 @@ use deepcluster_data::{CropBox, DEFAULT_MAX_PIXELS, Images, RgbImage8, normalize
 use deepcluster_engine::{Event, Observer, Phase, host_values};
 use deepcluster_evaluation::normalized_rows;
 use deepcluster_kernels::roi_max_pool;
-use deepcluster_models::{ConvNet, export_weights};
+use deepcluster_models::{DenseBackbone, export_weights};
 use deepcluster_trainer::TrainedNetwork;
 use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
@@ -50,8 +50,8 @@ impl<'a> RetrievalImage<'a> {
 }
 
 /// Extraction of descriptors from images.
-pub(super) struct Extraction<'a> {
-    pub(super) trained: &'a TrainedNetwork<ConvNet>,
+pub(super) struct Extraction<'a, N: DenseBackbone> {
+    pub(super) trained: &'a TrainedNetwork<N>,
     pub(super) config: &'a RetrievalConfig,
     pub(super) states: Option<&'a Path>,
 }
@@ -62,7 +62,7 @@ struct ExtractionProgress {
     num_images: usize,
 }
 
-impl Extraction<'_> {
+impl<N: DenseBackbone> Extraction<'_, N> {
     /// Maxima of the regions of each image, `[regions, channels]`, each of length 1; `None` for an image that
     /// cannot be read. `name` is that of the state of this set of images.
     fn region_vectors(
@@ -142,7 +142,7 @@ impl Extraction<'_> {
         let input = normalized_image(image, width, height, false, self.trained.reading().normalization())?;
         let shape = [1, 3, height as usize, width as usize];
         let pixels = Tensor::<4>::from_data(TensorData::new(input.values, shape), self.trained.device());
-        let maps = self.trained.network().forward_maps(pixels);
+        let maps = self.trained.network().maps(pixels);
         let [_, channels, height, width] = maps.dims();
         let regions = rmac_regions(height, width, self.config.num_scales);
         let values = host_values(roi_max_pool(maps, &regions, 1), "while describing images")?;
@@ -179,8 +179,8 @@ fn restored(
 pub(super) struct RegionWhitening(Whitening);
 
 impl RegionWhitening {
-    pub(super) fn fit(
-        extraction: &Extraction<'_>,
+    pub(super) fn fit<N: DenseBackbone>(
+        extraction: &Extraction<'_, N>,
         images: &[RetrievalImage],
         observer: &mut dyn Observer,
     ) -> Result<Self, TransferError> {
@@ -201,9 +201,9 @@ impl RegionWhitening {
     }
 
     /// A vector of length 1 for each image that can be read: its regions whitened, of length 1, and summed.
-    pub(super) fn describe(
+    pub(super) fn describe<N: DenseBackbone>(
         &self,
-        extraction: &Extraction<'_>,
+        extraction: &Extraction<'_, N>,
         name: &str,
         images: &[RetrievalImage],
         observer: &mut dyn Observer,

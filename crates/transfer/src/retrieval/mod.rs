@@ -12,7 +12,7 @@ use deepcluster_clustering::nearest_neighbors;
 use deepcluster_data::{CropBox, Images};
 use deepcluster_engine::Observer;
 use deepcluster_evaluation::{Relevance, found_within, retrieval_average_precision};
-use deepcluster_models::ConvNet;
+use deepcluster_models::DenseBackbone;
 use deepcluster_trainer::TrainedNetwork;
 use ndarray::Axis;
 use serde::{Deserialize, Serialize};
@@ -118,8 +118,8 @@ pub struct RecallResult {
 /// [`TransferError::NoReadableImage`], [`TransferError::Stopped`] on request of `observer`,
 /// [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a state that cannot be resumed,
 /// [`TransferError::Device`], [`TransferError::Evaluation`] for a query without an image to find.
-pub fn retrieve_landmarks(
-    trained: &TrainedNetwork<ConvNet>,
+pub fn retrieve_landmarks<N: DenseBackbone>(
+    trained: &TrainedNetwork<N>,
     images: &Images,
     ground_truth: &LandmarkGroundTruth,
     whitening_images: &Images,
@@ -183,8 +183,8 @@ pub fn retrieve_landmarks(
 
 /// Lets every image of `folder` that has a class find the others: recall@k for each `k` of `counts`.
 /// Whitening, states and errors are those of [`retrieve_landmarks`].
-pub fn recall_at(
-    trained: &TrainedNetwork<ConvNet>,
+pub fn recall_at<N: DenseBackbone>(
+    trained: &TrainedNetwork<N>,
     folder: &LabelledFolder,
     whitening_images: &Images,
     counts: &[usize],
@@ -248,7 +248,7 @@ mod tests {
 
     use burn::tensor::Device;
     use deepcluster_data::{LabelSource, ScanConfig};
-    use deepcluster_models::{Architecture, ConvNetConfig};
+    use deepcluster_models::{Architecture, ConvNet, ConvNetConfig};
     use deepcluster_trainer::TrainConfig;
     use image::{Rgb, RgbImage};
 

@@ -12,7 +12,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use deepcluster_data::{DEFAULT_MAX_PIXELS, LabelMap, Normalization, normalized_image, resize_labels};
 use deepcluster_engine::{Event, Observer, Phase};
 use deepcluster_evaluation::PixelConfusion;
-use deepcluster_models::{ConvNet, DropoutMasks, export_weights};
+use deepcluster_models::{DenseBackbone, Pass, export_weights};
 use deepcluster_trainer::TrainedNetwork;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -97,8 +97,8 @@ pub struct SegmentationResult {
 /// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
 /// that cannot be resumed, [`TransferError::Device`], [`TransferError::Data`] and
 /// [`TransferError::MaskMismatch`] for a mask that cannot be used.
-pub fn segment_voc(
-    trained: &TrainedNetwork<ConvNet>,
+pub fn segment_voc<N: DenseBackbone>(
+    trained: &TrainedNetwork<N>,
     data: &SegmentationDataset,
     config: &SegmentationConfig,
     state: Option<&Path>,
@@ -118,7 +118,7 @@ pub fn segment_voc(
     let normalization = trained.reading().normalization();
     let num_images = data.train.len();
     let mut steps = None;
-    let step_loss = |segmenter: &Segmenter, step: usize| {
+    let step_loss = |segmenter: &Segmenter<N>, step: usize| {
         let steps = steps.get_or_insert_with(|| shuffled_steps(num_images, &config.sgd, seeds, step));
         let images = steps.next().unwrap_or_default();
         let mut losses = Vec::with_capacity(images.len());
@@ -127,7 +127,7 @@ pub fn segment_voc(
             let Some(input) = Example::read(data, &data.train[index], config, mirror, normalization)? else {
                 continue;
             };
-            let dropout = DropoutMasks::from_seed(seeds.dropout(step, position));
+            let dropout = Pass::training(seeds.dropout(step, position));
             let (pixels, mask) = input.on(device);
             let size = (mask.height as usize, mask.width as usize);
             let scores = segmenter.forward(pixels, frozen.as_ref(), size, &dropout);
@@ -216,9 +216,9 @@ fn pixel_loss(scores: Tensor<3>, mask: &LabelMap, void: u8) -> Option<Tensor<1>>
 }
 
 /// The classes of all pixels of the test images against the true ones, and how many images can be read.
-fn test(
-    segmenter: &Segmenter,
-    frozen: Option<&ConvNet>,
+fn test<N: DenseBackbone>(
+    segmenter: &Segmenter<N>,
+    frozen: Option<&N>,
     device: &Device,
     data: &SegmentationDataset,
     config: &SegmentationConfig,

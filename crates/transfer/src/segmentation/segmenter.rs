@@ -2,21 +2,21 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head};
+use deepcluster_models::{DenseBackbone, Head, Pass};
 
 use super::upsampling::upsample;
 use crate::fine_tuning::trunk_maps;
 
 /// A trunk whose fully connected layers see every place, and a score for each class there.
 #[derive(Module, Debug)]
-pub(super) struct Segmenter {
-    network: ConvNet,
+pub(super) struct Segmenter<N: DenseBackbone> {
+    network: N,
     scores: Head,
 }
 
-impl Segmenter {
+impl<N: DenseBackbone> Segmenter<N> {
     /// Scores of 0, as the fully convolutional networks begin with.
-    pub(super) fn new(network: ConvNet, num_classes: usize, device: &Device) -> Self {
+    pub(super) fn new(network: N, num_classes: usize, device: &Device) -> Self {
         let scores = Head::with_initial(network.feature_dim(), num_classes, 0.0, 0.0, 0, device);
         Self { network, scores }
     }
@@ -26,9 +26,9 @@ impl Segmenter {
     pub(super) fn forward(
         &self,
         image: Tensor<4>,
-        frozen: Option<&ConvNet>,
+        frozen: Option<&N>,
         size: (usize, usize),
-        dropout: &DropoutMasks,
+        dropout: &Pass,
     ) -> Tensor<3> {
         let [_, _, height, width] = image.dims();
         let pooled = trunk_maps(&self.network, frozen, image, pooled_maps);
@@ -39,12 +39,12 @@ impl Segmenter {
     pub(super) fn forward_inference(
         &self,
         image: Tensor<4>,
-        frozen: Option<&ConvNet>,
+        frozen: Option<&N>,
         size: (usize, usize),
     ) -> Tensor<3> {
         let [_, _, height, width] = image.dims();
         let pooled = pooled_maps(frozen.unwrap_or(&self.network), image);
-        self.upsampled(pooled, (height, width), size, &DropoutMasks::off())
+        self.upsampled(pooled, (height, width), size, &Pass::inference())
     }
 
     fn upsampled(
@@ -52,9 +52,9 @@ impl Segmenter {
         pooled: Tensor<4>,
         input: (usize, usize),
         size: (usize, usize),
-        dropout: &DropoutMasks,
+        dropout: &Pass,
     ) -> Tensor<3> {
-        let features = self.network.forward_dense(pooled, dropout);
+        let features = self.network.dense_features(pooled, dropout);
         let [_, channels, height, width] = features.dims();
         let cells: Tensor<2> = features.permute([0, 2, 3, 1]).reshape([height * width, channels]);
         let scores = self.scores.forward(self.network.head_input(cells)); // [h * w, classes]
@@ -64,6 +64,6 @@ impl Segmenter {
     }
 }
 
-fn pooled_maps(network: &ConvNet, images: Tensor<4>) -> Tensor<4> {
-    network.forward_convolutions(images)
+fn pooled_maps<N: DenseBackbone>(network: &N, images: Tensor<4>) -> Tensor<4> {
+    network.pooled_maps(images)
 }

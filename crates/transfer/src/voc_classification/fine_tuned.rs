@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, activation};
 use deepcluster_data::{Loader, Sample, Transform};
 use deepcluster_engine::{ImagePass, ImageReading, Observer, Phase, host_values, images_tensor};
-use deepcluster_models::{Backbone, ConvNet, DropoutMasks, Head, export_weights};
+use deepcluster_models::{DenseBackbone, Head, Pass, export_weights};
 use deepcluster_trainer::TrainedNetwork;
 use serde::{Deserialize, Serialize};
 
@@ -84,8 +84,8 @@ pub struct VocClassificationResult {
 /// [`TransferError::InvalidConfig`], [`TransferError::Stopped`] on request of `observer`,
 /// [`TransferError::Diverged`], [`TransferError::OtherTask`] and [`TransferError::Damaged`] for a `state`
 /// that cannot be resumed, [`TransferError::Device`], [`TransferError::Evaluation`].
-pub fn classify_voc(
-    trained: &TrainedNetwork<ConvNet>,
+pub fn classify_voc<N: DenseBackbone>(
+    trained: &TrainedNetwork<N>,
     data: &VocDataset,
     config: &VocClassificationConfig,
     state: Option<&Path>,
@@ -108,16 +108,16 @@ pub fn classify_voc(
     let loader = Loader::new(data.train.images.clone(), reading.loader.clone())?;
     let all = (0..labels.len()).collect();
     let mut batches = StepBatches::new(loader, random_square(&reading, config), all, &config.sgd, seeds)?;
-    let step_loss = |classifier: &Classifier, step: usize| {
+    let step_loss = |classifier: &Classifier<N>, step: usize| {
         let Some(batch) = batches.batch(step) else { return Ok(None) };
         if batch.image_indices.is_empty() {
             return Ok(None);
         }
         let images = images_tensor(&batch, device);
         let pooled = trunk_maps(&classifier.network, frozen.as_ref(), images, |network, images| {
-            network.forward_convolutions(images)
+            network.pooled_maps(images)
         });
-        let scores = classifier.forward(pooled, &DropoutMasks::from_seed(seeds.dropout(step, 0)));
+        let scores = classifier.forward(pooled, &Pass::training(seeds.dropout(step, 0)));
         let batch_labels: Vec<&[Option<bool>]> =
             batch.image_indices.iter().map(|&image| labels[image].as_slice()).collect();
         Ok(Some(cross_entropy(scores, &batch_labels)))
@@ -160,10 +160,10 @@ fn cross_entropy(scores: Tensor<2>, labels: &[&[Option<bool>]]) -> Tensor<1> {
 }
 
 /// Summed scores `[images][classes]` of the test images that can be read, and which they are.
-fn test(
-    classifier: &Classifier,
-    frozen: Option<&ConvNet>,
-    trained: &TrainedNetwork<ConvNet>,
+fn test<N: DenseBackbone>(
+    classifier: &Classifier<N>,
+    frozen: Option<&N>,
+    trained: &TrainedNetwork<N>,
     data: &VocDataset,
     config: &VocClassificationConfig,
     observer: &mut dyn Observer,
@@ -196,8 +196,8 @@ fn test(
     let mut sums = vec![vec![0.0; num_classes]; num_images];
     let mut is_read = vec![false; num_images];
     let passed = pass.run(observer, |batch, image_indices| {
-        let pooled = frozen.unwrap_or(&classifier.network).forward_convolutions(batch);
-        let scores = host_values(classifier.forward(pooled, &DropoutMasks::off()), "while testing")?;
+        let pooled = frozen.unwrap_or(&classifier.network).pooled_maps(batch);
+        let scores = host_values(classifier.forward(pooled, &Pass::inference()), "while testing")?;
         for (row, &image) in scores.chunks_exact(num_classes).zip(image_indices) {
             sums[image].iter_mut().zip(row).for_each(|(sum, score)| *sum += score);
             is_read[image] = true;

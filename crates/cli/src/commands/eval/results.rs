@@ -11,13 +11,13 @@ use crate::progress::Progress;
 use crate::stdout::{print_json, print_out};
 use deepcluster::burn::tensor::Device;
 use deepcluster::data::LabelSource;
-use deepcluster::models::ConvNet;
+use deepcluster::models::Network;
 use deepcluster::trainer::{RunDirectory, TrainedNetwork};
 use deepcluster::transfer::LabelledPair;
 
 /// The networks to measure, with their names, and the images.
 pub(super) struct Subject {
-    pub(super) networks: Vec<(&'static str, TrainedNetwork<ConvNet>)>,
+    pub(super) networks: Vec<(&'static str, TrainedNetwork<Network>)>,
     pub(super) data: LabelledPair,
     pub(super) device: Device,
 }
@@ -38,7 +38,7 @@ pub(super) fn networks(
     run: &Path,
     with_untrained: bool,
     device: &Device,
-) -> anyhow::Result<Vec<(&'static str, TrainedNetwork<ConvNet>)>> {
+) -> anyhow::Result<Vec<(&'static str, TrainedNetwork<Network>)>> {
     let trained = TrainedNetwork::load(&RunDirectory::open(run)?, device)?;
     let mut networks = Vec::new();
     if with_untrained {

@@ -56,6 +56,7 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
     let states = |name: &str| place.folder.join(format!("{name}-state"));
     let mut of_networks: Vec<(&str, Found)> = Vec::new();
     for (name, network) in &networks {
+        let network = &network.convnet("retrieval")?;
         progress.say(&format!("describing images by the {name} network"));
         let states = states(name);
         let states = Some(states.as_path());

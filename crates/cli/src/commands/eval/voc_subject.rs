@@ -25,8 +25,11 @@ impl VocSubject {
     pub(super) fn load(options: &VocData, protocol: &str) -> anyhow::Result<Self> {
         let place = ResultsPlace::new(&options.results, &options.run, protocol)?;
         let device = options.device.device()?;
-        let networks = networks(&options.run, options.baseline, &device)?;
-        Ok(Self { networks, device, place })
+        let mut dense = Vec::new();
+        for (name, network) in networks(&options.run, options.baseline, &device)? {
+            dense.push((name, network.convnet("fine-tuning on PASCAL VOC")?));
+        }
+        Ok(Self { networks: dense, device, place })
     }
 
     /// State file of a task on a network.

@@ -9,7 +9,7 @@ use crate::sheets::{ContactSheet, Rgb, RgbImage, SheetCell};
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use deepcluster_engine::{EngineError, Event, Observer, Phase, host_values};
-use deepcluster_models::{Backbone, ConvNet, Input};
+use deepcluster_models::{Backbone, ConvNet, DenseBackbone, Input};
 use deepcluster_trainer::TrainedNetwork;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -205,7 +205,7 @@ pub fn filter_pictures(
     config.validate()?;
     let (network, input) = (trained.network(), trained.reading().input);
     let index = layer_with_filters(network, layer, filters)?;
-    let size = config.picture_size(network.input_size());
+    let size = config.picture_size(network.input().side);
     if trained.config().network()?.output_side(size).is_none() {
         return Err(ReportError::ImagesTooSmall { size, layer: layer.to_string() });
     }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Int, Tensor};
 use deepcluster_engine::{EngineError, Learner, Losses, ParamGroup, Ranks, Sgd, take_weights};
-use deepcluster_models::{Backbone, DropoutMasks, Head};
+use deepcluster_models::{Backbone, Head, Pass};
 
 /// A network and the head that predicts the clusters of an epoch.
 #[derive(Module, Debug)]
@@ -27,14 +27,9 @@ impl<B: Backbone> Classifier<B> {
     /// # Shapes
     /// - `images`: `[batch, 3, size, size]`, normalised RGB, on the device of the model with autodiff
     /// - `targets`: `[batch]`, clusters from 0
-    pub fn losses(
-        &self,
-        images: Tensor<4>,
-        targets: Tensor<1, Int>,
-        dropout: &DropoutMasks,
-    ) -> Option<Losses> {
+    pub fn losses(&self, images: Tensor<4>, targets: Tensor<1, Int>, pass: &Pass) -> Option<Losses> {
         let head = self.head.as_ref()?;
-        Some(Losses::joint(classification_loss(&self.network, head, images, targets, dropout)))
+        Some(Losses::joint(classification_loss(&self.network, head, images, targets, pass)))
     }
 }
 
@@ -44,9 +39,9 @@ fn classification_loss<B: Backbone>(
     head: &Head,
     images: Tensor<4>,
     targets: Tensor<1, Int>,
-    dropout: &DropoutMasks,
+    pass: &Pass,
 ) -> Tensor<1> {
-    let features = network.forward_features(images, dropout);
+    let features = network.features(images, pass);
     let logits = head.forward(network.head_input(features)); // [batch, num_clusters]
     CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, targets)
 }
@@ -66,11 +61,11 @@ pub fn training_step<B: Backbone>(
     head: &mut Head,
     images: Tensor<4>,
     targets: Tensor<1, Int>,
-    dropout: &DropoutMasks,
+    pass: &Pass,
     network_sgd: &mut Sgd,
     head_sgd: &mut Sgd,
 ) -> Result<f64, EngineError> {
-    let loss = classification_loss(network, head, images, targets, dropout);
+    let loss = classification_loss(network, head, images, targets, pass);
     let take = |sgd: &mut Sgd| {
         let empty = sgd.without_velocities();
         std::mem::replace(sgd, empty)

@@ -128,7 +128,7 @@ impl<B: Backbone> Objective for DeepCluster<B> {
         let targets: Vec<i64> = batch.image_indices.iter().map(|&index| i64::from(labels[index])).collect();
         let targets = TensorData::new(targets, [batch.image_indices.len()]);
         let targets = Tensor::<1, Int>::from_data(targets, &batch.images.device());
-        model.losses(batch.images.clone(), targets, &step.dropout()).ok_or_else(begun)
+        model.losses(batch.images.clone(), targets, &step.pass()).ok_or_else(begun)
     }
 
     fn assignments(&self) -> Option<&Assignments> {

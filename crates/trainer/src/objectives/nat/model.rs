@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use deepcluster_models::{Backbone, DropoutMasks, Head};
+use deepcluster_models::{Backbone, Head, Pass};
 
 /// A network and a linear layer from its features to the space of the targets.
 #[derive(Module, Debug)]
@@ -21,8 +21,8 @@ impl<B: Backbone> NatModel<B> {
     }
 
     /// Points of the unit sphere, `[batch, target_dim]`, of `images`, `[batch, 3, size, size]`.
-    pub(crate) fn forward(&self, images: Tensor<4>, dropout: &DropoutMasks) -> Tensor<2> {
-        let features = self.network.forward_features(images, dropout);
+    pub(crate) fn forward(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        let features = self.network.features(images, pass);
         let output = self.projection.forward(self.network.head_input(features));
         let norms = output.clone().powf_scalar(2.0).sum_dim(1).sqrt().clamp_min(1e-12);
         output / norms

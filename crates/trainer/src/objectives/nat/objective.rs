@@ -178,7 +178,7 @@ impl<B: Backbone> Objective for Nat<B> {
     }
 
     fn losses(&self, model: &NatModel<B>, batch: &Batch<'_>, step: &Step) -> Result<Losses, EngineError> {
-        let points = model.forward(batch.images.clone(), &step.dropout()); // [batch, target_dim]
+        let points = model.forward(batch.images.clone(), &step.pass()); // [batch, target_dim]
         if self.exchanges_in(step.place.epoch) {
             let values = host_values(points.clone().without_autodiff(), "while targets were exchanged")?;
             self.exchange(&values, batch.image_indices);
