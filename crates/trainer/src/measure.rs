@@ -84,8 +84,8 @@ impl<O: RunObjective> Trainer<O> {
     }
 }
 
-/// Leave-one-out nearest-neighbour accuracy of the last maps of `network`, or its features, on images with labels;
-/// `None` inside where there are too few, and outside where `observer` asks to stop.
+/// Leave-one-out nearest-neighbour accuracy of the last maps of `network`, or its features, on images with
+/// labels; `None` inside where there are too few, and outside where `observer` asks to stop.
 fn knn_accuracy<B: Backbone>(
     network: &B,
     images: &RunImages,
