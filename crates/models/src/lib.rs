@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use crate::{Architecture, Backbone, ConvNetConfig, Network, Pass};
+//! use deepcluster_models::{Architecture, Backbone, ConvNetConfig, Network, Pass};
 //!
 //! let device = Device::flex();
 //! let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25)?;
