@@ -1,5 +1,5 @@
-//! The works of the clustering at sizes that take little time; `benches/peers/clustering.py` sets the full sizes
-//! beside those of other libraries.
+//! The works of the clustering at sizes that take little time; `benches/peers/clustering.py` sets the full
+//! sizes beside those of other libraries.
 //!
 //! `cargo bench --bench clustering`
 use std::hint::black_box;

@@ -1,6 +1,7 @@
 //! PCA-whitening and k-means on a matrix, without images or networks.
 //!
-//! `cargo run --release --example cluster_features`, a second. Expect an NMI above 0.99: the groups lie apart.
+//! `cargo run --release --example cluster_features`, a second. Expect an NMI above 0.99: the groups lie
+//! apart.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use deepcluster::evaluation::{NmiNorm, nmi};
@@ -8,7 +9,7 @@ use deepcluster::prelude::*;
 use ndarray::Array2;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // 2,000 rows in 20 groups: a bump at a place of its own, and a ripple that differs from row to row.
+    // 2,000 rows in 20 groups: a bump at its own place, and a ripple that differs from row to row.
     let group = |row: usize| row % 20;
     let features = Array2::from_shape_fn((2_000, 64), |(row, column)| {
         let bump = if column / 3 == group(row) { 4.0 } else { 0.0 };

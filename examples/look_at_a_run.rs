@@ -1,7 +1,7 @@
 //! Writes the report of a run and pictures of what its network sees into `deepcluster-pictures`.
 //!
-//! `cargo run --release --example look_at_a_run`, about a minute on 2 cores. Expect the sentences of the report's summary,
-//! and the files to open.
+//! `cargo run --release --example look_at_a_run`, about a minute on 2 cores. Expect the sentences of the
+//! report's summary, and the files to open.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::path::Path;

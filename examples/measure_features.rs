@@ -1,6 +1,8 @@
-//! Measures what a network has learned, beside the untrained one: nearest neighbours, linear classifiers, recall.
+//! Measures what a network has learned, beside the untrained one: nearest neighbours, linear classifiers,
+//! recall.
 //!
-//! `cargo run --release --example measure_features`, about a minute on 2 cores. Expect a line for each network and measure.
+//! `cargo run --release --example measure_features`, about a minute on 2 cores. Expect a line for each
+//! network and measure.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use deepcluster::data::{LabelSource, SyntheticConfig, write_synthetic_folder};

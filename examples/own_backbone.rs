@@ -1,6 +1,7 @@
 //! Trains a network of your own: any Burn module that implements `Backbone`.
 //!
-//! `cargo run --release --example own_backbone`, half a minute on 2 cores. Expect three lines, one per clustering, and one about the network.
+//! `cargo run --release --example own_backbone`, half a minute on 2 cores. Expect three lines, one per
+//! clustering, and one about the network.
 #![allow(clippy::print_stdout, clippy::panic, reason = "an example prints its results and has no errors")]
 
 use burn::module::Module;

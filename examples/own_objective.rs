@@ -2,7 +2,7 @@
 //! Komodakis, *Unsupervised Representation Learning by Predicting Image Rotations*, ICLR 2018.)
 //!
 //! `cargo run --release --example own_objective`, half a minute on 2 cores. Expect the loss to fall below
-//! that of guessing, ln 4 = 1.386, and a run directory with clusters at the end, as of every objective.
+//! that of chance, ln 4 = 1.386, and a run directory with clusters at the end, as of every objective.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use deepcluster::burn;

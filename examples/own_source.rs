@@ -1,7 +1,7 @@
 //! Trains on images that no file holds, and assigns others to the clusters.
 //!
-//! `cargo run --release --example own_source`, half a minute on 2 cores. Expect the clusters of six images at the end:
-//! discs and bars should be in different ones.
+//! `cargo run --release --example own_source`, half a minute on 2 cores. Expect the clusters of six images at
+//! the end: discs and bars should be in different ones.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::io::{self, Cursor};
@@ -51,7 +51,7 @@ impl ImageSource for Shapes {
             };
             image::Rgb(if inside { [shade, 255 - shade, shade] } else { [(number * 11 % 90) as u8; 3] })
         });
-        // What a database or an archive would hold: the bytes of an image file.
+        // The bytes of an image file, as a database or an archive would hold them.
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, image::ImageFormat::Png).map_err(io::Error::other)?;
         Ok(bytes.into_inner().into())

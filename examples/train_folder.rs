@@ -1,7 +1,7 @@
 //! Trains on a folder of images through the facade and assigns new images.
 //!
-//! `cargo run --release --example train_folder [FOLDER OUT]`, half a minute on 2 cores without arguments: it then
-//! draws 600 images. Expect the clusters of twelve images at the end.
+//! `cargo run --release --example train_folder [FOLDER OUT]`, half a minute on 2 cores without arguments: it
+//! then draws 600 images. Expect the clusters of twelve images at the end.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::path::PathBuf;

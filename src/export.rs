@@ -21,9 +21,9 @@ pub struct ExportSummary {
 
 /// Writes the network of the run in the folder `run` to the file `path`, which is replaced if it exists.
 ///
-/// A finished run gives its final network with head and clusters, any other the network of its newest
-/// checkpoint. [`ExportFormat`] says which of them a format takes. The metadata of the file hold the settings
-/// of the run as `config` beside what describes the network.
+/// Of a finished run this is the final network with head and clusters, of any other the network of its newest
+/// checkpoint. [`ExportFormat`] documents what each format can hold. The metadata of the file contain the
+/// settings of the run as `config` and a description of the network.
 ///
 /// # Errors
 /// Those of [`RunDirectory::open`], [`TrainedNetwork::load`] and [`weights::export`].

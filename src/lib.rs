@@ -80,8 +80,9 @@ pub mod prelude {
     };
 }
 
-/// Trains on the images of a folder, or another place, with the best device of this build, keeps the run in the folder `out`,
-/// and gives the trained network with its clusters. `observer` is told of progress; `&mut ()` is not.
+/// Trains on the images of a folder, or another place, with the best device of this build, keeps the run in
+/// the folder `out`, and returns the trained network with its clusters. `observer` receives
+/// progress; `&mut ()` ignores it.
 ///
 /// # Errors
 /// Everything that [`Images::scan`], [`begin_run`] and [`trainer::Trainer::run`] can report.

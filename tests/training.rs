@@ -98,7 +98,7 @@ fn the_network_learns_its_pseudo_labels() {
     let epochs: Vec<EpochMetrics> = RunDirectory::open(&out).unwrap().metrics().unwrap();
     assert_eq!(epochs.len(), 5);
     let losses: Vec<f64> = epochs.iter().filter_map(|epoch| epoch.loss).collect();
-    // ln 12 = 2.48 is guessing, where a new head begins.
+    // ln 12 = 2.48 is chance, where a new head begins.
     assert!(losses[3] < losses[0] && losses[3] < 2.4, "{losses:?}");
     assert!(epochs.iter().all(|epoch| epoch.cluster_sizes.iter().sum::<usize>() == 240));
     assert!(epochs[0].knn_accuracy.is_some() && epochs[1].knn_accuracy.is_none());

@@ -1,4 +1,5 @@
-//! The side of this project in `networks.py`: answers each line of stdin, a request in JSON, with a line of JSON.
+//! The side of this project in `networks.py`: answers each line of stdin, a request in JSON, with a line of
+//! JSON.
 #![allow(clippy::print_stdout, reason = "it answers on stdout")]
 
 use std::error::Error;

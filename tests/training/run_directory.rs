@@ -244,7 +244,7 @@ fn damage_to_model_and_features_is_noticed() {
                 assert!(position < header, "{name}: byte {position}");
             }
         }
-        // A file that lost its marks but kept some is no file of the earlier program.
+        // A file that lost only some of its marks is not one of the earlier program.
         for key in ["checksum", "identity", "format", "images.csv"] {
             let quoted = format!("\"{key}\"");
             let place = whole.windows(quoted.len()).position(|bytes| bytes == quoted.as_bytes()).unwrap();

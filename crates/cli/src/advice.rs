@@ -45,7 +45,7 @@ fn resume(run: &Path) -> String {
     format!("with deepcluster train --out {} --resume", run.display())
 }
 
-/// Whether it is a file that a finished run is written again with.
+/// Whether resuming the run writes this file again.
 fn is_result(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| ["model.safetensors", "features.safetensors"].contains(&name))

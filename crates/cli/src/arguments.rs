@@ -20,12 +20,13 @@ pub(crate) use eval::*;
 pub(crate) use pictures::*;
 pub(crate) use settings::{Settings, SettingsButClusters};
 
-/// Learns visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
+/// Learn visual features and clusters from a folder of unlabelled images (DeepCluster, ECCV 2018).
 #[derive(Debug, Parser)]
 #[command(
     name = "deepcluster",
     version,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 130 stopped, continue with --resume."
+    after_help = "Exit codes: 0 success; 1 failure; 2 invalid usage or configuration; \
+                  130 interrupted, continue with --resume."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -34,7 +35,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What is printed.
+/// Output on the terminal.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Output {
     /// Print only errors.
@@ -45,21 +46,22 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
-/// Where to compute.
+/// The device to compute on.
 #[derive(Debug, Args)]
 pub(crate) struct DeviceChoice {
-    /// Device, one that `deepcluster devices` lists, or auto for the best. Training takes several: cuda:0,cuda:1.
+    /// Device listed by `deepcluster devices`, or auto for the fastest; training accepts several:
+    /// cuda:0,cuda:1.
     #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
     name: String,
 }
 
 impl DeviceChoice {
-    /// The devices of these names, separated by commas, which train together.
+    /// All devices named, separated by commas; they train together.
     pub(crate) fn devices(&self) -> Result<Vec<Device>, TrainerError> {
         Ok(parse_devices(&self.name)?)
     }
 
-    /// The device of this name.
+    /// The single device named.
     pub(crate) fn device(&self) -> Result<Device, TrainerError> {
         Ok(parse_device(&self.name)?)
     }
@@ -69,22 +71,22 @@ impl DeviceChoice {
 pub(crate) enum Command {
     /// Train on a folder of images and cluster them.
     Train(Train),
-    /// Make a run of a checkpoint of the original code (.pth.tar).
+    /// Create a run from a checkpoint of the original code (.pth.tar).
     Import(Import),
-    /// Give new images the clusters of a finished run, as CSV.
+    /// Assign new images to the clusters of a finished run and write a CSV file.
     Assign(Assign),
-    /// Measure what a network has learned, by the protocols of the paper.
+    /// Evaluate a network with the protocols of the paper.
     #[command(subcommand)]
     Eval(Eval),
-    /// Draw how clusters agree with labels and with those of the epoch before.
+    /// Chart how clusters agree with labels and with the previous epoch.
     Curves(Curves),
-    /// Train with several numbers of clusters and compare what each gives on a task.
+    /// Train with several numbers of clusters and compare the results on a task.
     Sweep(Sweep),
     /// Write the features of a folder of images to a file for other programs.
     Features(Features),
-    /// Find the training images that are most like given images.
+    /// Find the training images most similar to given images.
     Neighbors(Neighbors),
-    /// Make a page of a run's clusters, images and curves, to be opened in any browser.
+    /// Create an HTML page of a run's clusters, images and curves.
     Report(Report),
     /// Draw what the filters of a network respond to, found by gradient ascent.
     Filters(Filters),
@@ -92,27 +94,27 @@ pub(crate) enum Command {
     TopImages(TopImages),
     /// Draw the kernels of the first convolution.
     Kernels(Kernels),
-    /// Show what a run has done.
+    /// Show the state, settings and metrics of a run.
     Inspect(Inspect),
-    /// Write the network of a run for other programs: PyTorch, ONNX Runtime, Burn.
+    /// Export the network of a run to PyTorch, ONNX or Burn.
     Export(Export),
-    /// Draw a set of images, train on it for a few minutes, and show what was learned.
+    /// Draw a set of images, train on it for a few minutes, and show the result.
     Demo(Demo),
-    /// List the devices of this build.
+    /// List the available devices.
     Devices,
-    /// Print a completion script for a shell.
+    /// Print a shell completion script.
     Completions {
-        /// The shell.
+        /// Shell to complete for.
         shell: clap_complete::Shell,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Folder of images, at any depth; with --resume the folder of the run by default.
+    /// Folder of images, searched recursively; optional with --resume.
     #[arg(required_unless_present = "resume")]
     pub(crate) images: Option<PathBuf>,
-    /// Folder for the run; must be new, or hold the run with --resume.
+    /// Run directory: a new folder, or the existing run with --resume.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
     /// Continue the run in --out from its newest checkpoint.
@@ -126,12 +128,12 @@ pub(crate) struct Train {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// Checkpoint of the original code, in either form that PyTorch writes.
+    /// Checkpoint of the original code, in the current or the legacy PyTorch format.
     pub(crate) checkpoint: PathBuf,
-    /// Folder for the run; must be new.
+    /// Run directory to create.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
-    /// Folder of images to cluster with the network at once; training can go on with it.
+    /// Folder of images to cluster immediately; required to continue training.
     #[arg(long)]
     pub(crate) images: Option<PathBuf>,
     #[command(flatten)]
@@ -142,24 +144,24 @@ pub(crate) struct Import {
 
 #[derive(Debug, Args)]
 pub(crate) struct Assign {
-    /// Folder of a finished run.
+    /// Directory of a finished run.
     pub(crate) run: PathBuf,
-    /// Folder of images.
+    /// Folder of images, searched recursively.
     pub(crate) images: PathBuf,
     /// CSV file to write (path, cluster, distance) [default: standard output]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
-    /// Also make this folder with a sub-folder per cluster.
+    /// Also create this folder, with one sub-folder per cluster.
     #[arg(long)]
     pub(crate) folders: Option<PathBuf>,
-    /// What the sub-folders hold.
+    /// Contents of the sub-folders.
     #[arg(long, value_enum, default_value_t = Placement::Link)]
     pub(crate) place: Placement,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
 
-/// How images get into the folders of their clusters.
+/// Contents of the folders of clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Placement {
     /// Symbolic links.
@@ -168,10 +170,10 @@ pub(crate) enum Placement {
     Copy,
 }
 
-/// Files that results in a folder may replace.
+/// Which existing files results may replace.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Replacing {
-    /// Replace files of the same names in --out even if they are no earlier results, or have changed since.
+    /// Overwrite files in --out even if they are not earlier results or were edited since.
     #[arg(long)]
     force: bool,
 }
@@ -185,10 +187,10 @@ impl Replacing {
 
 #[derive(Debug, Args)]
 pub(crate) struct Curves {
-    /// Folders of runs, finished or not.
+    /// Run directories, finished or not.
     #[arg(required = true)]
     pub(crate) runs: Vec<PathBuf>,
-    /// Folder for curves.csv and the charts, SVG and PNG [default: RUN/curves of the first]
+    /// Output folder for curves.csv and the SVG and PNG charts [default: RUN/curves of the first run]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -197,35 +199,35 @@ pub(crate) struct Curves {
 
 #[derive(Debug, Args)]
 pub(crate) struct Sweep {
-    /// Folder of images to train on, at any depth.
+    /// Folder of images to train on, searched recursively.
     pub(crate) images: PathBuf,
-    /// Folder for the runs, sweep.csv and the charts; the same command goes on with what is there.
+    /// Output folder for runs, sweep.csv and charts; run the same command again to continue.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) replacing: Replacing,
-    /// Numbers of clusters, separated by commas.
+    /// Comma-separated numbers of clusters.
     #[arg(long, short = 'k', value_delimiter = ',', required = true)]
     pub(crate) clusters: Vec<usize>,
-    /// The task that runs are compared by.
+    /// Task to compare runs on.
     #[arg(long, value_enum, default_value_t = SweepScore::Knn)]
     pub(crate) score: SweepScore,
-    /// Training images of the task, in a folder per class [default: the images]
+    /// Training images of the task, one folder per class [default: IMAGES]
     #[arg(long)]
     pub(crate) train: Option<PathBuf>,
-    /// Test images of the task, for knn and linear.
+    /// Test images for knn and linear.
     #[arg(long)]
     pub(crate) test: Option<PathBuf>,
-    /// Passes over the training images, for linear.
+    /// Epochs of the linear classifiers.
     #[arg(long, default_value_t = 20)]
     pub(crate) linear_epochs: usize,
-    /// Neighbours, for knn.
+    /// Number of neighbours for knn.
     #[arg(long, default_value_t = 20)]
     pub(crate) neighbors: usize,
-    /// Data set in the layout of PASCAL VOC, for voc.
+    /// Data set in the PASCAL VOC layout, for voc.
     #[arg(long)]
     pub(crate) voc: Option<PathBuf>,
-    /// Steps of fine-tuning, for voc.
+    /// Fine-tuning steps for voc.
     #[arg(long, default_value_t = 80_000)]
     pub(crate) voc_steps: usize,
     #[command(flatten)]
@@ -234,12 +236,12 @@ pub(crate) struct Sweep {
     pub(crate) settings: SettingsButClusters,
 }
 
-/// The task that runs are compared by.
+/// Task to compare runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SweepScore {
-    /// Nearest neighbours on each layer.
+    /// Nearest-neighbour classification on every layer.
     Knn,
-    /// Linear classifiers on each convolution.
+    /// Linear classifiers on every convolution.
     Linear,
     /// Classification of PASCAL VOC with new fully connected layers, as in the paper.
     Voc,
@@ -247,64 +249,64 @@ pub(crate) enum SweepScore {
 
 #[derive(Debug, Args)]
 pub(crate) struct Features {
-    /// Folder of a run, finished or not.
+    /// Run directory, finished or not.
     pub(crate) run: PathBuf,
-    /// Folder of images.
+    /// Folder of images, searched recursively.
     pub(crate) images: PathBuf,
-    /// File to write, .npy or .parquet; the paths of the images go to a .csv file of the same name.
+    /// Output file, .npy or .parquet; image paths go to a .csv file of the same name.
     #[arg(long, short)]
     pub(crate) out: PathBuf,
-    /// Replace files that exist.
+    /// Overwrite existing files.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Which features.
+    /// Layer to take the features from.
     #[arg(long, value_enum, default_value_t = LayerName::Fc7)]
     pub(crate) layer: LayerName,
-    /// Numbers of a .npy file, of 32 or 16 bits.
+    /// Number type of a .npy file.
     #[arg(long, value_parser = named(&[FeatureType::F32, FeatureType::F16]), default_value = "f32")]
     pub(crate) dtype: FeatureType,
     #[command(flatten)]
     pub(crate) device: DeviceChoice,
 }
 
-/// Which features are written.
+/// Layers to take features from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LayerName {
     /// The last layer below the head, before its ReLU.
     Fc7,
     /// The maps after the last convolution and its pooling.
     Convolutions,
-    /// What is clustered: fc7 after PCA-whitening, at length 1. Needs a finished run.
+    /// The clustered features: fc7 after PCA-whitening and L2 normalisation; needs a finished run.
     Whitened,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// Folder of a run.
+    /// Run directory.
     pub(crate) run: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Folder of a run; one that is not finished gives its newest checkpoint.
+    /// Run directory; the newest checkpoint is exported if the run is not finished.
     pub(crate) run: PathBuf,
     /// Format: safetensors, pytorch-safetensors (for the original code), onnx or burnpack.
     #[arg(long, short)]
     pub(crate) format: ExportFormat,
-    /// File to write [default: network.EXTENSION in the folder of the run]
+    /// Output file [default: RUN/network.EXTENSION]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the file if it exists.
+    /// Overwrite an existing file.
     #[arg(long)]
     pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Folder for the images and the run; must be new.
+    /// Folder to create for the images and the run.
     #[arg(long, short, default_value = "deepcluster-demo")]
     pub(crate) out: PathBuf,
-    /// Seed of the drawings and of the run.
+    /// Seed of the images and of the run.
     #[arg(long, default_value_t = 31)]
     pub(crate) seed: u64,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use crate::usage_error::UsageError;
 pub(crate) const STOPPED: u8 = 130;
 /// Exit code for wrong usage: options, configuration and folders that cannot be what was meant.
 pub(crate) const USAGE: u8 = 2;
-/// Exit code for everything else that goes wrong.
+/// Exit code for all other failures.
 pub(crate) const FAILURE: u8 = 1;
 
 /// The exit code after an error: by the kind of the first of its causes that has one.

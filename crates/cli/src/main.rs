@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help goes to standard output, what is wrong with the options to standard error.
+/// Help goes to standard output, usage errors to standard error.
 fn print_usage(message: &clap::Error) -> ExitCode {
     let printed = message.print().and_then(|()| std::io::stdout().flush());
     match printed {

@@ -13,7 +13,7 @@ use crate::arguments::Output;
 use crate::stdout::print_json;
 use crate::terminal::print_line;
 
-/// Shows the events of a run as the options ask.
+/// Shows the events of a run, as text or JSON.
 pub(crate) struct Progress {
     output: Output,
     stop: Arc<AtomicBool>,

@@ -1,7 +1,8 @@
 //! Standard output: results for programs.
 //!
-//! A reader that goes away, such as `head`, has seen enough: nothing more is written, and the command goes on, since a
-//! training is worth more than its reader. Any other failure, such as a full disk, is kept for the end of the command.
+//! When a reader such as `head` closes the pipe, nothing more is written and the command continues: a long
+//! training must not stop because nobody reads its output. Any other failure, such as a full disk, is kept
+//! for the end of the command.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -30,7 +31,7 @@ pub(crate) fn print_out(text: &str) {
 
 /// A JSON line.
 pub(crate) fn print_json(value: &Value) {
-    // A line for programs even on a terminal: JSON has escapes of its own for control characters.
+    // Not escaped on a terminal: JSON escapes control characters itself.
     print_with(|writer| writeln!(writer, "{value}"));
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
 /// Writes what is left.
 ///
 /// # Errors
-/// The first failure of all writes, but for that of a reader that has gone.
+/// The first failure of all writes, except a closed pipe.
 pub(crate) fn finish() -> io::Result<()> {
     print_with(|writer| writer.flush());
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +63,7 @@ impl State {
         if error.kind() == ErrorKind::BrokenPipe {
             return Self::Closed;
         }
-        log::warn!("standard output cannot be written ({error}); the command goes on without it");
+        log::warn!("standard output cannot be written ({error}); continuing without it");
         Self::Failed(error)
     }
 }

@@ -1,14 +1,14 @@
-//! Text for people: names of files may hold anything, and a terminal obeys much of it.
+//! Text for people. File names may contain anything, including terminal control sequences.
 
 use std::borrow::Cow;
 use std::io::Write;
 
-/// A line on standard error, which nobody may be reading.
+/// A line on standard error, ignoring a closed pipe.
 pub(crate) fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", escaped(line));
 }
 
-/// `text` with every character escaped that a terminal would obey, or that would show others in another order.
+/// `text` with control characters and marks of text direction escaped.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_obeyed) {
         return text.into();

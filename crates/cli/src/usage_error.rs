@@ -4,7 +4,7 @@ use std::fmt;
 
 use deepcluster::{HasKind, Kind};
 
-/// A request that cannot be meant; the exit code is that of wrong usage.
+/// A meaningless request; exits with the code of wrong usage.
 #[derive(Debug)]
 pub(crate) struct UsageError(pub(crate) String);
 

@@ -6,8 +6,8 @@
 //! nor networks:
 //!
 //! - [`WhiteningConfig`] and [`Whitening`]: PCA, whitening, L2 normalisation;
-//! - [`Rows`]: the input of all of these: matrices, halves in memory, mapped files ([`FeatureFile`]), rows on a
-//!   device;
+//! - [`Rows`]: the input of all of these: matrices, halves in memory, mapped files ([`FeatureFile`]), rows on
+//!   a device;
 //! - [`KMeansConfig`] and [`KMeans`]: Lloyd's k-means with the initialisation and the empty-cluster rule of
 //!   faiss;
 //! - [`PicConfig`] and [`Pic`]: Power Iteration Clustering in the variant of the original code, which finds

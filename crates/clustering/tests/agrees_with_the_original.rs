@@ -244,7 +244,7 @@ fn whitened_rows_have_the_principal_directions_with_unit_variance() {
         // The rows are rounded to f32, so a weak direction takes up a little of a strong one.
         assert_close(&format!("the product of {i} and {j}"), value, 0.0, 1e-7 * variances[i.min(j)]);
     }
-    // What the directions leave of the covariance has no larger variance in any direction: power iteration.
+    // The rest of the covariance has no larger variance in any direction: power iteration.
     let rest = centered.t().dot(&centered) / num_samples - directions.t().dot(&directions);
     let mut vector = Array1::from_shape_fn(rest.nrows(), |i| 1.0 + (i % 7) as f64);
     let mut largest = 0.0;

@@ -111,7 +111,8 @@ impl Change {
         ]
     }
 
-    /// Changes `bytes`, with pieces of other `seeds` and with `tokens`; there is nothing to change in no bytes.
+    /// Changes `bytes`, with pieces of other `seeds` and with `tokens`; there is nothing to change in no
+    /// bytes.
     pub(crate) fn apply(&self, bytes: &mut Vec<u8>, seeds: &[Vec<u8>], tokens: &[Vec<u8>]) {
         let total = bytes.len();
         if total == 0 {

@@ -1,8 +1,8 @@
 //! Damaged copies of files, for tests of what reads them.
 //!
-//! [`ReaderTest`] writes copies of sound files with damage in them and has them read: a reader may refuse a file or
-//! read it, but it does not panic, takes no more memory than a multiple of the file, and names the file it refuses. For
-//! the memory to be counted, the test program must have a [`CountingAllocator`]:
+//! [`ReaderTest`] writes copies of sound files with damage in them and has them read: a reader may refuse a
+//! file or read it, but it does not panic, takes no more memory than a multiple of the file, and names the
+//! file it refuses. For the memory to be counted, the test program must have a [`CountingAllocator`]:
 //!
 //! ```
 //! use deepcluster_damage::{CountingAllocator, ReaderTest};
@@ -18,7 +18,8 @@
 //! assert!(outcomes.num_read > 0 && outcomes.num_refused > 0);
 //! ```
 //!
-//! Cases are the same in every run. `PROPTEST_CASES` sets how many are tried instead, `PROPTEST_RNG_SEED` tries others.
+//! Cases are the same in every run. `PROPTEST_CASES` sets how many are tried instead, `PROPTEST_RNG_SEED`
+//! tries others.
 
 mod allocator;
 mod change;

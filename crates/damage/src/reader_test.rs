@@ -43,8 +43,8 @@ pub struct Outcomes {
 }
 
 impl<'a> ReaderTest<'a> {
-    /// Damages the files `seeds`, under the name `file_name`: 1,000 times, with at most 64 bytes of memory for each of
-    /// the file, and 1 MiB.
+    /// Damages the files `seeds`, under the name `file_name`: 1,000 times, with at most 64 bytes of memory
+    /// for each of the file, and 1 MiB.
     pub fn new(file_name: &'a str, seeds: impl IntoIterator<Item = Vec<u8>>) -> Self {
         Self {
             file_name,
@@ -73,7 +73,7 @@ impl<'a> ReaderTest<'a> {
         Self { corpus: self.corpus.with_tokens(tokens), ..self }
     }
 
-    /// The folder of the file, where the reader needs others beside it; else one of its own.
+    /// The folder of the file, where the reader needs others beside it; otherwise its own folder.
     pub fn folder(self, folder: &Path) -> Self {
         Self { folder: Some(folder.to_path_buf()), ..self }
     }
@@ -91,8 +91,8 @@ impl<'a> ReaderTest<'a> {
     /// Writes and reads the damaged files.
     ///
     /// # Panics
-    /// Where the reader panics, holds too much memory, or refuses a file with an error that does not name it. The file
-    /// with the fewest changes that does so is kept, and the message says where.
+    /// Where the reader panics, holds too much memory, or refuses a file with an error that does not name it.
+    /// The file with the fewest changes that does so is kept, and the message says where.
     pub fn run<T, E: Display>(&self, read: impl Fn(&Path) -> Result<T, E>) -> Outcomes {
         let own = tempfile::tempdir().unwrap();
         let path = self.folder.as_deref().unwrap_or(own.path()).join(self.file_name);
@@ -121,7 +121,8 @@ impl<'a> ReaderTest<'a> {
         let config = Config { max_shrink_iters: MAX_SHRINK_STEPS, ..config(self.num_cases) };
         let result = TestRunner::new(config).run(&self.corpus.damaged(), |damaged| {
             let bytes = (self.packed)(&damaged);
-            // The last one to fail before the end is that with the fewest changes; one that passes is put back.
+            // The last one to fail before the end is that with the fewest changes; one that passes is put
+            // back.
             let before = failing.replace(bytes.clone());
             check(&bytes);
             failing.replace(before);
@@ -140,8 +141,8 @@ impl<'a> ReaderTest<'a> {
         }
         let Outcomes { num_read, num_refused, most_bytes } = outcomes.get();
         eprintln!(
-            "{}: {} damaged files, {num_read} read, {num_refused} refused; at most {most_bytes} bytes of memory, \
-             {:.1} ms",
+            "{}: {} damaged files, {num_read} read, {num_refused} refused; at most {most_bytes} bytes of \
+             memory, {:.1} ms",
             self.file_name,
             num_read + num_refused,
             slowest.get().as_secs_f64() * 1e3,

@@ -1,7 +1,9 @@
-//! Measures how many images a second a folder gives as random crops of 224 pixels, reading every image twice.
+//! Measures the throughput of random crops of 224 pixels from a folder, in images a second, reading every
+//! image twice.
 //!
 //! ```text
-//! cargo run --release -p deepcluster-data --example loader_throughput -- FOLDER [NUM_WORKERS] [CACHE_MIB] [DISK_CACHE]
+//! cargo run --release -p deepcluster-data --example loader_throughput -- \
+//!     FOLDER [NUM_WORKERS] [CACHE_MIB] [DISK_CACHE]
 //! ```
 #![allow(clippy::print_stdout)]
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::decode::formats::READABLE_FORMATS;
 use crate::source::location::Location;
 
-/// Everything that can go wrong while images are found, decoded, transformed or drawn.
+/// Errors of finding, decoding, transforming and drawing images.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -32,7 +32,7 @@ pub enum DataError {
         action: &'static str,
         /// The path it was tried on.
         path: PathBuf,
-        /// The operating system's answer.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -55,19 +55,19 @@ pub enum DataError {
         num_files_seen: usize,
         /// Number of paths that looked like an image or a folder but could not be read.
         num_skipped: usize,
-        /// Files that were passed over, as in a [`ScanSummary`](crate::ScanSummary); empty or after `; `.
+        /// Skipped files, as in a [`ScanSummary`](crate::ScanSummary); empty or after `; `.
         rest: String,
     },
-    /// Labels from folder names were asked for, but no image lies in a sub-folder.
+    /// Labels from folder names were requested, but no image lies in a sub-folder.
     #[error(
-        "no label in {}: every image lies directly in it; put each class in a folder of its own or give a csv",
+        "no labels in {}: every image lies directly in it; put each class into its own folder or name a CSV file",
         root.display()
     )]
     NoFolderLabels {
         /// The folder that was scanned.
         root: PathBuf,
     },
-    /// A folder that has not the layout of PASCAL VOC.
+    /// A folder that does not have the PASCAL VOC layout.
     #[error(
         "{} has no folder JPEGImages: name a folder in the layout of PASCAL VOC, such as VOCdevkit/VOC2007",
         root.display()
@@ -77,14 +77,14 @@ pub enum DataError {
         root: PathBuf,
     },
     /// A list of images that does not exist, or is empty.
-    #[error("{} does not exist or names no image; there is: {}", path.display(), known.join(", "))]
+    #[error("{} does not exist or lists no images; available: {}", path.display(), known.join(", "))]
     NoImageSet {
         /// The file that was looked for.
         path: PathBuf,
         /// Names of the lists that exist.
         known: Vec<String>,
     },
-    /// A list of images with a name that leads elsewhere.
+    /// A list with a name that leads outside the folder of images.
     #[error("{}, line {line}: '{name}' is not a name within the folder of images", path.display())]
     NameOutsideFolder {
         /// The list.
@@ -118,7 +118,7 @@ pub enum DataError {
         reason: String,
     },
     /// The label file names one image twice.
-    #[error("{}, line {line}: {} is already labelled in an earlier line", path.display(), image.display())]
+    #[error("{}, line {line}: {} is already labelled on an earlier line", path.display(), image.display())]
     DuplicateLabel {
         /// The label file.
         path: PathBuf,
@@ -141,12 +141,12 @@ pub enum DataError {
         /// Number of rows in the label file.
         num_rows: usize,
     },
-    /// A file whose content is no image of a readable format, or a damaged one.
+    /// A damaged image, or a file that is not an image of a readable format.
     #[error("cannot decode {}: {reason}", path.display())]
     Decode {
         /// The image file.
         path: PathBuf,
-        /// The decoder's words.
+        /// Message of the decoder.
         reason: String,
     },
     /// An image with more pixels than allowed, perhaps a decompression bomb.
@@ -167,14 +167,14 @@ pub enum DataError {
     /// An image index beyond the end of the folder.
     #[error("image {image_index} does not exist: the folder has {num_images} images")]
     NoSuchImage {
-        /// The index asked for.
+        /// The requested index.
         image_index: usize,
         /// Number of images in the folder.
         num_images: usize,
     },
     /// Pixels that do not fill `width x height`, or an image without pixels.
     #[error(
-        "{num_bytes} bytes are no {width} x {height} RGB image: width and height must be at least 1, with 3 bytes a pixel"
+        "{num_bytes} bytes are not a {width} x {height} RGB image: sides must be at least 1, with 3 bytes per pixel"
     )]
     InvalidImage {
         /// Width in pixels.
@@ -205,11 +205,11 @@ pub enum DataError {
     /// The resampler refused its input.
     #[error("cannot resize to {width} x {height}: {reason}")]
     Resize {
-        /// Width asked for, in pixels.
+        /// Requested width in pixels.
         width: u32,
-        /// Height asked for, in pixels.
+        /// Requested height in pixels.
         height: u32,
-        /// The resampler's words.
+        /// Message of the resampler.
         reason: String,
     },
     /// An output slice of the wrong length.
@@ -220,7 +220,7 @@ pub enum DataError {
         /// Length of the slice given.
         actual: usize,
     },
-    /// The folder that drawings were to be written into holds something already.
+    /// The output folder for drawings is not empty.
     #[error("{} is not empty: name a new or an empty folder", path.display())]
     FolderNotEmpty {
         /// The folder as given.

@@ -1,25 +1,26 @@
 //! Images for training and feature extraction: found at a place, decoded, cropped and handed over in batches.
 //!
-//! - [`Images`]: the images of a folder, or of any other [`ImageSource`], in a fixed order, with their [`Labels`] where
-//!   there are any;
+//! - [`Images`]: the images of a folder, or of any other [`ImageSource`], in a fixed order, with their
+//!   [`Labels`] where there are any;
 //! - [`decode_image`]: one file (JPEG, PNG, WebP, BMP, TIFF or GIF) as an [`RgbImage8`];
 //! - [`resize`] and [`resize_crop`]: antialiased bilinear resizing that agrees with Pillow;
 //! - [`Transform`]: the centre crop and the random crop of torchvision, with normalisation;
 //! - [`Loader`]: batches in a planned order, decoded by background threads;
 //! - [`VocFolder`]: images with boxes and masks in the layout of PASCAL VOC;
 //! - [`normalized_image`]: a whole image of any size for a network;
-//! - [`seen_square`]: what a network sees of an image, to be shown;
+//! - [`seen_square`]: the part of an image that a network sees, for display;
 //! - [`write_synthetic_folder`]: a labelled set of drawings for demonstrations and tests.
 //!
-//! Everything random is drawn from seeds that the caller gives, so that a plan gives the same pixels for any number
-//! of threads. A file that cannot be read is never an error of the whole: it is listed, with the reason, among
+//! All randomness comes from seeds passed in, so that a plan yields the same pixels for any
+//! number of threads. Unreadable images are not errors: they are listed, with the reason, among
 //! [`Images::skipped`] or [`ImageBatch::failures`].
 //!
 //! ```
 //! use std::sync::Arc;
 //!
 //! use deepcluster_data::{
-//!     Images, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform, write_synthetic_folder,
+//!     Images, Loader, LoaderConfig, Normalization, Sample, SyntheticConfig, Transform,
+//!     write_synthetic_folder,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,5 +1,5 @@
-//! Damaged and random copies of every text and cache file that is read: an error that names the file, or the right
-//! result.
+//! Damaged and random copies of every text and cache file that is read: an error that names the file, or the
+//! right result.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs::{self, File};
@@ -291,7 +291,8 @@ fn damaged_cache_files_change_no_pixel_and_take_no_memory() {
         assert!(kept.read() == whole);
         assert!(kept.read() == whole);
     });
-    // Sizes that fit the length of a file, but not the image: 504 MB within the bound on pixels, and 4.3 GB beyond it.
+    // Sizes that fit the length of a file, but not the image: 504 MB within the bound on pixels, and 4.3 GB
+    // beyond it.
     for (width, height) in [(12_000_u32, 14_000_u32), (65_535, 21_845)] {
         kept.restore();
         for (path, bytes) in &kept.files[..2] {

@@ -1,4 +1,5 @@
-//! Decoding against the pixels of Pillow: all kinds of `golden/make_decode.py`, and files that were once read wrongly.
+//! Decoding against the pixels of Pillow: all kinds of `golden/make_decode.py`, and files that were once read
+//! wrongly.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
@@ -13,10 +14,11 @@ fn decode(bytes: &[u8]) -> Result<RgbImage8, String> {
 
 /// Greatest mean and single difference that a kind may have.
 ///
-/// Lossless kinds must agree exactly. Lossy ones leave to the decoder how it rounds the transform, which is worth 1 to
-/// 3 in a few pixels, and how it blends subsampled chroma: the fast decoder weighs other neighbours at the edges of
-/// blocks, which shows as up to 24 at sharp edges of colour and 1.5 in the mean of these small pictures, and black
-/// inks multiply it. Scans that are put together wrongly differ by 10 to 140 in the mean.
+/// Lossless kinds must agree exactly. Lossy ones leave to the decoder how it rounds the transform, which is
+/// worth 1 to 3 in a few pixels, and how it blends subsampled chroma: the fast decoder weighs other
+/// neighbours at the edges of blocks, which shows as up to 24 at sharp edges of colour and 1.5 in the mean of
+/// these small pictures, and black inks multiply it. Scans that are combined wrongly differ by 10 to 140 in
+/// the mean.
 fn tolerance(name: &str) -> (f64, u8) {
     if name.contains("K subsampling") || name.contains("CMYK without Adobe") {
         (1.5, 40)

@@ -1,4 +1,4 @@
-//! Files that are damaged, lie about themselves, or are no images.
+//! Files that are damaged, misleading or not images.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
@@ -147,7 +147,8 @@ fn scans_that_would_take_minutes_are_refused_and_many_of_a_small_image_are_read(
 #[test]
 #[cfg(target_os = "linux")]
 fn decoders_share_one_budget_of_memory() {
-    // The most memory that one process has used counts all tests in it, so that this one has a process of its own.
+    // The most memory that one process has used counts all tests in it, so that this one has a process of its
+    // own.
     const VARIABLE: &str = "DEEPCLUSTER_TEST_BUDGET";
     if std::env::var_os(VARIABLE).is_none() {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
@@ -232,8 +233,8 @@ fn repair_png(bytes: &mut [u8]) {
     }
 }
 
-/// The reader of orientations and the decoder of every kind get damaged files; no panic escapes, and all together keep
-/// the bound on memory.
+/// The reader of orientations and the decoder of every kind get damaged files; no panic escapes, and all
+/// together keep the bound on memory.
 #[test]
 fn damaged_files_of_every_kind_are_errors_or_whole_images() {
     let cases = common::cases();

@@ -1,4 +1,5 @@
-//! Processes that share a disk cache, some of them killed. Each is this test program, started again for one test.
+//! Processes that share a disk cache, some of them killed. Each is this test program, started again for one
+//! test.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::zombie_processes, reason = "tests")]
 
 use std::fs;
@@ -13,7 +14,8 @@ use deepcluster_data::{
     write_synthetic_folder,
 };
 
-/// Where a process reads images, keeps them and writes what it read; without it the process is the test itself.
+/// Where a process reads images, keeps them and writes what it read; without it the process is the test
+/// itself.
 const FOLDERS: &str = "DEEPCLUSTER_TEST_FOLDERS";
 const SIDE: u32 = 160;
 const NUM_IMAGES: usize = 60;

@@ -5,16 +5,16 @@ use deepcluster_kernels::device_limits;
 
 use crate::error::EngineError;
 
-/// A device that this build finds on this machine.
+/// A device available to this build on this machine.
 #[derive(Debug, Clone)]
 pub struct DeviceInfo {
-    /// What [`parse_device`] takes: `cpu`, `cuda:0`, `vulkan:1`.
+    /// Name accepted by [`parse_device`]: `cpu`, `cuda:0`, `vulkan:1`.
     pub name: String,
-    /// What the device calls itself; empty where it does not.
+    /// Product name reported by the driver; may be empty.
     pub description: String,
-    /// Bytes of its memory, where it tells.
+    /// Memory in bytes, if the driver reports it.
     pub memory: Option<u64>,
-    /// Whether it is a GPU in software only, slower than `cpu`.
+    /// Whether it is a software renderer, slower than `cpu`.
     pub is_software: bool,
     device: Device,
 }
@@ -22,22 +22,22 @@ pub struct DeviceInfo {
 /// The kinds of devices, best first; names of cargo features, but for `cpu`.
 const KINDS: [&str; 5] = ["cuda", "metal", "vulkan", "wgpu", "cpu"];
 
-/// The kinds of devices this build can be asked for.
+/// The kinds of devices compiled into this build.
 pub fn device_kinds() -> Vec<&'static str> {
     KINDS.into_iter().filter(|kind| is_compiled(kind)).collect()
 }
 
-/// The devices of this build that are there, best first; opens each.
+/// The available devices of this build, best first; opens each.
 pub fn available_devices() -> Vec<DeviceInfo> {
     device_kinds().into_iter().flat_map(devices_of).collect()
 }
 
-/// The device of a name: `cpu`, `cuda:0`, `metal`, `vulkan:1`, `wgpu`, where the number counts the devices of a kind and is 0 if
-/// left out; or `auto` for the first GPU of CUDA, Metal, Vulkan and wgpu that is compiled in and there, and for the CPU
-/// without one. GPUs in software are only taken where there is nothing else.
+/// The device of a name: `cpu`, `cuda:0`, `metal`, `vulkan:1`, `wgpu`, where the number counts the devices of
+/// a kind and is 0 if left out; or `auto` for the first GPU of CUDA, Metal, Vulkan and wgpu that is compiled
+/// in and there, and for the CPU without one. Software GPUs are a last resort.
 ///
 /// # Errors
-/// [`EngineError::NoDevice`] with what there is.
+/// [`EngineError::NoDevice`] with the available devices.
 pub fn parse_device(name: &str) -> Result<Device, EngineError> {
     let unavailable = |reason: String| EngineError::NoDevice { name: name.to_string(), reason };
     if name == "auto" {
@@ -72,10 +72,10 @@ pub fn parse_device(name: &str) -> Result<Device, EngineError> {
     })
 }
 
-/// The devices of names separated by commas, which train together: the first is that of everything else.
+/// The devices of comma-separated names, which train together; everything else runs on the first.
 ///
 /// # Errors
-/// As [`parse_device`]; and if a device is named twice, but for `cpu`.
+/// As [`parse_device`]; and if a device other than `cpu` is named twice.
 pub fn parse_devices(names: &str) -> Result<Vec<Device>, EngineError> {
     let mut devices: Vec<Device> = Vec::new();
     for name in names.split(',') {
@@ -137,7 +137,7 @@ pub(crate) fn are_cuda(devices: &[Device]) -> bool {
     devices.iter().all(|device| of_cuda.contains(device))
 }
 
-/// What a device calls itself, and whether it is a card; `None` for the host.
+/// Product name of a device, and whether it is hardware; `None` for the host.
 fn identity(device: &Device) -> Option<(String, bool)> {
     #[cfg(feature = "gpu")]
     return device.identity().map(|identity| (identity.name, identity.physical.is_some()));

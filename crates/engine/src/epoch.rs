@@ -16,7 +16,7 @@ use crate::replicas::Replicas;
 use crate::seeds::SeedUse;
 use crate::tensors::images_tensor;
 
-/// Steps whose losses a GPU may owe: it works on one while the host prepares the next.
+/// Steps whose losses a GPU may still be computing while the host prepares the next one.
 const MOST_WAITING: usize = 2;
 
 /// The training half of an epoch: the steps of the plan that are left.
@@ -29,7 +29,7 @@ pub struct EpochSteps<'a, O: Objective> {
     pub devices: &'a [Device],
     /// The source of the images.
     pub loader: &'a Loader,
-    /// Images of a step, for the message where a device lacks memory.
+    /// Images per step, for out-of-memory messages.
     pub batch_size: usize,
     /// Epochs of the run, for progress.
     pub num_epochs: usize,

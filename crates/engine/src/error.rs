@@ -9,7 +9,7 @@ use deepcluster_data::DataError;
 use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
 
-/// The reason why a network cannot learn or compute features.
+/// Why a network cannot be trained or compute features.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -59,7 +59,7 @@ pub enum EngineError {
     },
     /// An image that could be read when the run began can no longer be read.
     #[error(
-        "{path} could be read when the run began and now cannot ({reason}): restore the file and resume the run"
+        "{path} was readable when the run began but no longer is ({reason}): restore the file and resume the run"
     )]
     ImageVanished {
         /// The file.
@@ -75,7 +75,7 @@ pub enum EngineError {
         /// Next step of the epoch.
         step: usize,
     },
-    /// An objective cannot do its part, for a reason of its own.
+    /// An objective failed.
     #[error("the objective '{objective}' failed: {source}")]
     Objective {
         /// Its name.
@@ -86,8 +86,8 @@ pub enum EngineError {
     /// The state of an objective could not be saved.
     #[error(transparent)]
     State(Box<dyn Error + Send + Sync>),
-    /// Ranks that train together lost each other.
-    #[error("gradients could not be added up: {0}")]
+    /// A rank that trains along is gone.
+    #[error("cannot sum gradients over devices: {0}")]
     Collective(#[from] CollectiveError),
     /// Reading images failed.
     #[error(transparent)]

@@ -1,15 +1,15 @@
-//! Events of long work, and those who hear of them.
+//! Progress events and their observers.
 
 use std::path::PathBuf;
 
 use deepcluster_clustering::IterationStats;
 
-/// A part of long work that is counted.
+/// A phase of a long computation, with counted progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phase {
-    /// A word for progress bars, such as `features`.
+    /// Name shown in progress bars, such as `features`.
     pub name: &'static str,
-    /// The things that are counted, in the plural.
+    /// Counted unit, in the plural.
     pub unit: &'static str,
 }
 
@@ -30,7 +30,7 @@ impl Phase {
     }
 }
 
-/// Something that happens in long work.
+/// An event of a long computation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -52,7 +52,7 @@ pub enum Event {
     },
     /// An iteration of clustering is done.
     ClusteringIteration(IterationStats),
-    /// Something the user should know, in plain words.
+    /// A warning to show to the user.
     Warning(String),
     /// A state from which the work can be resumed is on disk, under this path.
     Saved(PathBuf),
@@ -67,7 +67,7 @@ pub struct EpochOf {
     pub num_epochs: usize,
 }
 
-/// Hears of events, and may stop the work; `()` ignores everything.
+/// Receives events and may stop the work; `()` ignores everything.
 ///
 /// ```
 /// use deepcluster_engine::{Event, Observer};

@@ -1,10 +1,9 @@
-//! Learning in memory: no file is read or written here but the images, and nothing is known of any one
-//! method.
+//! Learning in memory: reads images, touches no other file, and is independent of the training method.
 //!
-//! - [`Objective`]: what a network is trained to do; it plans the epochs and computes the losses.
+//! - [`Objective`]: a training task; plans the epochs and computes the losses.
 //! - [`Learner`]: everything that learns together, and the one step of it, alone or with others ([`Ranks`]).
 //! - [`EpochSteps`]: the steps of an epoch, on one device or several.
-//! - [`ImagePass`]: images through a network that does not change; [`features`] keeps what comes out.
+//! - [`ImagePass`]: images through a network that does not change; [`features`] stores the results.
 //! - [`parse_device`]: devices by their names; [`derive_seed`]: randomness; [`Event`] and [`Observer`]:
 //!   progress.
 

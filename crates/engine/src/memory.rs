@@ -9,7 +9,7 @@ use crate::objective::{Batch, Objective, Place, Step};
 use crate::ranks::Ranks;
 use crate::tensors::host_values;
 
-/// Whether an error is a lack of memory, by the words of the drivers.
+/// Whether an error is out of memory, by the messages of the drivers.
 pub(crate) fn is_out_of_memory(error: &EngineError) -> bool {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -23,8 +23,8 @@ pub(crate) fn is_out_of_memory(error: &EngineError) -> bool {
 }
 
 /// The error to report where `setting`, a number of images, was too large: `fits` tries smaller numbers.
-/// Where what was asked for fits once memory has been freed, the error stays as it is: something else was too
-/// large.
+/// If the requested size fits once memory has been freed, the error is returned unchanged: something else was
+/// too large.
 pub(crate) fn explained(
     error: EngineError,
     setting: &'static str,

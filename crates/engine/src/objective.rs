@@ -19,7 +19,7 @@ use crate::state::{StateReader, StateWriter};
 ///
 /// The engine calls, epoch by epoch, [`begin_epoch`](Self::begin_epoch), then [`plan`](Self::plan), and for
 /// every batch of the plan [`losses`](Self::losses), on several devices at the same time. A run that is
-/// resumed within an epoch [loads](Self::load) its state and goes on with the plan.
+/// resumed within an epoch [loads](Self::load) its state and continues the plan.
 ///
 /// An objective holds no modules: everything that learns is in its [`Model`](Self::Model), so that a device
 /// has its own copy. State that steps change, such as targets by image, lies behind a lock and must not
@@ -49,8 +49,8 @@ pub trait Objective: Send + Sync {
     /// Prepares an epoch: clusters, draws targets, replaces heads. Returns the clustering of all images, if
     /// it made one.
     ///
-    /// `features`, `[num_images, feature_dim]`, are there where [`needs_features`](Self::needs_features)
-    /// asked for them; in the first epoch of a run they may be there anyway.
+    /// `features`, `[num_images, feature_dim]`, are present if [`needs_features`](Self::needs_features)
+    /// requested them; in the first epoch of a run they may be present anyway.
     ///
     /// # Errors
     /// Failures of the objective; [`EngineError::Stopped`] on request of the observer.
@@ -93,10 +93,10 @@ pub trait Objective: Send + Sync {
     fn save(&self, model: &Self::Model, state: &mut dyn StateWriter) -> Result<(), EngineError>;
 
     /// Restores what [`save`](Self::save) has written for a run of `num_images` images that stopped at
-    /// `place`. Nothing is changed where it does not fit.
+    /// `place`. A state that does not fit changes nothing.
     ///
     /// # Errors
-    /// The difference, in words: a state may come from a damaged file.
+    /// A description of the difference: a state may come from a damaged file.
     fn load(
         &mut self,
         model: Self::Model,
@@ -119,7 +119,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The seed of a use in this epoch; `index` tells several apart.
+    /// The seed of a use in this epoch; `index` distinguishes several.
     pub fn seed(&self, seed_use: SeedUse, index: usize) -> u64 {
         derive_seed(self.run_seed, seed_use, self.epoch, index)
     }
@@ -133,7 +133,7 @@ pub struct Epoch<'a> {
     pub num_epochs: usize,
     /// The device of the model.
     pub device: &'a Device,
-    /// Hears of progress.
+    /// Receives progress.
     pub observer: &'a mut dyn Observer,
 }
 
@@ -149,7 +149,7 @@ impl Epoch<'_> {
 pub struct EpochClusters {
     /// Assignments, centroids and distances.
     pub clustering: Clustering,
-    /// The assignments of the epoch before.
+    /// The assignments of the previous epoch.
     pub previous: Option<Assignments>,
     /// Dimensions of the features that were clustered.
     pub num_components: usize,

@@ -14,15 +14,15 @@ use crate::tensors::images_tensor;
 
 /// One pass of images through a network that does not change.
 pub struct ImagePass<'a> {
-    /// Where the images come from.
+    /// Source of the images.
     pub loader: &'a Loader,
     /// The crop of each.
     pub transform: Transform,
     /// The images, in their order.
     pub samples: Vec<Sample>,
-    /// How many at a time, at least 1.
+    /// Images per batch, at least 1.
     pub batch_size: usize,
-    /// Where the tensors go.
+    /// Device of the tensors.
     pub device: &'a Device,
     /// The phase to report.
     pub phase: Phase,
@@ -52,8 +52,8 @@ impl<'a> ImagePass<'a> {
     }
 
     /// Hands the samples that can be read to `each`, batch by batch in their order: `[batch, 3, size, size]`
-    /// and the image of each row. Progress is counted in samples. Gives the images that cannot be read, and
-    /// why; `None` where `observer` asks to stop.
+    /// and the image of each row. Progress is counted in samples. Returns the images that cannot be read,
+    /// with reasons; `None` where `observer` asks to stop.
     ///
     /// # Errors
     /// Those of `each`.

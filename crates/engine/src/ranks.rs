@@ -27,8 +27,8 @@ impl Ranks {
         Self { communicator, collective: Vec::new() }
     }
 
-    /// The ranks of one process, a thread for each of these devices, in their order. Gradients are added up
-    /// between the devices where they can do it themselves, and on the host otherwise.
+    /// The ranks of one process, a thread for each of these devices, in their order. Gradients are summed
+    /// between the devices if they support it, and on the host otherwise.
     pub fn of_devices(devices: &[Device]) -> Vec<Self> {
         let collective = collective_devices(devices);
         let ranks = Threads::group(devices.len()).into_iter();
@@ -46,7 +46,7 @@ impl Ranks {
     /// [`EngineError::Device`] when the device fails, [`EngineError::Collective`] when another rank does.
     pub fn sum(&self, values: Tensor<1>) -> Result<Tensor<1>, EngineError> {
         if !self.collective.is_empty() {
-            // A device that has begun a collective operation waits for the others for ever: ranks meet
+            // A device that has begun a collective operation waits for the others forever: ranks meet
             // before, so that none begins what another will not join.
             self.communicator.gather(&[])?;
             return Ok(sum_on_devices(values, &self.collective));

@@ -45,7 +45,7 @@ impl<'scope> Replicas<'scope> {
         for ((learner, device), ranks) in learners.into_iter().zip(devices.iter().cloned()).zip(ranks) {
             let (sender, receiver) = channel();
             shards.push(sender);
-            // The rank is dropped with the thread, also where it panics: the others do not wait for it.
+            // The rank is dropped with the thread, even on panic, so that the others do not wait for it.
             threads.push(scope.spawn(move || work(objective, learner, &receiver, &device, &ranks)));
         }
         Self { shards, threads }

@@ -39,8 +39,8 @@ pub enum SeedUse {
     Proposals = 17,
 }
 
-/// The seed of one use at one place of a run (an epoch, a step or an image), well mixed so that neighbouring places
-/// share nothing.
+/// The seed of one use at one place of a run (an epoch, a step or an image), well mixed so that neighbouring
+/// places share nothing.
 ///
 /// ```
 /// use deepcluster_engine::{SeedUse, derive_seed};

@@ -1,10 +1,10 @@
-//! State of an objective on its way to a checkpoint and back.
+//! Saving and restoring the state of an objective.
 
 use deepcluster_models::NamedWeights;
 
 use crate::error::EngineError;
 
-/// Takes the parts of a state, one after the other, so that no more than one is copied from the device at a
+/// Receives the parts of a state one by one, so that at most one is copied from the device at a
 /// time.
 pub trait StateWriter {
     /// Named float arrays, such as the weights of a head.
@@ -21,7 +21,7 @@ pub trait StateWriter {
     fn integers(&mut self, name: &str, values: &[u32], bound: usize) -> Result<(), EngineError>;
 }
 
-/// Gives the parts of a state back by their names; each can be taken once. They may come from a damaged file.
+/// Returns the parts of a state by name; each can be taken once. They may come from a damaged file.
 pub trait StateReader {
     /// Named float arrays; `None` where there are none of this name.
     fn weights(&mut self, name: &str) -> Option<NamedWeights>;

@@ -20,7 +20,7 @@ pub fn images_tensor(batch: &ImageBatch, device: &Device) -> Tensor<4> {
     image_values(images, ByteScale { factors, offsets }, device)
 }
 
-/// The values of a tensor; `during` says what the device was used for.
+/// The values of a tensor; `during` describes the use of the device, for errors.
 ///
 /// # Errors
 /// [`EngineError::Device`].

@@ -1,4 +1,4 @@
-//! The steps of an epoch with an objective of its own: on one device and several, with checkpoints and stops,
+//! The steps of an epoch with a custom objective: on one device and several, with checkpoints and stops,
 //! and with losses for some parameter groups only.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -211,7 +211,7 @@ fn a_device_without_a_part_of_the_batch_takes_the_same_step() {
 #[test]
 fn a_device_that_fails_ends_the_step_of_the_others() {
     let mut objective = Classes::new([0, 1, 2, 3].repeat(2), 8);
-    // One of both devices fails in its second step; the other must not wait for it.
+    // One of two devices fails in its second step; the other must not wait for it.
     objective.fails_at = Some(3);
     let (outcome, _, _) = train(&objective, 2, 0, &mut Heard::default());
     assert!(outcome.unwrap_err().to_string().contains("out of classes"));

@@ -1,6 +1,6 @@
-//! Features on a device give the clusters that they give on the host.
+//! Features on a device yield the same clusters as on the host.
 //!
-//! Runs on the host's own backend, and on a GPU where one is built in and there.
+//! Runs on the CPU backend, and on a GPU if one is compiled in and available.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, which say when they skip")]
 

@@ -27,7 +27,7 @@ pub fn remove_leftovers(folder: &Path) -> Result<()> {
             continue;
         }
         let Ok(kind) = entry.file_type() else { continue };
-        // A link or a pipe is none of ours, and opening one could wait for ever.
+        // A link or a pipe is none of ours, and opening one could wait forever.
         if !kind.is_file() && !kind.is_dir() {
             continue;
         }

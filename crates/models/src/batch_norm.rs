@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use burn::tensor::TensorData;
 
-    /// One channel that has seen the values 1, 2, 3 and 6, and what it made of them.
+    /// One channel after the values 1, 2, 3 and 6, and its output.
     fn one_training_step() -> (BatchNorm2d, Tensor<4>) {
         let device = Device::flex().autodiff();
         let norm = BatchNorm2d::new(1, &device);

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor};
 use crate::initialization::WeightInitializer;
 use crate::precision::Precision;
 
-/// The last linear layer, one output per cluster. It is drawn anew after every clustering, since the numbers of the
-/// clusters have no meaning across epochs (Caron et al., section 3.2).
+/// The last linear layer, one output per cluster. It is reinitialised after every clustering, since the
+/// numbers of the clusters have no meaning across epochs (Caron et al., section 3.2).
 #[derive(Module, Debug)]
 pub struct Head {
     linear: Linear,

@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// Draws the weights of a network, layer by layer in a fixed order, so that a seed gives the same network on every
-/// device.
+/// Draws the weights of a network, layer by layer in a fixed order, so that a seed gives the same network on
+/// every device.
 pub(crate) struct WeightInitializer {
     generator: ChaCha8Rng,
 }

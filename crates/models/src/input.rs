@@ -1,4 +1,4 @@
-//! The images a network takes in.
+//! Input images of a network.
 
 /// The square that a network sees of an image, and the statistics its values are normalised with.
 ///
@@ -23,8 +23,8 @@ pub struct Input {
 }
 
 impl Input {
-    /// A square of `side` pixels out of an image resized as for ImageNet: 256 pixels for a side of 224, and the
-    /// side itself below 64 pixels; with the statistics of ImageNet.
+    /// A square of `side` pixels out of an image resized as for ImageNet: 256 pixels for a side of 224, and
+    /// the side itself below 64 pixels; with the statistics of ImageNet.
     ///
     /// ```
     /// use deepcluster_models::Input;

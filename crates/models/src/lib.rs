@@ -7,10 +7,11 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use crate::{Architecture, Backbone, ConvNetConfig, Network, Pass};
+//! use deepcluster_models::{Architecture, Backbone, ConvNetConfig, Network, Pass};
 //!
 //! let device = Device::flex();
-//! let network: Network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25)?.init(1, &device)?.into();
+//! let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25)?;
+//! let network: Network = config.init(1, &device)?.into();
 //! let images = Tensor::zeros([2, 3, 32, 32], &device);
 //! assert_eq!(network.features(images, &Pass::inference()).dims(), [2, network.feature_dim()]);
 //! # Ok::<(), deepcluster_models::ModelError>(())

@@ -1,4 +1,4 @@
-//! What every backbone promises, checked on each arm of `Network` and on a network of another crate.
+//! The contract of backbones, checked on each arm of `Network` and on a network of another crate.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 

@@ -229,8 +229,8 @@ fn a_sobel_filter_of_another_kind_is_refused() {
 const OPERATIONS: &[u8] =
     b"().0122BCFGIJKLMNPQRSTUVX]abcdeghijloprstuq}\x80\x81\x85\x8a\x8b\x8d\x8e\x93\x94\x95";
 
-/// A test of an import. An interpreter makes objects of some hundred bytes of a single byte, as far as the guard lets
-/// it.
+/// A test of an import. An interpreter makes objects of some hundred bytes of a single byte, as far as the
+/// guard lets it.
 fn damaged(seed: &str) -> ReaderTest<'static> {
     ReaderTest::new("checkpoint.pth.tar", [fs::read(path_of(seed)).unwrap()])
         .tokens(OPERATIONS.iter().map(|&operation| vec![operation]))

@@ -33,7 +33,9 @@ pub enum ReportError {
         known: String,
     },
     /// A text does not name filters.
-    #[error("'{text}' names no filters: write 3, or 0..16, or 0.. for all, or several separated by commas")]
+    #[error(
+        "'{text}' is not a list of filters: write 3, or 0..16, or 0.. for all, or several separated by commas"
+    )]
     MalformedFilters {
         /// The text as given.
         text: String,
@@ -49,7 +51,7 @@ pub enum ReportError {
         last: usize,
     },
     /// Images are too small for a layer.
-    #[error("images of {size} px leave nothing of {layer}: choose a larger size")]
+    #[error("images of {size} px are too small for {layer}: choose a larger size")]
     ImagesTooSmall {
         /// Side of the images in pixels.
         size: usize,
@@ -57,7 +59,7 @@ pub enum ReportError {
         layer: String,
     },
     /// The page cannot be put together.
-    #[error("the page cannot be put together: {reason}")]
+    #[error("cannot build the page: {reason}")]
     Page {
         /// The part that failed.
         reason: String,

@@ -17,8 +17,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// Opens a file in a window of this width and height; `None`, with a message, where there is no Chromium. The
-    /// variable `DEEPCLUSTER_TEST_BROWSER` names another than those in the usual places.
+    /// Opens a file in a window of this width and height; `None`, with a message, where there is no Chromium.
+    /// The variable `DEEPCLUSTER_TEST_BROWSER` names another than those in the usual places.
     ///
     /// # Panics
     /// If the browser fails.
@@ -67,7 +67,7 @@ impl Page {
         self.evaluate(&format!("String({script})"), false)
     }
 
-    /// The text that a promise gives.
+    /// The text that a promise resolves to.
     pub fn awaited(&self, promise: &str) -> String {
         self.evaluate(promise, true)
     }

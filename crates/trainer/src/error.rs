@@ -10,7 +10,7 @@ use deepcluster_files::{HasKind, Kind};
 use deepcluster_models::ModelError;
 use deepcluster_models::weights::WeightsError;
 
-/// Why a run cannot start, go on, or be read.
+/// Why a run cannot start, continue or be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainerError {
@@ -21,7 +21,7 @@ pub enum TrainerError {
         field: String,
         /// The value it had.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// A configuration file or override names something that does not exist.
@@ -37,7 +37,7 @@ pub enum TrainerError {
     UnreadableConfig {
         /// File or option.
         origin: String,
-        /// What the parser says.
+        /// Message of the parser.
         reason: String,
     },
     /// Fewer images than clusters, or too few to train at all.
@@ -47,7 +47,7 @@ pub enum TrainerError {
         folder: Location,
         /// Readable images.
         num_images: usize,
-        /// Clusters asked for.
+        /// Requested number of clusters.
         num_clusters: usize,
     },
     /// No image could be decoded.
@@ -67,21 +67,21 @@ pub enum TrainerError {
         path: PathBuf,
     },
     /// The output folder is in use for something else.
-    #[error("{path} exists and is not empty, and is no run of deepcluster: choose another output folder")]
+    #[error("{path} exists and is not empty, but is not a deepcluster run: choose another output folder")]
     NotEmpty {
         /// The folder.
         path: PathBuf,
     },
-    /// A folder is no run directory.
-    #[error("{path} is no run directory ({reason})")]
+    /// A folder is not a run directory.
+    #[error("{path} is not a run directory ({reason})")]
     NotARun {
         /// The folder.
         path: PathBuf,
-        /// What is missing or wrong.
+        /// The missing or invalid part.
         reason: String,
     },
-    /// A folder in which a run was about to begin, and has not.
-    #[error("{path} is no run directory: nothing has begun in it yet")]
+    /// A folder prepared for a run that never started.
+    #[error("{path} is not a run directory: no run has started in it yet")]
     NotBegun {
         /// The folder.
         path: PathBuf,
@@ -112,19 +112,19 @@ pub enum TrainerError {
         /// Why the newest fails.
         reason: String,
     },
-    /// A run is not finished, so the asked-for result does not exist yet.
+    /// A run is not finished, so the requested result does not exist yet.
     #[error("{path} is not finished: resume it")]
     Unfinished {
         /// The run directory.
         path: PathBuf,
     },
-    /// A run was imported without images, and has none to cluster or train on.
-    #[error("{path} knows no images: name their folder")]
+    /// A run that was imported without images.
+    #[error("{path} has no images: name their folder")]
     NoImages {
         /// The run directory.
         path: PathBuf,
     },
-    /// A run belongs to another folder of images.
+    /// A run was started on another folder of images.
     #[error(
         "the run in {path} was begun on {images}, and {asked} lacks {num_missing} of its {num_images} images, the \
          first {missing}: leave the folder out, or name one that holds them all"
@@ -134,7 +134,7 @@ pub enum TrainerError {
         path: PathBuf,
         /// The place of its images.
         images: Location,
-        /// The place asked for.
+        /// Requested location.
         asked: Location,
         /// Images of the run that are not in it.
         num_missing: usize,
@@ -143,14 +143,14 @@ pub enum TrainerError {
         /// The first that is not in it.
         missing: PathBuf,
     },
-    /// The folder of images of a run is not where it was.
+    /// The image folder of a run no longer exists.
     #[error(
         "the images of the run in {path} were in {images}, which is gone: name the folder they are in now"
     )]
     ImagesGone {
         /// The run directory.
         path: PathBuf,
-        /// Where its images were.
+        /// Former folder of its images.
         images: Location,
     },
     /// The images of a run are at a place that this crate cannot open.
@@ -164,7 +164,7 @@ pub enum TrainerError {
         /// The place of its images.
         images: Location,
     },
-    /// Files of a run are of two results.
+    /// Result files of a run that belong to different models.
     #[error(
         "{first} and {second} in {path} do not belong together: {reason}. Resume the run to write its results again"
     )]
@@ -183,11 +183,11 @@ pub enum TrainerError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage found.
         reason: String,
     },
-    /// A resume asks for settings that the run was not begun with.
-    #[error("a resumed run keeps its settings; {key} is {saved} in {path} and {asked} was asked for")]
+    /// Settings of a resumed run that differ from those it began with.
+    #[error("a resumed run keeps its settings: {key} is {saved} in {path}, but {asked} was given")]
     ConfigChanged {
         /// The run directory.
         path: PathBuf,
@@ -195,15 +195,15 @@ pub enum TrainerError {
         key: String,
         /// Value in the run.
         saved: String,
-        /// Value asked for.
+        /// Requested value.
         asked: String,
     },
     /// Features cannot be written under that name.
     #[error("features cannot be written to {path}: {reason}")]
     UnknownFeatureFile {
-        /// The file asked for.
+        /// Requested file.
         path: PathBuf,
-        /// What is allowed.
+        /// The allowed values.
         reason: &'static str,
     },
     /// The network takes in other images than the settings make.
@@ -231,14 +231,14 @@ pub enum TrainerError {
     /// Reading or writing a file failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
     },
-    /// Learning or computing features failed, or was stopped.
+    /// Training or computing features failed, or was stopped.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// A checkpoint or an export of another program cannot be read or written.
@@ -293,12 +293,12 @@ impl HasKind for TrainerError {
     }
 }
 
-/// Advice that can be followed: no number of clusters is below two.
+/// Advice that can be followed: at least two clusters.
 fn too_few_images(folder: &Location, num_images: usize, num_clusters: usize) -> String {
     let found = format!("{num_images} readable image(s) in {folder}");
     if num_images < 2 {
         return format!(
-            "{found} cannot be clustered: add images, at least 2, and better ten or more for each kind you expect"
+            "{found} cannot be clustered: add images, at least 2, preferably ten or more of each kind you expect"
         );
     }
     format!(
@@ -308,7 +308,7 @@ fn too_few_images(folder: &Location, num_images: usize, num_clusters: usize) -> 
 }
 
 impl TrainerError {
-    /// A list of devices without one.
+    /// An empty list of devices.
     pub(crate) fn no_device() -> Self {
         let (name, reason) = (String::new(), "none was named".to_string());
         EngineError::NoDevice { name, reason }.into()

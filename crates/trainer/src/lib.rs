@@ -1,7 +1,7 @@
 //! Runs: objectives, the loop over their epochs, and everything that stays on disk.
 //!
 //! [`TrainConfig`] holds the settings, [`Trainer`] runs the loop for an objective, [`RunDirectory`] is what
-//! it leaves on disk, and [`TrainedModel`] gives new images their clusters. The first objective is
+//! it leaves on disk, and [`TrainedModel`] assigns new images to clusters. The first objective is
 //! [`DeepCluster`] (Caron, Bojanowski, Joulin and Douze, *Deep Clustering for Unsupervised Learning of Visual
 //! Features*, ECCV 2018): a network and a clustering of its features teach each other.
 //!

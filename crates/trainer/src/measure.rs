@@ -1,4 +1,4 @@
-//! The numbers of an epoch: measured when it begins, completed and written when it ends.
+//! The metrics of an epoch: measured when it begins, completed and written when it ends.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -19,7 +19,7 @@ use crate::trainer::Trainer;
 const MAX_KNN_IMAGES: usize = 10_000;
 
 impl<O: RunObjective> Trainer<O> {
-    /// Writes the clusters of an epoch that begins, and keeps what they measure until it ends.
+    /// Writes the clusters of an epoch that begins, and keeps their metrics until it ends.
     pub(crate) fn record(
         &mut self,
         clusters: Option<&EpochClusters>,
@@ -49,7 +49,7 @@ impl<O: RunObjective> Trainer<O> {
         Ok(())
     }
 
-    /// Finishes the numbers of the epoch, writes them, and moves to the next.
+    /// Completes and writes the metrics of the epoch, and moves to the next.
     pub(crate) fn close_epoch(
         &mut self,
         observer: &mut dyn TrainObserver,
@@ -84,8 +84,8 @@ impl<O: RunObjective> Trainer<O> {
     }
 }
 
-/// Leave-one-out nearest-neighbour accuracy of the last maps of `network`, or its features, on images with labels;
-/// `None` inside where there are too few, and outside where `observer` asks to stop.
+/// Leave-one-out nearest-neighbour accuracy of the last maps of `network`, or its features, on images with
+/// labels; `None` inside where there are too few, and outside where `observer` asks to stop.
 fn knn_accuracy<B: Backbone>(
     network: &B,
     images: &RunImages,

@@ -21,7 +21,7 @@ pub struct EpochMetrics {
     /// Mean loss over the steps of the epoch: for DeepCluster the cross-entropy of the pseudo-labels, in
     /// nats.
     pub loss: Option<f64>,
-    /// NMI (arithmetic) between this clustering and the one before.
+    /// NMI (arithmetic) between this clustering and the previous one.
     pub nmi_to_previous: Option<f64>,
     /// Agreement of this clustering with the labels, where there are labels.
     pub labels: Option<ClusterAgreement>,
@@ -30,7 +30,7 @@ pub struct EpochMetrics {
     pub knn_accuracy: Option<f64>,
     /// Sum of squared distances of the whitened features to their centroids.
     pub inertia: Option<f64>,
-    /// Clusters asked of the head, empty ones included.
+    /// Number of clusters including empty ones.
     pub num_clusters: usize,
     /// Clusters without an image.
     pub num_empty: usize,

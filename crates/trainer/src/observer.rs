@@ -1,10 +1,10 @@
-//! Those who hear of a run.
+//! Observers of a run.
 
 use deepcluster_engine::Observer;
 
 use crate::metrics::{EpochMetrics, EpochTimings};
 
-/// Hears of a run beside the events of its parts, and may stop it; `()` ignores everything.
+/// Receives the metrics of a run besides its events, and may stop it; `()` ignores everything.
 ///
 /// A run that is stopped has saved a checkpoint before.
 ///

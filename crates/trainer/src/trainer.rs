@@ -50,7 +50,7 @@ use crate::trained::network::TrainedNetwork;
 /// ```
 pub struct Trainer<O: Objective = DeepCluster<Network>> {
     pub(crate) config: TrainConfig,
-    /// The device of everything, and those that compute features and train beside it.
+    /// The main device, and those that compute features and train beside it.
     pub(crate) devices: Vec<Device>,
     pub(crate) run: RunDirectory,
     pub(crate) images: RunImages,
@@ -72,7 +72,7 @@ impl<O: RunObjective> Trainer<O> {
         self
     }
 
-    /// The device of everything that is not divided.
+    /// The device of all work that is not split.
     pub fn device(&self) -> &Device {
         &self.devices[0]
     }
@@ -111,7 +111,7 @@ impl<O: RunObjective> Trainer<O> {
     /// run that [is finished](Self::is_finished) nothing is computed or written again.
     ///
     /// # Errors
-    /// [`EngineError::Stopped`] when `observer` asked for it; a checkpoint is saved then. After any other
+    /// [`EngineError::Stopped`] on request of `observer`, after saving a checkpoint. After any other
     /// error the run can be resumed from its last checkpoint.
     pub fn run(
         mut self,
@@ -139,7 +139,7 @@ impl<O: RunObjective> Trainer<O> {
         if self.progress.step == 0 {
             self.begin_epoch(observer)?;
         }
-        // Whitening, training and features need blocks of different sizes: what one phase leaves does not
+        // Whitening, training and features need blocks of different sizes: memory freed by one phase does not
         // serve the next.
         release_freed_memory();
         self.train_epoch(observer)?;
@@ -242,7 +242,7 @@ impl<O: RunObjective> Trainer<O> {
         Ok(features)
     }
 
-    /// An error of an epoch's beginning; where memory was lacking, with the batch that fits.
+    /// An error at the beginning of an epoch; when out of memory, with the batch that fits.
     fn explain(&self, error: EngineError) -> TrainerError {
         let batch_size = self.config.training.feature_batch_size;
         explain_features(error, self.network(), batch_size, self.device()).into()

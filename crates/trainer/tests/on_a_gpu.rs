@@ -1,7 +1,7 @@
 //! Training on a GPU is training on the host, to rounding.
 //!
-//! Built with a feature of GPUs; the software driver of Mesa serves where there is none. Tolerances are those of single
-//! precision, and wider where matrix units round factors to TF32.
+//! Built with a feature of GPUs; the software driver of Mesa serves where there is none. Tolerances are those
+//! of single precision, and wider where matrix units round factors to TF32.
 
 #![cfg(feature = "gpu")]
 #![allow(
@@ -98,9 +98,10 @@ fn steps_of_training_agree_with_those_of_the_host() {
     assert_alike(on_host, on_gpu, tolerance(&device, 2e-4, 2e-2), tolerance(&device, 5e-3, 5e-2));
 }
 
-/// Four steps in bfloat16 go where those in single precision go: losses are near, weights, taken together, miss by a twentieth of
-/// their way at most (single ones that hardly move are rounding), and features by three times what the host misses in bfloat16,
-/// whose sums are of single precision: without matrix units those of a GPU may not be.
+/// Four steps in bfloat16 go where those in single precision go: losses are near, weights, taken together,
+/// miss by a twentieth of their way at most (single ones that hardly move are rounding), and features by
+/// three times what the host misses in bfloat16, whose sums are of single precision: without matrix units
+/// those of a GPU may not be.
 #[test]
 fn steps_in_bfloat16_go_the_way_of_single_precision() {
     let Some(device) = gpu() else { return };
@@ -216,7 +217,8 @@ fn a_run_on_a_gpu_gives_a_model_that_the_host_agrees_with() {
 fn too_large_a_batch_says_what_fits() {
     let Some(device) = gpu() else { return };
     let Some(limits) = device_limits(&device) else { return };
-    // The maps of the first convolution are beyond the largest tensor of the device: 12 x 32 x 32 values an image.
+    // The maps of the first convolution are beyond the largest tensor of the device: 12 x 32 x 32 values an
+    // image.
     let too_many = (limits.largest_tensor / (4 * 12 * 32 * 32)) as usize + 2;
     if too_many > 20_000 {
         eprintln!("skipped: a batch too large for this device is too large for the test");

@@ -35,7 +35,7 @@ pub enum TransferError {
         folder: Location,
     },
     /// The test images have a class that the training images lack.
-    #[error("{folder} has the class '{class}', of which the training images have none")]
+    #[error("{folder} has the class '{class}', which no training image has")]
     UnknownClass {
         /// Place of the test images.
         folder: Location,
@@ -52,7 +52,7 @@ pub enum TransferError {
     },
     /// The state of a task that was stopped belongs to another one.
     #[error(
-        "{path} holds the state of another task ({difference}): remove it to begin anew, or choose another folder"
+        "{path} holds the state of another task ({difference}): remove it to start over, or choose another folder"
     )]
     OtherTask {
         /// The file.
@@ -61,7 +61,7 @@ pub enum TransferError {
         difference: String,
     },
     /// An image of a data set has no boxes to look at.
-    #[error("there are no proposals for the image '{image}'")]
+    #[error("no proposals for the image '{image}'")]
     NoProposals {
         /// Its name without extension.
         image: String,
@@ -75,7 +75,7 @@ pub enum TransferError {
         folder: Location,
     },
     /// An image that is needed, or a whole set, cannot be read.
-    #[error("the image '{image}', without which nothing can be measured, cannot be read")]
+    #[error("cannot read the image '{image}', which the measurement needs")]
     NoReadableImage {
         /// Its name.
         image: String,
@@ -103,8 +103,8 @@ pub enum TransferError {
     },
     /// A mask has a value without a class.
     #[error(
-        "the mask of '{image}' has the value {value}, but there are {num_classes} classes: name them in classes.txt, or \
-         name the value that does not count"
+        "the mask of '{image}' has the value {value}, but there are {num_classes} classes: list them in classes.txt, or \
+         set the value to ignore"
     )]
     UnknownMaskValue {
         /// Name of the image without extension.
@@ -123,7 +123,7 @@ pub enum TransferError {
         learning_rate: f64,
     },
     /// A file is damaged.
-    #[error("{path} is damaged: {reason}; remove it to begin anew")]
+    #[error("{path} is damaged: {reason}; remove it to start over")]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -22,8 +22,8 @@ pub struct LayerKnn {
 }
 
 /// Classifies the test images by their nearest training images on each of `layers`: names of the network's
-/// [layers](Backbone::layers); all but pooled maps where it is empty. `reading` is that of the network's run; it lies on
-/// `device` without autodiff.
+/// [layers](Backbone::layers); all but pooled maps where it is empty. `reading` is that of the network's run;
+/// it lies on `device` without autodiff.
 ///
 /// # Errors
 /// [`TransferError::UnknownLayer`], [`TransferError::Stopped`] on request of `observer`,

@@ -1,7 +1,7 @@
 //! A program of its own that uses the clustering crate alone: no images, no networks, about 70 packages.
 //!
-//! `cargo run --release --manifest-path examples/cluster-a-matrix/Cargo.toml [features.npy]`; without an argument it
-//! makes 5,000 rows in 20 groups.
+//! `cargo run --release --manifest-path examples/cluster-a-matrix/Cargo.toml [features.npy]`; without an
+//! argument it makes 5,000 rows in 20 groups.
 use std::error::Error;
 
 use deepcluster_clustering::{

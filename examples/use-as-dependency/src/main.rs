@@ -1,7 +1,7 @@
-//! A program of its own that trains on a folder through the facade.
+//! A separate program that trains on a folder through the facade.
 //!
-//! `cargo run --release --manifest-path examples/use-as-dependency/Cargo.toml [FOLDER OUT]`; without arguments it
-//! draws 600 images in the folder for temporary files.
+//! `cargo run --release --manifest-path examples/use-as-dependency/Cargo.toml [FOLDER OUT]`; without
+//! arguments it draws 600 images in the folder for temporary files.
 use std::path::PathBuf;
 
 use deepcluster::data::{SyntheticConfig, write_synthetic_folder};

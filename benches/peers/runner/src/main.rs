@@ -7,8 +7,8 @@
 //! {"check":{"objective":51234.5},"key":"assign-k1000","seconds":0.123}
 //! ```
 //!
-//! Arrays are read once and kept, and results are written after the clock has stopped, so that `seconds` is the work
-//! alone.
+//! Arrays are read once and kept, and results are written after the clock has stopped, so that `seconds` is
+//! the work alone.
 
 mod arrays;
 mod peak;

@@ -1,7 +1,7 @@
 //! How fast the processor multiplies and adds single-precision numbers when nothing has to be loaded.
 
-/// Billions of floating-point operations per second of `threads` threads together; `None` on processors without a
-/// loop for them here.
+/// Billions of floating-point operations per second of `threads` threads together; `None` on processors
+/// without a loop for them here.
 pub fn peak_gflops(threads: usize) -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     {

@@ -1,4 +1,4 @@
-//! The works that can be asked for.
+//! The available tasks.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ pub enum Work {
     Peak { threads: usize },
 }
 
-/// What a work took, and what the other side compares beside the result.
+/// Duration of a task, and values to compare besides the result.
 pub struct Outcome {
     pub seconds: f64,
     pub check: Value,

@@ -1,4 +1,4 @@
-//! What the programs of the crates share: their arguments, `FEATURES.npy CENTROIDS.npy ITERATIONS THREADS`, and the
+//! Shared code of the programs: their arguments, `FEATURES.npy CENTROIDS.npy ITERATIONS THREADS`, and the
 //! JSON line they print.
 
 use std::error::Error;

@@ -10,37 +10,37 @@ use super::{DeviceChoice, Replacing};
 
 #[derive(Debug, Args)]
 pub(crate) struct Report {
-    /// Folder of a run whose images have been clustered.
+    /// Directory of a run whose images have been clustered.
     pub(crate) run: PathBuf,
-    /// Folder for the page and its tables [default: RUN/report]
+    /// Output folder for the page and its tables [default: RUN/report]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) replacing: Replacing,
-    /// Title of the page [default: the name of the folder of images]
+    /// Title of the page [default: name of the image folder]
     #[arg(long)]
     pub(crate) title: Option<String>,
     /// Longest side of a thumbnail in pixels.
     #[arg(long, default_value_t = 96)]
     pub(crate) thumbnail_size: u32,
-    /// The most MiB of thumbnails inside the page; more are written beside it.
+    /// Maximum MiB of thumbnails embedded in the page; beyond it they go to separate files.
     #[arg(long, default_value_t = 24)]
     pub(crate) embed_mib: u64,
-    /// Leave out the map by t-SNE, which takes a minute or more for 100,000 images.
+    /// Skip the t-SNE map, which takes a minute or more for 100,000 images.
     #[arg(long)]
     pub(crate) no_tsne: bool,
 }
 
-/// Filters of layers.
+/// Visualise filters.
 #[derive(Debug, Args)]
 pub(crate) struct Filters {
-    /// Folder of a run, finished or not.
+    /// Run directory, finished or not.
     pub(crate) run: PathBuf,
     #[command(flatten)]
     pub(crate) choice: LayerFilters,
     #[command(flatten)]
     pub(crate) ascent: Ascent,
-    /// Folder for the sheets [default: RUN/pictures]
+    /// Output folder for the sheets [default: RUN/pictures]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -49,57 +49,58 @@ pub(crate) struct Filters {
     pub(crate) device: DeviceChoice,
 }
 
-/// Which filters.
+/// The filters to draw.
 #[derive(Debug, Args)]
 pub(crate) struct LayerFilters {
-    /// Layers, separated by commas [default: all convolutions]
+    /// Comma-separated layers [default: all convolutions]
     #[arg(long, value_delimiter = ',')]
     pub(crate) layer: Vec<String>,
-    /// Filters: 3, or 0..16, or 0.. for all, or several separated by commas [default: the first 16]
+    /// Filters: 3, 0..16, 0.. for all, or a comma-separated list [default: the first 16]
     #[arg(long)]
     pub(crate) filter: Option<FilterChoice>,
 }
 
-/// How pictures of filters are found.
+/// Gradient ascent.
 #[derive(Debug, Args)]
 pub(crate) struct Ascent {
-    /// How pictures are found: modern, cosine waves under random moves, or original, pixels and blur.
+    /// Method: modern (cosine waves with random transformations) or original (pixels with blur).
     #[arg(long, value_parser = named(&[AscentMethod::Modern, AscentMethod::Original]), default_value = "modern")]
     pub(crate) method: AscentMethod,
-    /// Side of a picture in pixels [default: 128, or 224 by the original method; at most twice the network's input]
+    /// Side of a picture in pixels [default: 128, or 224 with --method original, but at most twice the network's
+    /// input]
     #[arg(long)]
     pub(crate) size: Option<usize>,
-    /// Steps of gradient ascent [default: 256, or 1000 by the original method]
+    /// Steps of gradient ascent [default: 256, or 1000 with --method original]
     #[arg(long)]
     pub(crate) steps: Option<usize>,
-    /// Length of a step [default: 0.05, or 3 by the original method]
+    /// Step size [default: 0.05, or 3 with --method original]
     #[arg(long)]
     pub(crate) step_size: Option<f64>,
-    /// Seed of the noise that pictures begin with.
+    /// Seed of the initial noise.
     #[arg(long, default_value_t = 31)]
     pub(crate) seed: u64,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TopImages {
-    /// Folder of a run, finished or not.
+    /// Run directory, finished or not.
     pub(crate) run: PathBuf,
-    /// Folder of images, at any depth.
+    /// Folder of images, searched recursively.
     pub(crate) images: PathBuf,
     #[command(flatten)]
     pub(crate) choice: LayerFilters,
-    /// Images for each filter.
+    /// Images per filter.
     #[arg(long, short = 'n', default_value_t = 9)]
     pub(crate) count: usize,
     /// Ranking of images: mean of a filter's map, as in the original code, or its max.
     #[arg(long, value_parser = named(&[TopScore::Mean, TopScore::Max]), default_value = "mean")]
     pub(crate) score: TopScore,
-    /// Leave out the pictures of the filters, which take most of the time.
+    /// Skip the filter visualisations, which take most of the time.
     #[arg(long)]
     pub(crate) no_filter_pictures: bool,
     #[command(flatten)]
     pub(crate) ascent: Ascent,
-    /// Folder for the sheets [default: RUN/pictures]
+    /// Output folder for the sheets [default: RUN/pictures]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -110,12 +111,12 @@ pub(crate) struct TopImages {
 
 #[derive(Debug, Args)]
 pub(crate) struct Kernels {
-    /// Folder of a run, finished or not.
+    /// Run directory, finished or not.
     pub(crate) run: PathBuf,
-    /// PNG file to write [default: RUN/pictures/kernels.png]
+    /// Output PNG file [default: RUN/pictures/kernels.png]
     #[arg(long, short)]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the file if it exists.
+    /// Overwrite an existing file.
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
@@ -124,7 +125,7 @@ pub(crate) struct Kernels {
 
 #[derive(Debug, Args)]
 pub(crate) struct Neighbors {
-    /// Folder of a finished run.
+    /// Directory of a finished run.
     pub(crate) run: PathBuf,
     /// Images to look up.
     #[arg(required = true)]
@@ -132,13 +133,13 @@ pub(crate) struct Neighbors {
     /// Neighbours per image.
     #[arg(long, short = 'n', default_value_t = 10)]
     pub(crate) count: usize,
-    /// Find those by the untrained network too, for which all training images pass through it.
+    /// Also search with the untrained network, which recomputes all training features.
     #[arg(long)]
     pub(crate) compare_untrained: bool,
-    /// PNG file to draw queries and neighbours in [default with --compare-untrained: RUN/pictures/neighbors.png]
+    /// PNG file for queries and neighbours [default with --compare-untrained: RUN/pictures/neighbors.png]
     #[arg(long, short)]
     pub(crate) picture: Option<PathBuf>,
-    /// Replace the picture if it exists.
+    /// Overwrite an existing picture.
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]

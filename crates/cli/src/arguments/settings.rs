@@ -28,7 +28,7 @@ pub(crate) type Settings = SettingOptions<true>;
 /// All settings, the number of clusters without its option.
 pub(crate) type SettingsButClusters = SettingOptions<false>;
 
-/// Settings of a run; later ones win over earlier ones: file, options, --set.
+/// Settings of a run. Options override the file, --set overrides both.
 #[derive(Debug, Default)]
 pub(crate) struct SettingOptions<const WITH_CLUSTERS: bool> {
     config: Option<PathBuf>,

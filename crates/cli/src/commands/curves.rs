@@ -16,7 +16,7 @@ pub(crate) fn run(command: Curves, output: Output) -> anyhow::Result<()> {
         runs.push((name.into_owned(), epochs));
     }
     if runs.iter().all(|(_, epochs)| epochs.is_empty()) {
-        bail!("no epoch of these runs has ended yet");
+        bail!("these runs have not finished an epoch yet");
     }
     let replaceable = command.replacing.in_folder(command.out.as_ref());
     let out = command.out.unwrap_or_else(|| command.runs[0].join("curves"));

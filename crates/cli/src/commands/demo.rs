@@ -42,8 +42,9 @@ pub(crate) fn run(command: Demo, output: Output) -> anyhow::Result<()> {
     print_gain(&RunDirectory::open(&run)?.metrics()?, output)
 }
 
-/// The recipe of the paper, scaled down to a few thousand small images and a few minutes: a narrower network, fewer
-/// components, which are all that so few images determine, and more and smaller steps between two clusterings.
+/// The recipe of the paper, scaled down to a few thousand small images and a few minutes: a narrower network,
+/// fewer components, which are all that so few images determine, and more and smaller steps between two
+/// clusterings.
 fn demo_config(seed: u64) -> TrainConfig {
     let mut learning =
         DeepClusterConfig { epochs_per_clustering: 2.0, learning_rate: 0.02, ..DeepClusterConfig::default() };
@@ -65,7 +66,7 @@ fn print_gain(metrics: &[EpochMetrics], output: Output) -> anyhow::Result<()> {
     let nmi = |epoch: &EpochMetrics| epoch.labels.map(|labels| labels.nmi_arithmetic);
     let gain = [nmi(first), nmi(last), first.knn_accuracy, last.knn_accuracy];
     let [Some(nmi_before), Some(nmi_after), Some(accuracy_before), Some(accuracy_after)] = gain else {
-        bail!("the labels of the drawings were not found");
+        bail!("the labels of the drawn images were not found");
     };
     if output.json {
         print_json(&json!({

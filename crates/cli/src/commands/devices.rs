@@ -35,7 +35,7 @@ fn line(info: &DeviceInfo) -> String {
         notes.push(format!("{:.1} GiB", memory as f64 / (1_u64 << 30) as f64));
     }
     if info.is_software {
-        notes.push("in software, slower than cpu".to_string());
+        notes.push("software, slower than cpu".to_string());
     }
     if notes.is_empty() { info.name.clone() } else { format!("{}\t{}", info.name, notes.join(", ")) }
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(command: Export, output: Output) -> anyhow::Result<()> {
         print_out("the run has no head, so top_layer is left out: set top_layer = None before a strict load");
     }
     if format == ExportFormat::Onnx && !summary.has_clusters {
-        print_out("the run is not finished, so there are features and no clusters");
+        print_out("the run is not finished, so the export has features but no clusters");
     }
     Ok(())
 }

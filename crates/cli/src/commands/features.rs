@@ -82,7 +82,7 @@ pub(crate) fn run(command: Features, output: Output) -> anyhow::Result<()> {
         }));
     }
     progress.say(&format!(
-        "features of {} images, {} numbers each, in {}; their paths in {}",
+        "features of {} images, {} values each, in {}; paths in {}",
         written.num_rows,
         written.feature_dim,
         command.out.display(),

@@ -13,7 +13,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 use crate::stdout::{print_json, print_out};
 
-/// Filters of a layer that are shown unless others are asked for.
+/// Filters of a layer shown by default.
 const FIRST_FILTERS: usize = 16;
 
 pub(crate) fn run(command: Filters, output: Output) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! Where sheets of pictures go.
+//! Output of picture sheets.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ pub(super) struct SheetFolder {
 }
 
 impl SheetFolder {
-    /// The folder `out`, or that for pictures in the run. That `names` may not be replaced there is told now, not after
-    /// the pictures have been made.
+    /// The folder `out`, or that for pictures in the run. Refuses to replace `names`
+    /// before the pictures are computed.
     pub(super) fn new(
         out: Option<&PathBuf>,
         replacing: Replacing,
@@ -30,7 +30,7 @@ impl SheetFolder {
         Ok(Self { path, files })
     }
 
-    /// Writes a sheet as PNG and gives its path.
+    /// Writes a sheet as PNG and returns its path.
     pub(super) fn save(&mut self, name: &str, sheet: &ContactSheet) -> anyhow::Result<PathBuf> {
         let bytes = sheet.to_png()?;
         self.files
@@ -41,7 +41,7 @@ impl SheetFolder {
     }
 }
 
-/// Where one sheet goes: a file that the user names, or one of the run.
+/// Destination of one sheet: a file named by the user, or one in the run directory.
 pub(super) enum SheetFile<'a> {
     Named(&'a Path),
     InRun { run: &'a Path, name: &'static str },
@@ -58,7 +58,7 @@ impl SheetFile<'_> {
         }
     }
 
-    /// Writes the sheet as PNG and gives its path.
+    /// Writes the sheet as PNG and returns its path.
     pub(super) fn save(&self, sheet: &ContactSheet) -> anyhow::Result<PathBuf> {
         match *self {
             Self::Named(path) => {

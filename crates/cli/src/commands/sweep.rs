@@ -19,7 +19,7 @@ use crate::stdout::{print_json, print_out};
 
 pub(crate) fn run(command: Sweep, output: Output) -> anyhow::Result<()> {
     let replaceable = command.replacing.in_folder(Some(&command.out));
-    // A file that may not be replaced is told now, not after all the training.
+    // Refuse to replace other files before training, not after.
     ResultFolder::new(&command.out, replaceable)
         .check([SWEEP_TABLE])
         .with_context(|| format!("cannot write to {}", command.out.display()))?;

@@ -25,7 +25,7 @@ pub(crate) fn run(command: Train, output: Output) -> anyhow::Result<()> {
     } else {
         let config = command.settings.config()?;
         config.validate()?;
-        let folder = command.images.context("a folder of images is needed")?;
+        let folder = command.images.context("no folder of images given")?;
         let images = Images::scan(&folder, &config.scan_config())?;
         progress.say_found(&images);
         begin_run(config, images, &command.out, &devices)?
@@ -45,7 +45,7 @@ pub(crate) fn train(
     let num_epochs = run.config().training.epochs;
     if run.is_finished() {
         progress.say(&format!(
-            "finished after {num_epochs} epochs; there is nothing left to do, but for more --epochs"
+            "finished after {num_epochs} epochs; nothing left to do; raise --epochs to train longer"
         ));
     } else {
         progress.say(&format!(

@@ -1,4 +1,5 @@
-//! Whatever is typed or pointed to gives a clear error and the documented exit code: no panic, nothing half-written.
+//! Every invalid input leads to a clear error and the documented exit code: no panic, nothing
+//! half-written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::common::{assert_same_results, deepcluster, draw_images, finished_run, tiny_config, train};
 use tempfile::TempDir;
 
-/// Runs the program and checks its exit code and the words of its message.
+/// Runs the program and checks its exit code and phrases of its message.
 fn assert_fails(arguments: &[&str], code: i32, words: &[&str]) {
     let output = deepcluster().args(arguments).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
@@ -324,7 +325,7 @@ fn output_folders_in_use_are_left_alone() {
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.tex"), "years of work").unwrap();
     assert_fails(&["train", text(&images), "--out", text(&other)], 2, &["not empty"]);
-    assert_fails(&["train", "--resume", "--out", text(&other)], 2, &["no run directory"]);
+    assert_fails(&["train", "--resume", "--out", text(&other)], 2, &["not a run directory"]);
     let resume = ["train", "--resume", "--out", text(&run), "--set", "training.batch_size=8"];
     assert_fails(&resume, 2, &["training.batch_size", "24", "8"]);
     assert_fails(&["train", text(&other), "--resume", "--out", text(&run)], 2, &["was begun on"]);
@@ -376,7 +377,8 @@ fn a_full_disk_stops_a_run_that_can_be_resumed() {
     fs::create_dir(&found).unwrap();
     let script = format!(
         "{mount}
-         if {program} --quiet train {images} --out {disk}/run --config {config} 2> {found}/stderr; then exit 7; fi
+         if {program} --quiet train {images} --out {disk}/run --config {config} 2> {found}/stderr
+         then exit 7; fi
          (cd {disk} && find .) > {found}/files
          mount -o remount,size=64m {disk}
          {program} --quiet train {images} --out {disk}/run --resume
@@ -410,7 +412,7 @@ fn runs_of_another_version_or_damaged_ones_are_refused() {
     fs::write(run.join("run.json"), meta.replace("\"format\": 2", "\"format\": 99")).unwrap();
     assert_fails(&["inspect", text(&run)], 1, &["format 99"]);
     fs::write(run.join("run.json"), "{").unwrap();
-    assert_fails(&["inspect", text(&run)], 2, &["no run directory"]);
+    assert_fails(&["inspect", text(&run)], 2, &["not a run directory"]);
 }
 
 #[test]

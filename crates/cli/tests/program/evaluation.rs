@@ -34,7 +34,7 @@ fn linear_probes_cover_every_convolution_of_both_networks() {
     assert_ne!(networks[0]["layers"], networks[1]["layers"]);
     command.assert().success();
     assert_eq!(results(&folder), results_there);
-    // Results are there with their record, and no state of probes that are done.
+    // Results and their record exist; the state of finished probes does not.
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
     command.args(["--layers", "conv9"]);
     command.assert().code(2).stderr(predicate::str::contains("conv1, conv2"));

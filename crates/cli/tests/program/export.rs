@@ -78,6 +78,6 @@ fn what_cannot_be_exported_is_named_and_nothing_is_left() {
     assert!(!nowhere.parent().unwrap().exists());
     let mut command = deepcluster();
     command.arg("export").arg(&images).args(["--format", "onnx"]);
-    command.assert().code(2).stderr(predicate::str::contains("no run directory"));
+    command.assert().code(2).stderr(predicate::str::contains("not a run directory"));
     assert!(!images.join("network.onnx").exists());
 }

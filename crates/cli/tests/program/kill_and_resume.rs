@@ -42,7 +42,7 @@ fn runs(num_images: usize, num_epochs: usize) -> Runs {
     Runs { images, config, reference, duration: start.elapsed(), interrupted, _folder: folder }
 }
 
-/// Starts the run, or goes on with it once it exists.
+/// Starts the run, or resumes it once it exists.
 fn start(runs: &Runs) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deepcluster"));
     command.args(["--quiet", "train", "--out"]).arg(&runs.interrupted);

@@ -1,4 +1,5 @@
-//! Where results go: standard output that ends early or is full, links, pipes, devices, and folders of clusters.
+//! Where results go: standard output that ends early or is full, links, pipes, devices, and folders of
+//! clusters.
 
 #![cfg(unix)]
 

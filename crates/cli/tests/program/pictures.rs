@@ -17,7 +17,7 @@ fn rows(output: &Assert, header: &str) -> Vec<Vec<String>> {
     lines.map(|line| line.split(',').map(str::to_string).collect()).collect()
 }
 
-/// The lines of JSON on standard output that are no events.
+/// The JSON lines on standard output that are not events.
 fn results(output: &Assert) -> Vec<serde_json::Value> {
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -131,7 +131,7 @@ fn bad_requests_for_pictures_are_explained() {
     };
     let (run, images) = (run.to_str().unwrap(), images.to_str().unwrap());
     fails(&["filters", run, "--layer", "conv9"], 2, "choose among conv1");
-    fails(&["filters", run, "--filter", "a.."], 2, "names no filters");
+    fails(&["filters", run, "--filter", "a.."], 2, "is not a list of filters");
     fails(&["filters", run, "--filter", "5000"], 2, "has no filter 5000");
     fails(&["filters", run, "--steps", "0"], 2, "steps = 0");
     fails(&["filters", run, "--size", "9", "--layer", "conv1"], 2, "choose a larger size");

@@ -166,7 +166,7 @@ fn the_page_works_in_a_browser() {
     let num_clusters = fs::read_to_string(report.join("clusters.csv")).unwrap().lines().count() - 1;
     assert_eq!(page.number(cards), num_clusters.min(24));
 
-    // Clusters in the order asked for.
+    // Clusters in the requested order.
     let sizes = || -> Vec<usize> {
         let text = page.text(
             "[...document.querySelectorAll('.card h3 button')].map(b => parseInt(b.textContent)).join()",

@@ -79,7 +79,7 @@ fn objects_are_classified_detected_and_segmented() {
     let found = results(&out);
     assert_eq!(found["networks"].as_array().unwrap().len(), 2);
     assert_eq!(found["networks"][1]["result"]["num_images"], 12);
-    // Results are there with their record, and no state of tasks that are done.
+    // Results and their record exist; the state of finished tasks does not.
     assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
 
     eval("voc-classify", &["--svm", "--svm-layers", "conv1"]).assert().success();
@@ -256,7 +256,7 @@ fn curves_and_sweeps_are_drawn() {
     assert!(text.starts_with("clusters,nmi_to_labels,nmi_to_previous,loss,conv1,"), "{text}");
     assert_eq!(text.lines().count(), 3);
     assert!(out.join("sweep-score.svg").exists() && out.join("sweep-nmi.png").exists());
-    // Everything is there already: the same files, without new runs.
+    // Nothing is left to do: the same files, without new runs.
     let written = fs::metadata(out.join("k-4/model.safetensors")).unwrap().modified().unwrap();
     command.assert().success();
     assert_eq!(fs::metadata(out.join("k-4/model.safetensors")).unwrap().modified().unwrap(), written);

@@ -78,12 +78,15 @@ pub fn nearest_neighbors(
 
 /// Finds the `num_neighbors` nearest other rows of each of `rows`, wherever they lie, and hands them to
 /// `then` with the rows on the host and the observer.
-pub(crate) fn with_neighbors<T>(
+pub(crate) fn with_neighbors<T, F>(
     rows: &dyn Rows,
     num_neighbors: usize,
     observer: &mut dyn ClusteringObserver,
-    then: impl FnOnce(&FeatureMatrix<'_>, Neighbors, &mut dyn ClusteringObserver) -> Result<T, ClusteringError>,
-) -> Result<T, ClusteringError> {
+    then: F,
+) -> Result<T, ClusteringError>
+where
+    F: FnOnce(&FeatureMatrix<'_>, Neighbors, &mut dyn ClusteringObserver) -> Result<T, ClusteringError>,
+{
     let mut buffer = Vec::new();
     match rows.place() {
         Place::Host(rows) => {

@@ -91,7 +91,7 @@ pub(super) fn check_graph_settings(
 ///
 /// Then each sample points to the neighbour in `W` with the highest `W_ij (v_j - v_i)`, or to itself if none
 /// is positive, the first in ascending order among equals. Samples whose pointers lead to the same end form a
-/// cluster, numbered by the ends in ascending order. At last singletons join the cluster of their nearest
+/// cluster, numbered by the ends in ascending order. Finally, singletons join the cluster of their nearest
 /// neighbour that was none, if they have one; the clusters left empty by this are dropped.
 ///
 /// The centroids of the [`Clustering`](crate::Clustering) are the means of the members. The nearest centroid

@@ -68,7 +68,7 @@ impl Graph {
     }
 
     /// `v <- u / ||u||_1` with `u = damping W v + (1 - damping) / n`, from `v = 1/n`: at most
-    /// `num_iterations` times, or until the bits stay the same, after which they would for ever.
+    /// `num_iterations` times, or until the bits no longer change, after which they never would.
     /// `[num_rows]`.
     pub(super) fn iterate(&self, damping: f64, num_iterations: usize) -> Vec<f64> {
         let num_rows = self.num_rows();

@@ -52,7 +52,7 @@ impl ImageBytes {
     /// # Errors
     /// The file cannot be opened; [`ErrorKind::InvalidData`] where it is not a regular file.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        // Opening a pipe would wait for ever.
+        // Opening a pipe would wait forever.
         if !fs::metadata(&path)?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidData, "it is not a regular file"));
         }

@@ -25,7 +25,7 @@ pub(crate) struct ImageHeader {
 impl ImageHeader {
     /// Reads the header of the image that starts at the reader's position 0; the reader is left anywhere.
     ///
-    /// The error is the reason in words, for a list of skipped files.
+    /// The error is the reason, for a list of skipped files.
     pub(crate) fn read(reader: &mut (impl BufRead + Seek)) -> Result<Self, String> {
         let format = detect_format(reader)?;
         reader.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;

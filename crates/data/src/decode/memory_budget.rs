@@ -1,18 +1,19 @@
-//! Memory that all decoders of the process may claim together.
+//! Memory budget shared by all decoders of the process.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Memory of all decoders and the images they hand out to the loader, in bytes: 1.5 GiB.
 ///
-/// Twenty photographs of 24 megapixels are decoded at once within it (72 MB each), or two of the largest images that
-/// are read unless set otherwise. An image that needs more than this alone is decoded when no other is.
+/// Twenty photographs of 24 megapixels are decoded at once within it (72 MB each), or two of the largest
+/// images that are read unless set otherwise. An image that needs more than this alone is decoded when no
+/// other is.
 const DECODER_BYTES: u64 = 3 << 29;
 
 /// The budget of this process.
 pub(crate) static DECODER_MEMORY: MemoryBudget = MemoryBudget::new(DECODER_BYTES);
 
-/// An amount of memory that is lent to those who wait for it in the order of their coming, so that large shares are
-/// not passed over for ever. A thread that holds a share must not ask for another.
+/// A memory budget granted in the order of requests, so that large requests are
+/// not delayed forever. A thread that holds a share must not ask for another.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     state: Mutex<State>,
@@ -24,9 +25,9 @@ pub(crate) struct MemoryBudget {
 #[derive(Debug)]
 struct State {
     lent_bytes: u64,
-    /// Number that the next who comes will have.
+    /// Number of the next request.
     next_number: u64,
-    /// Number of the one whose turn it is.
+    /// Number of the request whose turn it is.
     turn: u64,
 }
 
@@ -66,7 +67,7 @@ impl MemoryBudget {
     }
 }
 
-/// Memory that was lent; dropping it gives it back.
+/// Memory that was granted; dropping it returns it.
 #[derive(Debug)]
 pub(crate) struct MemoryShare<'a> {
     budget: &'a MemoryBudget,

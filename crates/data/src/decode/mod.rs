@@ -1,17 +1,17 @@
 //! Decoding of one file into 8-bit RGB.
 //!
-//! Differences between formats end here: the orientation of the metadata is applied ([`orientation`]), grey is
-//! repeated over the three channels, alpha is dropped (as Pillow's `convert("RGB")` does, not blended; colours that a
-//! TIFF has multiplied by it are divided again), 16-bit values are divided by 257 and rounded, floating-point values
-//! are clamped to 0..=1 and scaled, and of an animation the first frame is taken. Embedded colour profiles are ignored,
-//! as by Pillow.
+//! Differences between formats end here: the orientation of the metadata is applied ([`orientation`]), grey
+//! is repeated over the three channels, alpha is dropped (as Pillow's `convert("RGB")` does, not blended;
+//! colours that a TIFF has multiplied by it are divided again), 16-bit values are divided by 257 and rounded,
+//! floating-point values are clamped to 0..=1 and scaled, and of an animation the first frame is taken.
+//! Embedded colour profiles are ignored, as by Pillow.
 //!
-//! A file that ends behind its last pixel is read. One that ends within the pixels counts as broken unless its decoder
-//! fills in the rest, as the JPEG decoder does once it has reached the image data, but for the few files that need the
-//! slower one ([`jpeg`]).
+//! A file that ends behind its last pixel is read. One that ends within the pixels counts as broken unless
+//! its decoder fills in the rest, as the JPEG decoder does once it has reached the image data, but for the
+//! few files that need the slower one ([`jpeg`]).
 //!
-//! All decoders of the process share one budget of memory ([`memory_budget`]): each waits until what its image
-//! needs, by the header, fits beside the others.
+//! All decoders of the process share one budget of memory ([`memory_budget`]): each waits until what its
+//! image needs, by the header, fits beside the others.
 
 pub(crate) mod bytes;
 mod color;
@@ -55,16 +55,18 @@ const MOST_PIXELS: u64 = 1 << 36;
 /// Memory a decoder may use whatever the size of the image: tables, colour profiles, compressed blocks.
 const BASE_ALLOCATION_BYTES: u64 = 64 << 20;
 
-/// Memory a decoder may use for each pixel: 16 bytes for an RGBA float, and half as much again for its buffers.
+/// Memory a decoder may use for each pixel: 16 bytes for an RGBA float, and half as much again for its
+/// buffers.
 const ALLOCATION_BYTES_PER_PIXEL: u64 = 24;
 
-/// Memory that GIF, WebP and BMP files take while they are decoded, for each pixel: RGBA, the decoder's own tables or
-/// frame, and RGB.
+/// Memory that GIF, WebP and BMP files take while they are decoded, for each pixel: RGBA, the decoder's own
+/// tables or frame, and RGB.
 const OTHER_BYTES_PER_PIXEL: u64 = 12;
 
 /// Decodes the image file at `path`, whatever its extension.
 ///
-/// `max_pixels` bounds width x height as the header states it, and with it the memory a hostile file can claim.
+/// `max_pixels` bounds width x height as the header states it, and with it the memory a hostile file can
+/// claim.
 ///
 /// # Errors
 /// - [`DataError::Io`]: the file cannot be opened.
@@ -109,7 +111,8 @@ fn orient(image: RgbImage8, orientation: Orientation) -> RgbImage8 {
     RgbImage8 { width, height, pixels: image.into_bytes() }
 }
 
-/// As [`decode_image`], but of bytes; the memory of the image counts until it is dropped. `name` only appears in errors.
+/// As [`decode_image`], but of bytes; the memory of the image counts until it is dropped. `name` only appears
+/// in errors.
 pub(crate) fn decode_counted(
     bytes: ImageBytes,
     name: &Path,

@@ -1,15 +1,15 @@
-//! How an image is turned and mirrored for display, as its metadata says: one reader for all formats.
+//! Rotation and mirroring of an image according to its metadata, for all formats.
 //!
 //! The rules are those of Pillow's `ImageOps.exif_transpose`:
 //! - EXIF data counts before XMP. If it holds an orientation, whatever its value, XMP is not looked at.
-//! - EXIF is found in the APP1 segments of a JPEG before its first scan (of several, their data is joined, so that the
-//!   first counts), in the last `eXIf` chunk of a PNG, else in a text chunk `Raw profile type exif`, else in one
-//!   `Raw profile type APP1`, before or behind the pixels, in the first `EXIF` chunk of a WebP that announces one, and
-//!   in the first directory of a TIFF.
-//! - XMP is found in the last such APP1 segment of a JPEG, in the last text chunk `XML:com.adobe.xmp` of a PNG, in the
-//!   first `XMP ` chunk of a WebP that announces one, and in the field 700 of a TIFF.
-//! - EXIF data may start with the prefix `Exif\0\0`, once or twice, in any format, and is of either byte order. The
-//!   orientation is a whole number of any width.
+//! - EXIF is found in the APP1 segments of a JPEG before its first scan (of several, their data is joined, so
+//!   that the first counts), in the last `eXIf` chunk of a PNG, otherwise in a text chunk
+//!   `Raw profile type exif` or one `Raw profile type APP1`, before or behind the pixels, in the first `EXIF`
+//!   chunk of a WebP that announces one, and in the first directory of a TIFF.
+//! - XMP is found in the last such APP1 segment of a JPEG, in the last text chunk `XML:com.adobe.xmp` of a
+//!   PNG, in the first `XMP ` chunk of a WebP that announces one, and in the field 700 of a TIFF.
+//! - EXIF data may start with the prefix `Exif\0\0`, once or twice, in any format, and is of either byte
+//!   order. The orientation is a whole number of any width.
 //! - A number outside 1 to 8, or data that is damaged, turns nothing. GIF and BMP have no orientation.
 
 use std::io::{BufRead, Cursor, Read, Seek, SeekFrom};
@@ -33,7 +33,8 @@ const MAX_METADATA_BYTES: u64 = 4 << 20;
 /// Most chunks of a PNG or WebP that are looked at.
 const MAX_CHUNKS: usize = 1 << 20;
 
-/// The orientation of the image file that starts at position 0 of the reader; none where the metadata is damaged.
+/// The orientation of the image file that starts at position 0 of the reader; none where the metadata is
+/// damaged.
 ///
 /// That of a JPEG is in its [`JpegHeader`].
 pub(crate) fn read_orientation(reader: &mut (impl BufRead + Seek), format: ImageFormat) -> Orientation {
@@ -76,7 +77,7 @@ fn exif_number(mut exif: &[u8]) -> Option<u64> {
     tag_number(&directory, &mut reader)
 }
 
-/// The value of the field, 0 where it is none that an orientation could be.
+/// The value of the field, 0 if it cannot be an orientation.
 fn tag_number(directory: &Directory, reader: &mut (impl Read + Seek)) -> Option<u64> {
     let is_there = directory.has(ORIENTATION_TAG);
     is_there.then(|| directory.integer(reader, ORIENTATION_TAG).ok().flatten().unwrap_or(0))
@@ -227,7 +228,7 @@ fn read_array<const N: usize>(reader: &mut impl Read) -> Option<[u8; N]> {
     reader.read_exact(&mut bytes).ok().map(|()| bytes)
 }
 
-/// As many of `length` bytes as are looked at and there are; the rest is passed over.
+/// The first of `length` bytes, up to the limit and the end; the rest is skipped.
 fn read_content(reader: &mut (impl BufRead + Seek), length: u64) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     reader.take(length.min(MAX_METADATA_BYTES)).read_to_end(&mut content).ok()?;
@@ -276,7 +277,7 @@ mod tests {
                 assert_eq!(exif_number(&[b"Exif\0\0Exif\0\0", &data[..]].concat()), Some(6));
             }
         }
-        // Bytes, text and fractions are no orientation.
+        // Bytes, text and fractions are not orientations.
         for kind in [1, 2, 5, 7, 11, 12] {
             assert_eq!(exif_number(&exif(false, kind, 6)), Some(0), "{kind}");
         }

@@ -9,7 +9,7 @@ use crate::decode::rgb_image::RgbImage8;
 
 /// Decodes the file that starts at the reader's position, with at most `max_bytes` of tables.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn decode_png(reader: impl BufRead + Seek, max_bytes: u64) -> Result<RgbImage8, String> {
     let in_words = |error: png::DecodingError| format!("Format error decoding Png: {error}");
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
@@ -53,7 +53,8 @@ pub(crate) fn decode_png(reader: impl BufRead + Seek, max_bytes: u64) -> Result<
     Ok(RgbImage8 { width, height, pixels })
 }
 
-/// Rows of the seven passes of an interlaced image. Asking for one more would look for what follows the pixels.
+/// Rows of the seven passes of an interlaced image. Asking for one more would look for what follows the
+/// pixels.
 fn num_interlaced_rows(width: u32, height: u32) -> u32 {
     // First column, first row, and distance of rows.
     const PASSES: [(u32, u32, u32); 7] =

@@ -65,7 +65,7 @@ impl ImageBatch {
         self.squares.iter().map(|square| square.flip).collect()
     }
 
-    /// Cuts the batch after its first images, as many as `num_images`, and gives the others.
+    /// Cuts the batch after its first images, as many as `num_images`, and returns the others.
     ///
     /// # Panics
     /// If there are fewer images.

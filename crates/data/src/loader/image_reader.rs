@@ -22,7 +22,7 @@ pub(crate) struct Caches {
     pub(crate) disk: Option<Arc<DiskCache>>,
 }
 
-/// Reads single images and cuts out what the transform shows of them; shared by the threads of one pass.
+/// Reads single images and cuts out the part that the transform shows; shared by the threads of one pass.
 #[derive(Debug)]
 pub(crate) struct ImageReader {
     images: Arc<Images>,
@@ -50,7 +50,7 @@ impl ImageReader {
         &self.transform
     }
 
-    /// Reads one image; a panic on the way counts as a failure of this image.
+    /// Reads one image; a panic counts as a failure of this image.
     pub(crate) fn read(&self, sample: Sample, resampler: &mut Resampler) -> Result<Square, String> {
         if let Some(reason) = &self.transform_error {
             return Err(reason.clone());

@@ -54,8 +54,8 @@ impl Loader {
         &self.images
     }
 
-    /// Replaces the images, such as by those that are left once unreadable ones are excluded. Decoded images stay in
-    /// memory where both are of one source.
+    /// Replaces the images, such as by those that are left once unreadable ones are excluded. Decoded images
+    /// stay in memory where both are of one source.
     pub fn set_images(&mut self, images: Arc<Images>) {
         if !Arc::ptr_eq(self.images.source(), images.source()) {
             self.caches.memory = Arc::new(ImageCache::new(self.config.cache_bytes));
@@ -63,7 +63,7 @@ impl Loader {
         self.images = images;
     }
 
-    /// Starts reading the batches of `plan`, each a list of samples, and gives them in that order.
+    /// Starts reading the batches of `plan`, each a list of samples, and yields them in that order.
     ///
     /// Images that cannot be read, because of the file, an index beyond the end or an invalid `transform`,
     /// are listed in [`ImageBatch::failures`]; the batch holds the other images.

@@ -91,7 +91,8 @@ impl WorkQueue {
         }
     }
 
-    /// Waits for the next batch of the plan if `wait` is set; `None` after the last one, or if it is not finished.
+    /// Waits for the next batch of the plan if `wait` is set; `None` after the last one, or if it is not
+    /// finished.
     pub(crate) fn take_batch(&self, wait: bool) -> Option<BatchBuffer> {
         let mut state = self.lock();
         loop {

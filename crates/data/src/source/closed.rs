@@ -8,8 +8,8 @@ use crate::decode::bytes::ImageBytes;
 use crate::source::folder::FileNames;
 use crate::source::{ImageSource, Location};
 
-/// The images of a run that was begun on a source of another program. Tables and captions have their names; reading
-/// one is an error.
+/// The images of a run that was begun on a source of another program. Tables and captions have their names;
+/// reading one is an error.
 #[derive(Debug)]
 pub(crate) struct ClosedSource {
     location: Location,

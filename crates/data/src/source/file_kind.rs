@@ -1,11 +1,11 @@
-//! Whether a file is an image: by its name, and by its first bytes where the name does not say.
+//! Whether a file is an image: by its extension, or by its first bytes if the extension is uninformative.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Extensions of the formats this crate decodes, in lower case. The first picture of an MPO file is a JPEG, an APNG
-/// file is a PNG.
+/// Extensions of the formats this crate decodes, in lower case. The first picture of an MPO file is a JPEG,
+/// an APNG file is a PNG.
 const IMAGE_EXTENSIONS: [&str; 23] = [
     "jpg", "jpeg", "jpe", "jfif", "jif", "jfi", "pjpeg", "pjpg", "pjp", "mpo", "jps", "png", "apng", "pns",
     "webp", "bmp", "dib", "tif", "tiff", "btf", "tf8", "gif", "giff",
@@ -23,7 +23,7 @@ const UNREADABLE_EXTENSIONS: [&str; 83] = [
     "cur", "dds", "ktx", "pcx", "sgi", "xbm", "xpm", "eps", "wmf", "emf", "djvu", "dcm", "fits",
 ];
 
-/// Extensions that say nothing of the content.
+/// Extensions that do not identify the content.
 const BLANK_EXTENSIONS: [&str; 6] = ["bin", "dat", "download", "file", "image", "img"];
 
 /// Longest extension that can be one.
@@ -32,7 +32,7 @@ const MAX_EXTENSION_LENGTH: usize = 12;
 /// Bytes at the start of a file that tell a format.
 const START_BYTES: u64 = 20;
 
-/// How a file presents itself by its name.
+/// Kind of a file by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FileKind {
     /// Extension of a readable format.

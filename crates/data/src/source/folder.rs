@@ -20,8 +20,8 @@ pub struct FolderSource {
 }
 
 impl FolderSource {
-    /// Files that are known already; nothing is read. `paths` are relative to `root`, or absolute, and none occurs
-    /// twice.
+    /// Files that are known already; nothing is read. `paths` are relative to `root`, or absolute, and none
+    /// occurs twice.
     pub fn new(root: PathBuf, paths: Vec<PathBuf>) -> Self {
         Self { root, names: FileNames::new(paths) }
     }

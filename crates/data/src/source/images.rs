@@ -15,12 +15,12 @@ use crate::source::labels::Labels;
 use crate::source::location::Location;
 use crate::source::scan_summary::ScanSummary;
 
-/// A file or folder that was passed over.
+/// A skipped file or folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedFile {
     /// Its name: in a folder the path, relative to the root where it lies below it.
     pub path: PathBuf,
-    /// The reason, in words that do not repeat the path.
+    /// The reason, without the path.
     pub reason: String,
 }
 
@@ -64,8 +64,8 @@ impl Images {
         Self { source, kept: (0..num_images).collect(), labels: None, skipped: Vec::new(), summary }
     }
 
-    /// Files that are known already; nothing is read. `paths` are absolute or relative to `root`, and `labels`, if
-    /// any, must have one entry for each of them.
+    /// Files that are known already; nothing is read. `paths` are absolute or relative to `root`, and
+    /// `labels`, if any, must have one entry for each of them.
     pub fn from_paths(root: PathBuf, paths: Vec<PathBuf>, labels: Option<Labels>) -> Self {
         Self::listed(FolderSource::new(root, paths), labels)
     }
@@ -120,8 +120,8 @@ impl Images {
         self.source.name(self.kept[image_index])
     }
 
-    /// Name of an image as the operating system has it, for tables by which it must be found again. It differs from
-    /// [`name`](Self::name) only for files whose names are not Unicode.
+    /// Name of an image as the operating system has it, for tables by which it must be found again. It
+    /// differs from [`name`](Self::name) only for files whose names are not Unicode.
     ///
     /// # Panics
     /// If `image_index` is not below [`len`](Self::len).
@@ -150,8 +150,8 @@ impl Images {
     /// The encoded image.
     ///
     /// # Errors
-    /// [`DataError::NoSuchImage`]; [`DataError::Decode`] where the source finds it damaged, [`DataError::Io`] where it
-    /// cannot be read.
+    /// [`DataError::NoSuchImage`]; [`DataError::Decode`] where the source finds it damaged, [`DataError::Io`]
+    /// where it cannot be read.
     pub fn read(&self, image_index: usize) -> Result<ImageBytes, DataError> {
         let read = self.source.read(self.source_index(image_index)?);
         read.map_err(|error| DataError::reading(self.place_path(image_index), error))
@@ -160,8 +160,8 @@ impl Images {
     /// The decoded image; `max_pixels` bounds its size as in [`decode_image`](crate::decode_image).
     ///
     /// # Errors
-    /// Those of [`Images::read`], [`DataError::TooManyPixels`], and [`DataError::Decode`] where it is not an image of
-    /// a readable format, or a damaged one.
+    /// Those of [`Images::read`], [`DataError::TooManyPixels`], and [`DataError::Decode`] where it is not an
+    /// image of a readable format, or a damaged one.
     pub fn decode(&self, image_index: usize, max_pixels: u64) -> Result<RgbImage8, DataError> {
         Ok(self.decode_counted(image_index, max_pixels)?.image)
     }
@@ -204,13 +204,14 @@ impl Images {
         &self.skipped
     }
 
-    /// Summary of the scan: images found and files passed over.
+    /// Summary of the scan: images found and files skipped.
     pub fn summary(&self) -> &ScanSummary {
         &self.summary
     }
 
-    /// Moves images, given by index and reason, to [`skipped`](Self::skipped). The others keep their order and move
-    /// up; names of classes stay, even of those that have no image left. Indices that do not exist are ignored.
+    /// Moves images, given by index and reason, to [`skipped`](Self::skipped). The others keep their order
+    /// and move up; names of classes stay, even of those that have no image left. Indices that do not exist
+    /// are ignored.
     pub fn exclude(&mut self, failures: &[(usize, String)]) {
         let reasons: HashMap<usize, &String> =
             failures.iter().rev().map(|(index, reason)| (*index, reason)).collect();

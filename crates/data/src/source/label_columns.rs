@@ -63,11 +63,12 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Reads the header at the start of a file. A column `path` and a column `label` are those whatever else there is;
-    /// so is the only column with another name for paths, and for labels. Of two columns one name is enough.
+    /// Reads the header at the start of a file. A column `path` and a column `label` are those whatever else
+    /// there is; so is the only column with another name for paths, and for labels. Of two columns one name
+    /// is enough.
     ///
     /// # Errors
-    /// The reason in words.
+    /// The reason.
     pub(crate) fn detect(start: &[u8]) -> Result<Self, String> {
         if start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") {
             return Err("the file is UTF-16: save it as CSV in UTF-8".into());
@@ -76,7 +77,8 @@ impl Columns {
         if headers[0].1.is_empty() {
             return Err("the file is empty".into());
         }
-        // A delimiter by which both columns have their names is more certain than one by which one of two has.
+        // A delimiter by which both columns have their names is more certain than one by which one of two
+        // has.
         let by_both = headers.iter().find_map(|(delimiter, names)| by_both_names(*delimiter, names));
         let by_one = || headers.iter().find_map(|(delimiter, names)| by_one_name(*delimiter, names));
         by_both.or_else(by_one).ok_or_else(|| {
@@ -122,7 +124,7 @@ fn by_one_name(delimiter: u8, names: &[String]) -> Option<Columns> {
     (num_free == 1).then_some(Columns { delimiter, num_fields: 2, path, label })
 }
 
-/// The only column named `first`, or else the only one with a name of the list.
+/// The only column named `first`, otherwise the only one with a name of the list.
 fn column(names: &[String], first: &str, list: &[&str]) -> Option<usize> {
     let only = |is_meant: &dyn Fn(&str) -> bool| {
         let mut found = (0..names.len()).filter(|&column| is_meant(&names[column]));

@@ -81,7 +81,7 @@ pub(crate) fn labels_of_file(
     Ok((!labels.names.is_empty()).then_some(labels))
 }
 
-/// A reader that fails once it has given more bytes than are `left`.
+/// A reader that fails after `left` bytes.
 struct Bounded<'a, R> {
     inner: R,
     left: &'a Cell<u64>,
@@ -160,7 +160,8 @@ fn path_from_bytes(bytes: &[u8]) -> Result<PathBuf, String> {
 mod tests {
     use super::*;
 
-    /// Labels of the images `a/1.png`, `a/2.png` and `3,4.png` of the folder `root` from a file of this content.
+    /// Labels of the images `a/1.png`, `a/2.png` and `3,4.png` of the folder `root` from a file of this
+    /// content.
     fn labels(content: &str) -> Result<Option<Labels>, DataError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.csv");
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!(labels(&long).unwrap().unwrap().names.len(), 2);
     }
 
-    /// A file that goes on for ever is given up at its first row.
+    /// An endless file is rejected at its first row.
     #[cfg(unix)]
     #[test]
     fn a_device_is_no_label_file() {

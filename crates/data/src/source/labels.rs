@@ -15,27 +15,28 @@ pub struct Labels {
     pub of_image: Vec<Option<u32>>,
 }
 
-/// Where the labels come from.
+/// Source of the labels.
 ///
-/// As text, and so in configuration files, it is one string: `auto`, `none`, `folders`, or the path of a CSV file. A
-/// file called `none` is written `./none`.
+/// As text, and so in configuration files, it is one string: `auto`, `none`, `folders`, or the path of a CSV
+/// file. A file called `none` is written `./none`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(from = "String")]
 pub enum LabelSource {
-    /// As [`LabelSource::Folders`] if at least two folders directly below the root hold images, else as
-    /// [`LabelSource::None`]. With a layout such as `train/<class>/..` and `val/<class>/..` the classes would be
-    /// `train` and `val`: give `train` as the root.
+    /// As [`LabelSource::Folders`] if at least two folders directly below the root hold images, otherwise as
+    /// [`LabelSource::None`]. With a layout such as `train/<class>/..` and `val/<class>/..` the classes would
+    /// be `train` and `val`: give `train` as the root.
     #[default]
     Auto,
     /// No labels.
     None,
-    /// The name of the first folder below the root that leads to the image; images directly in the root have no
-    /// label. Names that are not Unicode are told apart only by their Unicode parts.
+    /// The name of the first folder below the root that leads to the image; images directly in the root have
+    /// no label. Names that are not Unicode are told apart only by their Unicode parts.
     Folders,
-    /// A CSV file with the header `path,label` and one row per image, its path absolute or relative to the root.
-    /// Images with an empty label or without a row have no label; rows of other files are passed over. Fields may be
-    /// separated by commas, semicolons, tabs or bars; columns may have other usual names (`file`, `filename`, `image`,
-    /// ..; `class`, `category`, `target`, ..), and columns beside these two do not count where the two can be told.
+    /// A CSV file with the header `path,label` and one row per image, its path absolute or relative to the
+    /// root. Images with an empty label or without a row have no label; rows of other files are ignored.
+    /// Fields may be separated by commas, semicolons, tabs or bars; columns may have other usual names
+    /// (`file`, `filename`, `image`, ..; `class`, `category`, `target`, ..), and other columns are ignored if
+    /// these two are unambiguous.
     Csv(PathBuf),
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize, Serializer, ser};
 /// How the text of a folder begins.
 const FOLDER: &str = "folder:";
 
-/// A place of images. `run.json` has it as a text such as `folder:/photos`, by which a resumed run finds its images.
+/// A place of images. `run.json` has it as a text such as `folder:/photos`, by which a resumed run finds its
+/// images.
 ///
 /// ```
 /// use deepcluster_data::Location;
@@ -58,7 +59,8 @@ impl Location {
         if has_scheme { Self::Other(text.into()) } else { Self::Folder(text.into()) }
     }
 
-    /// The text by which [`Location::parse`] finds the place again; `None` for a folder whose path is not Unicode.
+    /// The text by which [`Location::parse`] finds the place again; `None` for a folder whose path is not
+    /// Unicode.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Folder(path) => path.to_str().map(|path| format!("{FOLDER}{path}")),

@@ -28,9 +28,9 @@ pub use location::Location;
 
 /// Encoded images by index, `0..len()`, in an order that does not change.
 ///
-/// Implement it for images of another place, such as an archive, a database or memory, and train, cluster and assign
-/// with [`Images::from_source`]. Threads read several images at once. An index that is not below `len()` may panic in
-/// [`name`](Self::name) alone.
+/// Implement it for images of another place, such as an archive, a database or memory, and train, cluster and
+/// assign with [`Images::from_source`]. Threads read several images at once. An index that is not below
+/// `len()` may panic in [`name`](Self::name) alone.
 ///
 /// ```
 /// use std::io;
@@ -74,8 +74,8 @@ pub use location::Location;
 /// # }
 /// ```
 pub trait ImageSource: Debug + Send + Sync {
-    /// The place, for messages and the file `run.json`. A place of your own is [`Location::Other`] with a text of the
-    /// form `scheme:details`.
+    /// The place, for messages and the file `run.json`. A place of your own is [`Location::Other`] with a
+    /// text of the form `scheme:details`.
     fn location(&self) -> Location;
 
     /// Number of images.
@@ -86,12 +86,12 @@ pub trait ImageSource: Debug + Send + Sync {
         self.len() == 0
     }
 
-    /// Name of an image, unlike that of any other: tables and captions show it, and a resumed run finds the image by
-    /// it. In a folder it is the path below the root.
+    /// Name of an image, unlike that of any other: tables and captions show it, and a resumed run finds the
+    /// image by it. In a folder it is the path below the root.
     fn name(&self, index: usize) -> &str;
 
-    /// The name as the operating system has it. It differs from [`name`](Self::name) only for files whose names are
-    /// not Unicode, of which [`name`](Self::name) has replaced the rest.
+    /// The name as the operating system has it. It differs from [`name`](Self::name) only for files whose
+    /// names are not Unicode, of which [`name`](Self::name) has replaced the rest.
     fn os_name(&self, index: usize) -> &OsStr {
         self.name(index).as_ref()
     }
@@ -102,9 +102,9 @@ pub trait ImageSource: Debug + Send + Sync {
     /// The image cannot be read, or does not exist. [`io::ErrorKind::InvalidData`] means that it is damaged.
     fn read(&self, index: usize) -> io::Result<ImageBytes>;
 
-    /// A number that identifies the content of an image among all images of all sources, without reading the image:
-    /// the hash of all that changes with it, such as path, size and time of modification. `None`, the default, keeps
-    /// decoded images out of the cache on disk.
+    /// A number that identifies the content of an image among all images of all sources, without reading the
+    /// image: the hash of all that changes with it, such as path, size and time of modification. `None`, the
+    /// default, keeps decoded images out of the cache on disk.
     fn version(&self, _index: usize) -> Option<u128> {
         None
     }

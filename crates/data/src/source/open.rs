@@ -12,23 +12,25 @@ use crate::source::location::Location;
 use crate::source::scan::{ScanConfig, scan_folder};
 
 impl Images {
-    /// Finds the images at a place. In a folder these are the image files at any depth, in the byte order of their
-    /// names, folder by folder.
+    /// Finds the images at a place. In a folder these are the image files at any depth, in the byte order of
+    /// their names, folder by folder.
     ///
     /// The extension decides: files of readable formats are images, files of other image formats are
-    /// [`skipped`](Self::skipped), everything else is passed over; the [`summary`](Self::summary) counts both. Only
-    /// where the extension says nothing (there is none, or one such as `bin`), or names a format that is not read,
-    /// are the first bytes looked at, and the file is an image if they are those of one. Links are followed; a link
-    /// to a folder that contains it is skipped, as is what cannot be read.
+    /// [`skipped`](Self::skipped), everything else is ignored; the [`summary`](Self::summary) counts
+    /// both. Only where the extension says nothing (there is none, or one such as `bin`), or names a format
+    /// that is not read, are the first bytes looked at, and the file is an image if they are those of one.
+    /// Links are followed; a link to a folder that contains it is skipped, as is what cannot be read.
     ///
     /// Left out are files and folders whose name begins with a dot; folders of systems, such as `@eaDir`,
-    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below the root that hold a run or other results marked as such.
+    /// `$RECYCLE.BIN` and `__MACOSX`; and folders below the root that hold a run or other results marked as
+    /// such.
     ///
     /// # Errors
-    /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: the folder cannot be read.
+    /// - [`DataError::FolderNotFound`], [`DataError::NotAFolder`], [`DataError::Io`]: the folder cannot be
+    ///   read.
     /// - [`DataError::NoImages`]: there are no images.
     /// - [`DataError::NoFolderLabels`], [`DataError::MalformedLabels`], [`DataError::DuplicateLabel`],
-    ///   [`DataError::LabelsMatchNothing`]: the labels asked for are not available.
+    ///   [`DataError::LabelsMatchNothing`]: the requested labels are not available.
     /// - [`DataError::UnknownLocation`]: only another program can open the place.
     pub fn scan(location: impl Into<Location>, config: &ScanConfig) -> Result<Self, DataError> {
         location.into().open(config)
@@ -55,8 +57,8 @@ impl Location {
         }
     }
 
-    /// The images of these names, in this order; nothing is read. Where the place cannot be opened they have their
-    /// names, and reading one is an error. `labels`, if any, have one entry for each.
+    /// The images of these names, in this order; nothing is read. Where the place cannot be opened they have
+    /// their names, and reading one is an error. `labels`, if any, have one entry for each.
     pub fn images(&self, names: Vec<PathBuf>, labels: Option<Labels>) -> Images {
         match self {
             Self::Folder(root) => Images::from_paths(root.clone(), names, labels),

@@ -41,7 +41,7 @@ const SYSTEM_FOLDERS: [&str; 14] = [
     "temporary items",
 ];
 
-/// Files of systems, in lower case, that nobody wants to hear of.
+/// System files that are not reported, in lower case.
 const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
 
 /// Files and folders found so far.
@@ -136,7 +136,7 @@ impl Findings {
             {
                 self.images.push(path);
             }
-            // Programs that send or convert photographs often leave them the wrong name.
+            // Programs that send or convert photographs often keep a wrong extension.
             FileKind::UnreadableFormat(_) if is_file && has_image_content_but_tiff(entry.path()) => {
                 self.images.push(path);
             }
@@ -163,7 +163,7 @@ impl Findings {
     }
 }
 
-/// The operating system's words without the path, which the caller names.
+/// Error message of the operating system without the path, which the caller names.
 fn into_io(error: walkdir::Error) -> io::Error {
     let text = error.to_string();
     error.into_io_error().unwrap_or_else(|| io::Error::other(text))

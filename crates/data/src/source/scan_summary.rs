@@ -1,4 +1,4 @@
-//! Summary of a scan in a line: images found and files passed over.
+//! Summary of a scan in a line: images found and files skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,10 +9,10 @@ const MAX_KINDS: usize = 200;
 /// Most kinds, and most folders, that the line names.
 const MAX_NAMED: usize = 8;
 
-/// How many images a scan found, and what it did not take for images: files by their extension, and whole folders.
+/// Images found by a scan, and everything else: files by extension, and excluded folders.
 ///
-/// As text it is one line, such as `found 1,204 images; passed over: 312 .heic (not read; convert to JPEG), 14 .mp4, 3
-/// without extension; left out: system folder @eaDir, results of deepcluster in run1`.
+/// As text it is one line, such as `found 1,204 images; passed over: 312 .heic (not read; convert to JPEG),
+/// 14 .mp4, 3 without extension; left out: system folder @eaDir, results of deepcluster in run1`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScanSummary {
     num_images: usize,
@@ -44,7 +44,7 @@ impl ScanSummary {
         self.num_images
     }
 
-    /// Number of files that were taken for no images by their names, those in folders that were left out not counted.
+    /// Number of files that are not images by their names, without those in excluded folders.
     pub fn num_passed_over(&self) -> usize {
         self.unreadable.values().chain(self.other.values()).sum::<usize>() + self.num_uncounted
     }
@@ -58,7 +58,7 @@ impl ScanSummary {
         *self.unreadable.entry(extension).or_default() += 1;
     }
 
-    /// Counts a file that is no image.
+    /// Counts a file that is not an image.
     pub(crate) fn count_other(&mut self, extension: Option<String>) {
         if self.other.len() < MAX_KINDS || self.other.contains_key(&extension) {
             *self.other.entry(extension).or_default() += 1;
@@ -168,8 +168,9 @@ mod tests {
         summary.leave_out_system_folder("@eaDir");
         summary.leave_out_output(Path::new("run2"));
         summary.leave_out_output(Path::new("a/run1"));
-        let expected = "found 1,204 images; passed over: 1,312 .heic, 1 .cr2 (not read; convert to JPEG), 14 .mp4, \
-                        3 without extension; left out: system folder @eaDir, results of deepcluster in a/run1, run2";
+        let expected = "found 1,204 images; passed over: 1,312 .heic, 1 .cr2 (not read; convert to JPEG), 14 \
+                        .mp4, 3 without extension; left out: system folder @eaDir, results of deepcluster in \
+                        a/run1, run2";
         assert_eq!(summary.to_string(), expected);
         assert_eq!(summary.num_passed_over(), 1330);
         assert!(!summary.is_complete());

@@ -1,7 +1,7 @@
 //! A labelled set of drawings for demonstrations and tests.
 //!
-//! Each image shows one of twelve kinds of figures or textures. Colours, place, scale, rotation, clutter and noise are
-//! random and do not depend on the kind, so that simple statistics of the pixels do not tell it.
+//! Each image shows one of twelve kinds of figures or textures. Colours, place, scale, rotation, clutter and
+//! noise are random and do not depend on the kind, so that simple statistics of the pixels do not tell it.
 
 mod kinds;
 mod render;
@@ -70,8 +70,8 @@ impl SyntheticConfig {
 
 /// Draws a set of images into `folder/<kind>/<number>.png`; the kinds are [`SYNTHETIC_KINDS`].
 ///
-/// `folder` is created if it does not exist. `progress` is called with the number of images written after each.
-/// Every file gets its name once it is complete; after an error those written so far stay.
+/// `folder` is created if it does not exist. `progress` is called with the number of images written after
+/// each. Every file gets its name once it is complete; after an error those written so far stay.
 ///
 /// # Errors
 /// [`DataError::InvalidConfig`], [`DataError::FolderNotEmpty`] and [`DataError::Io`].
@@ -101,7 +101,8 @@ pub fn write_synthetic_folder(
     Ok(())
 }
 
-/// Draws image `number` of a set. Each image has a random stream of its own, so it does not depend on the others.
+/// Draws image `number` of a set. Each image has a random stream of its own, so it does not depend on the
+/// others.
 fn draw(number: usize, config: &SyntheticConfig) -> RgbImage8 {
     let mut generator = ChaCha8Rng::seed_from_u64(config.seed);
     generator.set_stream(number as u64);

@@ -6,7 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::decode::rgb_image::RgbImage8;
 use crate::synthetic::scene::Scene;
 
-/// Greatest change of a value by noise. It is the same for all drawings, so that no cluster can be made of it.
+/// Greatest change of a value by noise. It is the same for all drawings, so that no cluster can be made of
+/// it.
 const NOISE: f32 = 0.5;
 
 /// Points in each direction whose mean is one pixel.

@@ -1,4 +1,5 @@
-//! Textures without bounds; the coordinates are in units of about one repetition. Each covers about half the plane.
+//! Textures without bounds; the coordinates are in units of about one repetition. Each covers about half the
+//! plane.
 
 use std::f32::consts::TAU;
 

@@ -1,4 +1,4 @@
-//! Which part of an image a transform shows.
+//! The part of an image that a transform shows.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,9 +13,9 @@ use crate::view::resize::{CropBox, Resampler, ResizedRegion, with_shorter_side};
 use crate::view::square::Square;
 
 impl Transform {
-    /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from the augmentation
-    /// seed of `sample` alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`] takes the number
-    /// of the sample's square. The index of the sample's image is not used.
+    /// Writes the transformed `image` into `out`, `[3, size, size]`. Random choices come from the
+    /// augmentation seed of `sample` alone; [`Transform::Center`] makes none, and [`Transform::OneOfTen`]
+    /// takes the number of the sample's square. The index of the sample's image is not used.
     ///
     /// # Errors
     /// - [`DataError::InvalidConfig`]: a field is out of range.

@@ -8,9 +8,9 @@ use crate::view::resize::CropBox;
 /// Boxes that are tried before the centre of the image is taken.
 const MAX_TRIES: u32 = 10;
 
-/// Draws a box within a `width x height` image: its share of the area is uniform in `scale`, its width divided by
-/// its height log-uniform in `ratio`, its place uniform. If ten boxes do not fit, it is the largest central box
-/// whose ratio lies in `ratio`.
+/// Draws a box within a `width x height` image: its share of the area is uniform in `scale`, its width
+/// divided by its height log-uniform in `ratio`, its place uniform. If ten boxes do not fit, it is the
+/// largest central box whose ratio lies in `ratio`.
 pub(crate) fn random_crop_box(
     width: u32,
     height: u32,

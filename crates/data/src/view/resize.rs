@@ -1,8 +1,8 @@
 //! Antialiased bilinear resizing that agrees with Pillow's `Image.resize(.., BILINEAR)`.
 //!
 //! When shrinking, the triangle filter is widened by the scale, so that every source pixel counts. Values are
-//! 8-bit between the two passes, as in Pillow; the passes run in the other order, so single values differ by at
-//! most 2 of 255.
+//! 8-bit between the two passes, as in Pillow; the passes run in the other order, so single values differ by
+//! at most 2 of 255.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -56,13 +56,15 @@ pub fn resize(image: &RgbImage8, width: u32, height: u32) -> Result<RgbImage8, D
     resize_crop(image, CropBox::whole(image), width, height)
 }
 
-/// The whole image with its shorter side of `side` pixels, at least 1, and the longer one in proportion, rounded down.
+/// The whole image with its shorter side of `side` pixels, at least 1, and the longer one in proportion,
+/// rounded down.
 pub(crate) fn shrink(image: &RgbImage8, side: u32) -> Result<RgbImage8, DataError> {
     let (width, height) = with_shorter_side(image.width, image.height, side);
     resize(image, width, height)
 }
 
-/// The size of an image of `width x height` once its shorter side is `side`, with the rounding of torchvision.
+/// The size of an image of `width x height` once its shorter side is `side`, with the rounding of
+/// torchvision.
 pub(crate) fn with_shorter_side(width: u32, height: u32, side: u32) -> (u32, u32) {
     let (short, long) = (width.min(height).max(1), width.max(height));
     let long = u64::from(side) * u64::from(long) / u64::from(short);
@@ -71,7 +73,8 @@ pub(crate) fn with_shorter_side(width: u32, height: u32, side: u32) -> (u32, u32
     if width <= height { (side, long) } else { (long, side) }
 }
 
-/// Cuts out `crop` and resizes it, as `img.crop(box).resize(size)` in Pillow: pixels outside the box do not count.
+/// Cuts out `crop` and resizes it, as `img.crop(box).resize(size)` in Pillow: pixels outside the box do not
+/// count.
 ///
 /// # Errors
 /// Those of [`resize`], and [`DataError::CropOutside`] for an empty box or one that leaves the image.
@@ -99,7 +102,8 @@ pub(crate) struct ResizedRegion {
     pub(crate) region: CropBox,
 }
 
-/// Start and length in an image of `size` pixels of what becomes `length` pixels from `start` on once it is resized.
+/// Start and length in an image of `size` pixels of what becomes `length` pixels from `start` on once it is
+/// resized.
 fn source_range(start: u32, length: u32, size: u32, resized: u32) -> (f64, f64) {
     let scale = f64::from(size) / f64::from(resized);
     let start = f64::from(start) * scale;
@@ -189,8 +193,8 @@ mod tests {
 
     #[test]
     fn halving_widens_the_triangle_filter() {
-        // Triangle of radius 2 around 1.0 and 3.0: pixel centres 0.5, 1.5, 2.5 | 1.5, 2.5, 3.5 weigh 3, 3, 1 | 1, 3, 3:
-        // (3*0 + 3*70 + 1*140) / 7 = 50 and (1*70 + 3*140 + 3*210) / 7 = 160
+        // Triangle of radius 2 around 1.0 and 3.0: pixel centres 0.5, 1.5, 2.5 | 1.5, 2.5, 3.5 weigh 3, 3, 1
+        // | 1, 3, 3: (3*0 + 3*70 + 1*140) / 7 = 50 and (1*70 + 3*140 + 3*210) / 7 = 160
         let halved = resize(&grey(4, 1, &[0, 70, 140, 210]), 2, 1).unwrap();
         assert_eq!(halved, grey(2, 1, &[50, 160]));
     }

@@ -4,15 +4,15 @@ use crate::decode::rgb_image::RgbImage8;
 use crate::error::DataError;
 use crate::view::resize::{CropBox, resize_crop};
 
-/// Side in pixels of the central square that a network sees of an image of `width x height`, where the shorter side of
-/// images is resized to `resize`, of which `size` is seen; at least 1.
+/// Side in pixels of the central square that a network sees of an image of `width x height`, where the
+/// shorter side of images is resized to `resize`, of which `size` is seen; at least 1.
 pub fn seen_side(width: u32, height: u32, resize: u32, size: u32) -> u32 {
     let short = u64::from(width.min(height));
     (short * u64::from(size) / u64::from(resize.max(1))).clamp(1, short.max(1)) as u32
 }
 
-/// The central square that a network sees of an image, as [`Transform::Center`](crate::Transform::Center) cuts it out,
-/// resized to `side x side` pixels.
+/// The central square that a network sees of an image, as [`Transform::Center`](crate::Transform::Center)
+/// cuts it out, resized to `side x side` pixels.
 ///
 /// # Errors
 /// Those of [`resize_crop`].
@@ -28,7 +28,8 @@ mod tests {
 
     #[test]
     fn the_centre_is_seen() {
-        // Of the central 20 pixels a network of 16 px with images of 20 px sees columns 12 to 27 and rows 2 to 17.
+        // Of the central 20 pixels a network of 16 px with images of 20 px sees columns 12 to 27 and rows 2
+        // to 17.
         let inside = |index: usize| (12..28).contains(&(index % 40)) && (2..18).contains(&(index / 40));
         let pixels = (0..40 * 20).flat_map(|index| [if inside(index) { 250 } else { 0 }; 3]).collect();
         let image = RgbImage8 { width: 40, height: 20, pixels };

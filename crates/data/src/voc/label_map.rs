@@ -28,7 +28,8 @@ impl LabelMap {
     /// Reads a PNG of palette indices, as VOC has them, or of grey values; colours are not looked at.
     ///
     /// # Errors
-    /// [`DataError::Io`] where it cannot be opened, [`DataError::Decode`] where it is no such PNG or has too many pixels.
+    /// [`DataError::Io`] where it cannot be opened, [`DataError::Decode`] where it is not such a PNG or has
+    /// too many pixels.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let io = |source| DataError::io("open", path, source);
         let broken = |reason| DataError::Decode { path: path.to_path_buf(), reason };

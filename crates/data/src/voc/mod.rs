@@ -93,7 +93,7 @@ impl VocFolder {
     /// Names of the images of a list such as `trainval` or `test`, in its order.
     ///
     /// # Errors
-    /// [`DataError::NoImageSet`] where there is no such list, or an empty one; [`DataError::NameOutsideFolder`] where a
+    /// [`DataError::NoImageSet`] where the list is missing or empty; [`DataError::NameOutsideFolder`] where a
     /// name leads out of the folder; [`DataError::Io`].
     pub fn image_set(&self, task: VocTask, set: &str) -> Result<Vec<String>, DataError> {
         let folder = self.root.join("ImageSets").join(task.folder());
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(folder.image_set(VocTask::Main, "train").unwrap(), ["b", "a"]);
         assert_eq!(folder.image_set(VocTask::Main, "dog_train").unwrap(), ["b", "a"]);
         let error = folder.image_set(VocTask::Main, "test").unwrap_err().to_string();
-        assert!(error.contains("test.txt") && error.contains("there is: train"), "{error}");
+        assert!(error.contains("test.txt") && error.contains("available: train"), "{error}");
         fs::write(main.join("train.txt"), "\u{feff}b\r\nsub/a\r\n").unwrap();
         assert_eq!(folder.image_set(VocTask::Main, "train").unwrap(), ["b", "sub/a"]);
         fs::write(root.path().join("JPEGImages/a.png"), "").unwrap();

@@ -160,7 +160,7 @@ impl FeatureMatrix {
     }
 }
 
-/// Passes images through `network` and hands their features to `sink` batch by batch; gives the
+/// Passes images through `network` and hands their features to `sink` batch by batch; returns the
 /// images that could not be read and why, or `None` when `observer` asks to stop.
 pub fn extract_batches<B: Backbone, E: From<EngineError>>(
     network: &B,

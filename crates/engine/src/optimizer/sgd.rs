@@ -17,8 +17,8 @@ use crate::learner::take_weights;
 /// g = gradient + weight_decay * w      v = momentum * v + g      w = w - learning_rate * v
 /// ```
 ///
-/// The velocities are kept by the name of their weight, so that they can be saved and restored whatever identifiers
-/// the module has been given.
+/// The velocities are kept by the name of their weight, so that they can be saved and restored whatever
+/// identifiers the module has been given.
 #[derive(Debug)]
 pub struct Sgd {
     /// Step size.
@@ -46,8 +46,8 @@ impl Sgd {
         map_weights(module, &mut Step { sgd: self, gradients: &mut gradients })
     }
 
-    /// As [`step`](Self::step) for a module that stays where it is, and whose weights nothing else holds: the new ones
-    /// take their memory. Weights that are held by a clone would be copied first.
+    /// As [`step`](Self::step) for a module that stays where it is, and whose weights nothing else holds: the
+    /// new ones take their memory. Weights that are held by a clone would be copied first.
     pub fn step_in_place<M: Module>(&mut self, module: &mut M, gradients: GradientsParams) {
         let whole = take_weights(module);
         *module = self.step(whole, gradients);
@@ -93,7 +93,7 @@ impl Sgd {
         self.velocities.iter().map(export).collect()
     }
 
-    /// Replaces the velocities by those that [`export`](Self::export) gave.
+    /// Replaces the velocities by those of [`export`](Self::export).
     pub fn import(&mut self, velocities: BTreeMap<String, TensorData>, device: &Device) {
         let import = |(name, data)| (name, Tensor::from_data(data, device));
         self.velocities = velocities.into_iter().map(import).collect();

@@ -125,27 +125,39 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 96,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn values_and_gradients_are_those_of_burn(
             batch in 1_usize..6, channels_in in 1_usize..5, channels_out in 1_usize..9,
             height in 1_usize..20, width in 1_usize..20, kernel_h in 1_usize..6, kernel_w in 1_usize..6,
-            stride_h in 1_usize..4, stride_w in 1_usize..4, pad_h in 0_usize..3, pad_w in 0_usize..3, seed in 0_u64..1000,
+            stride_h in 1_usize..4, stride_w in 1_usize..4, pad_h in 0_usize..3,
+            pad_w in 0_usize..3, seed in 0_u64..1000,
         ) {
             prop_assume!(kernel_h <= height + 2 * pad_h && kernel_w <= width + 2 * pad_w);
             let shape = [batch, channels_in, height, width];
-            assert_agrees(shape, [channels_out, channels_in, kernel_h, kernel_w], [stride_h, stride_w], [pad_h, pad_w], seed);
+            let weight_shape = [channels_out, channels_in, kernel_h, kernel_w];
+            assert_agrees(shape, weight_shape, [stride_h, stride_w], [pad_h, pad_w], seed);
         }
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 64,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn many_channels_agree_too(
-            batch in 1_usize..6, channels_in in 16_usize..40, channels_out in 16_usize..70, is_wide in any::<bool>(),
-            height in 1_usize..20, width in 1_usize..20, pad_h in 0_usize..4, pad_w in 0_usize..4, seed in 0_u64..1000,
+            batch in 1_usize..6, channels_in in 16_usize..40, channels_out in 16_usize..70,
+            is_wide in any::<bool>(),
+            height in 1_usize..20, width in 1_usize..20, pad_h in 0_usize..4, pad_w in 0_usize..4,
+            seed in 0_u64..1000,
         ) {
             let kernel = if is_wide { 5 } else { 3 };
             prop_assume!(kernel <= height + 2 * pad_h && kernel <= width + 2 * pad_w);

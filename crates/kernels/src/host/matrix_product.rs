@@ -316,7 +316,11 @@ mod tests {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 200,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn products_are_those_of_sums_in_order(
@@ -324,7 +328,9 @@ mod tests {
             gap in 0_usize..3, transposed in 0_usize..4, add in 0_usize..2, seed in 0_u64..1000,
         ) {
             let mut generator = ChaCha8Rng::seed_from_u64(seed);
-            let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| generator.random_range(-1.0..1.0)).collect() };
+            let mut random = |len: usize| -> Vec<f32> {
+                (0..len).map(|_| generator.random_range(-1.0..1.0)).collect()
+            };
             let left_values = random((rows + gap) * (inner + gap));
             let right_values = random((inner + gap) * (columns + gap));
             let before = random(rows * (columns + gap));
@@ -341,7 +347,8 @@ mod tests {
             let mut panels = vec![f32::NAN; panels_len(inner, columns)];
             pack(right, inner, columns, &mut panels);
             let mut target = before.clone();
-            multiply([rows, columns, inner], left, Panels::packed(&panels, inner), &mut target, columns + gap, add == 1);
+            let panels = Panels::packed(&panels, inner);
+            multiply([rows, columns, inner], left, panels, &mut target, columns + gap, add == 1);
             for row in 0..rows {
                 for column in 0..columns + gap {
                     let place = row * (columns + gap) + column;

@@ -126,11 +126,16 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 60,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn any_region_of_any_map_gives_what_the_definition_says(
-            seed in any::<u64>(), batch in 1..3_usize, channels in 1..5_usize, height in 1..12_usize, width in 1..12_usize,
+            seed in any::<u64>(), batch in 1..3_usize, channels in 1..5_usize, height in 1..12_usize,
+            width in 1..12_usize,
             side in 1..8_usize, num_regions in 1..6_usize,
         ) {
             let mut generator = ChaCha8Rng::seed_from_u64(seed);

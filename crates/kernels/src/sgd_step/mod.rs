@@ -59,11 +59,16 @@ mod tests {
     use crate::test_tensors::random;
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 32,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn steps_are_those_of_the_formula(
-            rows in 1_usize..50, columns in 1_usize..50, momentum in 0.0..1.0, decay in 0.0..0.1, rate in 0.0..1.0,
+            rows in 1_usize..50, columns in 1_usize..50, momentum in 0.0..1.0, decay in 0.0..0.1,
+            rate in 0.0..1.0,
             has_velocity in any::<bool>(), is_transposed in any::<bool>(), seed in 0_u64..1000,
         ) {
             let device = Device::flex();
@@ -84,7 +89,8 @@ mod tests {
             let kept = (weights.clone(), velocity.clone());
             let before = kept.clone();
             let (weights, velocity) = sgd_step(weights, gradient, velocity, factors);
-            let values = |tensor: Tensor<2>| -> Vec<f32> { TensorData::try_to_vec(&tensor.into_data()).unwrap() };
+            let values =
+                |tensor: Tensor<2>| -> Vec<f32> { TensorData::try_to_vec(&tensor.into_data()).unwrap() };
             for (found, expected) in [(weights, expected), (velocity, update)] {
                 for (found, expected) in values(found).into_iter().zip(values(expected)) {
                     prop_assert!((found - expected).abs() < 1e-5, "{found} {expected}");

@@ -63,16 +63,23 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 48,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
-        fn it_is_a_convolution(batch in 1_usize..4, height in 1_usize..12, width in 1_usize..40, seed in 0_u64..1000) {
+        fn it_is_a_convolution(
+            batch in 1_usize..4, height in 1_usize..12, width in 1_usize..40, seed in 0_u64..1000,
+        ) {
             let weights: Vec<f32> = SOBEL_KERNELS
                 .iter()
                 .flat_map(|kernel| (0..3).flat_map(|_| kernel.iter().map(|weight| weight / 3.0)))
                 .collect();
             let convolution = |images: Tensor<4>| {
-                let weights = Tensor::<4>::from_data(TensorData::new(weights.clone(), [2, 3, 3, 3]), &images.device());
+                let weights = TensorData::new(weights.clone(), [2, 3, 3, 3]);
+                let weights = Tensor::<4>::from_data(weights, &images.device());
                 conv2d(images, weights, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
             };
             let shape = [batch, 3, height, width];

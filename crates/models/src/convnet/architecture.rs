@@ -12,11 +12,11 @@ use crate::error::ModelError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Architecture {
-    /// AlexNet with batch normalisation and without local response normalisation, as in the original code; images
-    /// from 63 px, 224 px in the paper.
+    /// AlexNet with batch normalisation and without local response normalisation, as in the original code;
+    /// images from 63 px, 224 px in the paper.
     Alexnet,
-    /// AlexNet for small images (from 32 px): five convolutions of stride 1 with half of AlexNet's channels and fully
-    /// connected layers of 1,024.
+    /// AlexNet for small images (from 32 px): five convolutions of stride 1 with half of AlexNet's channels
+    /// and fully connected layers of 1,024.
     AlexnetSmall,
     /// VGG-16 with batch normalisation; images from 32 px, 224 px in the paper.
     Vgg16,
@@ -79,7 +79,8 @@ pub struct ConvNetConfig {
     pub blocks: Vec<ConvBlockConfig>,
     /// Width of the two fully connected layers; the second gives the features.
     pub fully_connected: usize,
-    /// Whether dropout comes before the first fully connected layer too (AlexNet) or only between the two (VGG-16).
+    /// Whether dropout comes before the first fully connected layer too (AlexNet) or only between the two
+    /// (VGG-16).
     pub dropout_before_first: bool,
     /// Probability of dropout, in `[0, 1)`; 0.5 in the paper.
     pub dropout: f64,
@@ -92,7 +93,8 @@ const POOL_2_2: Pooling = Pooling { size: 2, stride: 2 };
 pub const MAX_WEIGHTS: u64 = 1 << 30;
 
 impl ConvNetConfig {
-    /// The layers of `architecture` with every channel count and width multiplied by `width` (1.0 is the original).
+    /// The layers of `architecture` with every channel count and width multiplied by `width` (1.0 is the
+    /// original).
     ///
     /// # Errors
     /// [`ModelError::InvalidConfig`] for a width outside `(0, 8]` or more than [`MAX_WEIGHTS`],
@@ -187,7 +189,8 @@ impl ConvNetConfig {
         weights.saturating_add(fully_connected)
     }
 
-    /// Side of the last pooled map in pixels for square inputs of `image_size`, or `None` where nothing is left.
+    /// Side of the last pooled map in pixels for square inputs of `image_size`, or `None` where nothing is
+    /// left.
     pub fn output_side(&self, image_size: usize) -> Option<usize> {
         let step = |side: usize, size: usize, stride: usize| Some(side.checked_sub(size)? / stride + 1);
         self.blocks.iter().try_fold(image_size, |side, block| {
@@ -258,7 +261,8 @@ mod tests {
 
     #[test]
     fn last_maps_have_the_sizes_of_the_paper() {
-        // AlexNet: 224 -> 55 -> 27 -> 27 -> 13 -> 13 -> 6; 6 * 6 * 256 = 9,216 inputs of the first linear layer.
+        // AlexNet: 224 -> 55 -> 27 -> 27 -> 13 -> 13 -> 6; 6 * 6 * 256 = 9,216 inputs of the first linear
+        // layer.
         let alexnet = ConvNetConfig::new(Architecture::Alexnet, 224, true, 1.0).unwrap();
         assert_eq!(alexnet.output_side(224), Some(6));
         let vgg16 = ConvNetConfig::new(Architecture::Vgg16, 224, true, 1.0).unwrap();
@@ -281,7 +285,8 @@ mod tests {
 
     #[test]
     fn weights_are_counted_and_bounded() {
-        // torchvision's VGG-16 has 138,357,544 weights with its head of 1,000 classes, 4,097,000 of them, and 3 planes.
+        // torchvision's VGG-16 has 138,357,544 weights with its head of 1,000 classes, 4,097,000 of them, and
+        // 3 planes.
         let vgg16 = ConvNetConfig::new(Architecture::Vgg16, 224, false, 1.0).unwrap();
         assert_eq!(vgg16.num_weights(), 138_357_544 - 4_097_000);
         for (architecture, image_size, width) in [

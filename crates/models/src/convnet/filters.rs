@@ -33,7 +33,7 @@ impl ConvNet {
     /// Number of filters of the convolution `index`, from 0.
     ///
     /// # Panics
-    /// If there is no such convolution; so do the other methods that take an index.
+    /// If there is no such convolution. The other methods that take an index panic likewise.
     pub fn num_filters(&self, index: usize) -> usize {
         self.blocks[index].convolution.weight.dims()[0]
     }

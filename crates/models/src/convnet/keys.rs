@@ -15,8 +15,8 @@ pub struct PytorchParameter {
     pub is_trained: bool,
 }
 
-/// Every weight of the network in the order of the original's `state_dict`, without its fixed Sobel filters and its
-/// counters of batches. The trained ones among them are in the order of the original's optimiser.
+/// Every weight of the network in the order of the original's `state_dict`, without its fixed Sobel filters
+/// and its counters of batches. The trained ones among them are in the order of the original's optimiser.
 pub fn pytorch_parameters(config: &ConvNetConfig) -> Vec<PytorchParameter> {
     let mut parameters = Vec::new();
     let mut layer = 0;

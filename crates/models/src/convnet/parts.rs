@@ -12,8 +12,8 @@ use crate::head::linear;
 use crate::initialization::WeightInitializer;
 use crate::pass::Pass;
 
-/// Where the cells of a map lie in the image: the centre of cell `i` is at pixel `first + i * stride`, pixel centres
-/// being whole numbers, in both directions.
+/// Where the cells of a map lie in the image: the centre of cell `i` is at pixel `first + i * stride`, pixel
+/// centres being whole numbers, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MapGeometry {
     /// Pixels between neighbouring cells.
@@ -76,8 +76,8 @@ impl DenseBackbone for ConvNet {
         self.precision.linear(&self.fc7, self.dropout_fc7.forward(hidden, pass))
     }
 
-    /// The fully connected layers as convolutions (Long, Shelhamer & Darrell, CVPR 2015, section 3.1). Beyond the
-    /// edge the maps are taken for 0.
+    /// The fully connected layers as convolutions (Long, Shelhamer & Darrell, CVPR 2015, section 3.1). Beyond
+    /// the edge the maps are taken for 0.
     fn dense_features(&self, pooled: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [batch, channels, height, width] = pooled.dims();
         let (side, width_fc) = (self.pooled_side(), self.fc6.weight.dims()[1]);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_change_of_the_image_moves_the_cell_above_it() {
-        // The cell whose centre is nearest to the pixel answers most, in a network of positive weights.
+        // The cell whose centre is nearest to the pixel is activated most, in a network of positive weights.
         let network = network(Architecture::AlexnetSmall, 32);
         let geometry = network.map_geometry();
         let plain = network.maps(images(96, 96));

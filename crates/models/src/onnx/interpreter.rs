@@ -16,7 +16,7 @@ pub(super) struct Value {
     pub(super) values: Vec<f32>,
 }
 
-/// The outputs of the model in `bytes` for `images`, by name. Checks the announced types and shapes on the way.
+/// The outputs of the model in `bytes` for `images`, by name. Also checks the declared types and shapes.
 pub(super) fn run(bytes: &[u8], images: Value) -> BTreeMap<String, Value> {
     let model = ModelProto::decode(bytes).unwrap();
     assert_eq!((model.ir_version, model.opset_import.len(), model.opset_import[0].version), (8, 1, 17));

@@ -109,7 +109,7 @@ fn models_give_the_features_and_clusters_of_the_network() {
             let expected: Vec<f32> =
                 clusters.assign(&features).unwrap().0.into_iter().map(|label| label as f32).collect();
             assert_eq!(outputs["cluster"].values, expected);
-            // Every third image is a centroid of its own.
+            // Every third image is its own centroid.
             assert_eq!([expected[0], expected[3], expected[9]], [0.0, 1.0, 3.0]);
         }
     }
@@ -157,7 +157,8 @@ fn a_row_equal_to_the_mean_stays_zero_and_gets_a_cluster() {
 fn models_beyond_two_gibibytes_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.onnx");
-    // 4096 * 3.2 = 13107 units, 6 * 6 * 819 inputs: 558 million weights. Zeros take no memory until they are read.
+    // 4096 * 3.2 = 13107 units, 6 * 6 * 819 inputs: 558 million weights. Zeros take no memory until they are
+    // read.
     let config = ConvNetConfig::new(Architecture::Alexnet, 224, true, 3.2).unwrap();
     let shapes = crate::convnet::shapes::weight_shapes(&config).unwrap();
     let zeros = |shape: Vec<usize>| TensorData::new(vec![0.0_f32; shape.iter().product()], shape);

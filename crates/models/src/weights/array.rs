@@ -92,7 +92,7 @@ fn write_all<T: Copy, const SIZE: usize>(
 /// The matrix with rows and columns exchanged.
 ///
 /// # Panics
-/// Where `data` is no matrix of f32.
+/// If `data` is not a matrix of f32.
 pub fn transpose(data: &TensorData) -> TensorData {
     let (rows, columns) = (data.shape()[0], data.shape()[1]);
     let values = data.as_slice::<f32>().expect("weights on the host are f32");

@@ -10,8 +10,8 @@ use deepcluster_files::OutputFile;
 use super::export::ExportedNetwork;
 use crate::weights::error::WeightsError;
 
-/// Writes the network alone: what [`Module::load_record`](burn::module::Module::load_record) takes must have a place in
-/// the module.
+/// Writes the network alone: what [`Module::load_record`](burn::module::Module::load_record) takes must have
+/// a place in the module.
 pub(crate) fn write(network: &ExportedNetwork<'_>, path: &Path) -> Result<(), WeightsError> {
     let mut tensors = Vec::with_capacity(network.network.len());
     for (name, data) in network.network {

@@ -18,7 +18,7 @@ pub enum WeightsError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// A file is no checkpoint that can be imported.
+    /// A file is not a checkpoint that can be imported.
     #[error("{path} cannot be imported: {reason}")]
     Checkpoint {
         /// The file.
@@ -27,7 +27,7 @@ pub enum WeightsError {
         reason: String,
     },
     /// A name is none of an export format.
-    #[error("'{name}' is no export format: choose {allowed}")]
+    #[error("'{name}' is not an export format: choose {allowed}")]
     UnknownFormat {
         /// The name as given.
         name: String,
@@ -50,7 +50,7 @@ pub enum WeightsError {
     },
     /// A model is larger than its format allows.
     #[error(
-        "the model takes {num_bytes} bytes and ONNX files end at 2 GiB ({limit} bytes): export it as safetensors, \
+        "the model takes {num_bytes} bytes, but ONNX files are limited to 2 GiB ({limit} bytes): export it as safetensors, \
          or train a network with a smaller network.width"
     )]
     TooLarge {

@@ -40,13 +40,13 @@ pub fn import_weights<M: Module>(module: M, weights: NamedWeights) -> Result<M, 
     Ok(module)
 }
 
-/// Changes weights that it knows by name; [`map_weights`] shows it each.
+/// Changes weights by name; see [`map_weights`].
 pub trait WeightMap {
     /// The new value of a weight.
     fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>>;
 }
 
-/// Shows every floating-point weight of `module` to `change`, with the name it has in [`NamedWeights`].
+/// Passes every floating-point weight of `module` to `change`, with its name in [`NamedWeights`].
 pub fn map_weights<M: Module>(module: M, change: &mut impl WeightMap) -> M {
     module.map(&mut NamingMapper { change, path: Vec::new() })
 }
@@ -79,7 +79,7 @@ impl<C: WeightMap> ModuleMapper for NamingMapper<'_, C> {
     }
 }
 
-/// Marks which weights, by their names, gradients are computed for.
+/// Selects by name the weights to compute gradients for.
 pub(crate) fn track_gradients<M: Module>(module: M, learns: impl Fn(&str) -> bool) -> M {
     map_weights(module, &mut Tracker(learns))
 }
@@ -124,8 +124,8 @@ impl ModuleVisitor for Exporter {
     }
 }
 
-/// The values, read now. The bytes that a GPU gives are read when they are first looked at, from memory that
-/// may have another use by then.
+/// Copies the values immediately: GPU buffers are read lazily, and by then their memory may have been
+/// reused.
 ///
 /// # Errors
 /// [`ModelError::Device`] when the device cannot be read.

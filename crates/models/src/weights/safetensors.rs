@@ -28,8 +28,8 @@ pub(crate) fn write(
     .map_err(WeightsError::io("write", path))
 }
 
-/// The header with the metadata in sorted order; the crate's own map of them has a random order, and with it the bytes
-/// of the file would differ from run to run.
+/// The header with the metadata in sorted order; the crate's own map of them has a random order, and with it
+/// the bytes of the file would differ from run to run.
 fn header(
     arrays: &[Array<'_>],
     metadata: &BTreeMap<String, String>,

@@ -8,8 +8,8 @@ use super::export::{ExportedNetwork, mismatch};
 use crate::convnet::keys::{PytorchParameter, pytorch_head, pytorch_parameters};
 use crate::weights::error::WeightsError;
 
-/// Every tensor that `load_state_dict(strict=True)` of the original class asks for, `top_layer` only where there is a
-/// head.
+/// Every tensor that `load_state_dict(strict=True)` of the original class asks for, `top_layer` only where
+/// there is a head.
 pub(crate) fn state_dict<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<'a>>, WeightsError> {
     let mut arrays = Vec::new();
     for parameter in pytorch_parameters(network.config) {
@@ -30,7 +30,8 @@ pub(crate) fn state_dict<'a>(network: &ExportedNetwork<'a>) -> Result<Vec<Array<
     Ok(arrays)
 }
 
-/// The fixed filters as the original has them: the mean of the colours as a convolution, then the two derivatives.
+/// The fixed filters as the original has them: the mean of the colours as a convolution, then the two
+/// derivatives.
 pub(crate) fn sobel_arrays() -> [Array<'static>; 4] {
     [
         Array::from_f32("sobel.0.weight", vec![1, 3, 1, 1], vec![1.0 / 3.0; 3]),

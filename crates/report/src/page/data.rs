@@ -20,7 +20,8 @@ const NO_LABEL: u16 = u16::MAX;
 /// Data for the script of the page.
 #[derive(Serialize)]
 pub(super) struct PageData<'a> {
-    /// Folder of the images as the beginning of a link, where they are files, and their names: paths below it.
+    /// Folder of the images as the beginning of a link, where they are files, and their names: paths below
+    /// it.
     root: Option<String>,
     paths: Vec<&'a str>,
     labels: &'a [String],

@@ -116,7 +116,7 @@ mod tests {
     fn what_names_none_is_refused() {
         for text in ["", "a", "-1", "3..3", "4..2", "1,,2", "1...", "18446744073709551615", "1;2"] {
             let error = resolve(text).unwrap_err();
-            assert!(error.contains("names no filters"), "{text}: {error}");
+            assert!(error.contains("is not a list of filters"), "{text}: {error}");
         }
         for (text, filter) in [("6", 6), ("2..9", 8), ("7..", 7)] {
             let error = resolve(text).unwrap_err();

@@ -82,8 +82,8 @@ pub fn resume_run(
     resume_run_images(out, None, devices, change)
 }
 
-/// As [`resume_run`]; `images`, where they are passed, must have all images of the run. Runs need this whose images are
-/// of a source that only the caller can open.
+/// As [`resume_run`]; `images`, where they are passed, must have all images of the run. Runs need this whose
+/// images are of a source that only the caller can open.
 ///
 /// # Errors
 /// As [`Trainer::take_up_images`].

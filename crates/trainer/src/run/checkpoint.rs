@@ -1,4 +1,4 @@
-//! Checkpoints: everything a run needs to go on as if it had never stopped.
+//! Checkpoints: everything a run needs to continue as if it had never stopped.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use crate::metrics::{EpochMetrics, EpochTimings};
 use crate::run::files::write_atomic;
 use crate::run::tensor_file::{Array, TensorFile};
 
-/// How many checkpoints are kept: should the newest be damaged, the one before it still works.
+/// Checkpoints kept: should the newest be damaged, the previous one still works.
 const NUM_KEPT: usize = 2;
 const MANIFEST: &str = "manifest.json";
 /// The parameter group whose velocities every checkpoint has.
@@ -65,7 +65,7 @@ pub(crate) struct Progress {
     pub(crate) step: usize,
     /// Sum of the losses of those steps.
     pub(crate) loss_sum: f64,
-    /// What the clustering of the running epoch measured.
+    /// Metrics of the clustering of the current epoch.
     pub(crate) metrics: Option<EpochMetrics>,
     pub(crate) timings: EpochTimings,
 }
@@ -113,7 +113,7 @@ impl Checkpoint {
     pub(crate) fn save(&self, folder: &Path) -> Result<PathBuf, TrainerError> {
         let mut writer = CheckpointWriter::begin(folder, &self.progress)?;
         writer.network(&self.network)?;
-        // The group of the network is there even where nothing has moved yet.
+        // The group of the network exists even before the first step.
         writer
             .velocities(NETWORK_GROUP, self.velocities.get(NETWORK_GROUP).unwrap_or(&NamedWeights::new()))?;
         for (group, velocities) in self.velocities.iter().filter(|(group, _)| *group != NETWORK_GROUP) {
@@ -128,8 +128,8 @@ impl Checkpoint {
         writer.finish()
     }
 
-    /// The result of `restore` for the newest checkpoint under `folder` that is whole and that it accepts, or `None`
-    /// where there is no checkpoint; `warn` is told of those that were passed over.
+    /// The result of `restore` for the newest checkpoint under `folder` that is whole and that it accepts, or
+    /// `None` where there is no checkpoint; `warn` receives a message for each one skipped.
     pub(crate) fn restore_newest<T>(
         folder: &Path,
         mut restore: impl FnMut(Self) -> Result<T, String>,
@@ -252,8 +252,8 @@ pub(crate) fn save_checkpoint<O: Objective>(
     Ok(())
 }
 
-/// Writes a checkpoint part by part, so that no more than one of them need be copied from the device at a time: all
-/// files into a temporary folder, then one rename.
+/// Writes a checkpoint part by part, so that no more than one of them need be copied from the device at a
+/// time: all files into a temporary folder, then one rename.
 pub(crate) struct CheckpointWriter {
     folder: PathBuf,
     target: PathBuf,
@@ -373,7 +373,8 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, TrainerError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Epoch and step in the name of a checkpoint; `None` for other names, such as those of copies that a user has made.
+/// Epoch and step in the name of a checkpoint; `None` for other names, such as those of copies that a user
+/// has made.
 pub(crate) fn place_of(name: &OsStr) -> Option<(usize, usize)> {
     let (epoch, step) = name.to_str()?.strip_prefix("epoch-")?.split_once("-step-")?;
     let is_number = |text: &str, digits| text.len() >= digits && text.bytes().all(|b| b.is_ascii_digit());
@@ -393,8 +394,8 @@ fn prune(folder: &Path) -> Result<(), TrainerError> {
     Ok(())
 }
 
-/// Removes what killed processes have left in the checkpoints of a run that this process has locked; nobody else writes
-/// there. What cannot be removed stays.
+/// Removes leftovers of killed processes in the checkpoints of a run that this process has locked; nobody
+/// else writes there. What cannot be removed stays.
 pub(crate) fn remove_leftovers(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".writing-")) {
@@ -435,7 +436,7 @@ mod tests {
         (Checkpoint::restore_newest(folder, place, |warning| warnings.push(warning)), warnings)
     }
 
-    /// Replaces a file and its sum, as no accident would.
+    /// Replaces a file together with its checksum.
     fn forge(checkpoint: &Path, name: &str, bytes: &[u8]) {
         fs::write(checkpoint.join(name), bytes).unwrap();
         let path = checkpoint.join(MANIFEST);

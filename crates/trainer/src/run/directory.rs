@@ -1,4 +1,4 @@
-//! The folder of a run: its layout, its lock, its settings and where its images are.
+//! The folder of a run: layout, lock, settings and the location of its images.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ use crate::run::unbegun::{clear_unbegun, is_unbegun};
 use crate::settings::config::TrainConfig;
 use crate::settings::file::read_text;
 
-/// Number of the layout and the file formats; it rises when an older program could not read a run any more. The
-/// settings of format 1 had other names.
+/// Number of the layout and the file formats; it rises when older programs can no longer read a run.
+/// The settings of format 1 had other names.
 const FORMAT: u64 = 2;
 /// The oldest that is read.
 const OLDEST_FORMAT: u64 = 1;
@@ -61,7 +61,7 @@ struct RunFile {
     network: Option<NetworkInfo>,
 }
 
-/// Where an imported run comes from.
+/// Origin of an imported run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The file it was read from.
@@ -71,12 +71,12 @@ pub struct Origin {
 }
 
 impl RunDirectory {
-    /// Creates a new run in an empty or missing folder and locks it. A folder in which a run was about to begin when
-    /// its process ended counts as empty.
+    /// Creates a new run in an empty or missing folder and locks it. A folder in which a run was about to
+    /// begin when its process ended counts as empty.
     ///
     /// # Errors
-    /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder cannot be
-    /// written.
+    /// [`TrainerError::RunExists`], [`TrainerError::NotEmpty`], or [`TrainerError::Io`] where the folder
+    /// cannot be written.
     pub fn create(path: &Path, images: &Location, config: &TrainConfig) -> Result<Self, TrainerError> {
         Self::create_with(path, Some(images), None, config, None)
     }
@@ -91,7 +91,8 @@ impl RunDirectory {
     ) -> Result<Self, TrainerError> {
         let images = images.map(Location::absolute).transpose()?;
         create_folder(path).map_err(TrainerError::io("create", path))?;
-        // Asked before the lock puts a file into a folder that may be somebody else's, and by its holder again.
+        // Asked before the lock puts a file into a folder that may be somebody else's, and by its holder
+        // again.
         refuse_taken(path)?;
         let run = Self { path: path.to_path_buf(), lock: Some(lock(path)?) };
         refuse_taken(path)?;
@@ -113,7 +114,8 @@ impl RunDirectory {
         Ok(run)
     }
 
-    /// Names the place of the images of a run that has none, or whose images have moved: it must hold them all.
+    /// Names the place of the images of a run that has none, or whose images have moved: it must hold them
+    /// all.
     ///
     /// # Errors
     /// [`TrainerError::OtherImages`] where images of the run are missing from it,
@@ -149,14 +151,14 @@ impl RunDirectory {
         })
     }
 
-    /// Opens an existing run and locks it, to go on with it. Temporary files of killed processes go.
+    /// Opens and locks an existing run to continue it. Removes temporary files of killed processes.
     ///
     /// # Errors
     /// [`TrainerError::NotARun`], [`TrainerError::OtherVersion`], [`TrainerError::RunLocked`].
     pub fn open_to_train(path: &Path) -> Result<Self, TrainerError> {
         let run = Self::open(path)?;
         let run = Self { lock: Some(lock(path)?), ..run };
-        // A leftover that cannot be removed is in nobody's way.
+        // A leftover that cannot be removed does no harm.
         let _ = remove_leftovers(path);
         checkpoint::remove_leftovers(&run.file(CHECKPOINTS));
         Ok(run)
@@ -190,7 +192,7 @@ impl RunDirectory {
         self.run_file()?.images.ok_or_else(|| TrainerError::NoImages { path: self.path.clone() })
     }
 
-    /// Where an imported run comes from; `None` for a run that was begun here.
+    /// Origin of an imported run; `None` for others.
     ///
     /// # Errors
     /// As [`RunDirectory::open`].
@@ -236,8 +238,8 @@ impl RunDirectory {
         Ok(self.run_file()?.format < FORMAT)
     }
 
-    /// Raises the format of a run whose settings are in the present form already: as the form of the settings shows
-    /// in their file, a run between the two writes is one of either format.
+    /// Raises the format of a run whose settings are in the present form already: as the form of the settings
+    /// shows in their file, a run between the two writes is one of either format.
     pub(crate) fn take_present_format(&self) -> Result<(), TrainerError> {
         let (format, version) = (FORMAT, env!("CARGO_PKG_VERSION").to_string());
         self.write_run_file(&RunFile { format, version, ..self.run_file()? })
@@ -297,7 +299,7 @@ fn lock(path: &Path) -> Result<File, TrainerError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(TrainerError::RunLocked { path: path.to_path_buf() }),
-        // Some network file systems have no locks; a run there goes without.
+        // Some network file systems have no locks; runs there are not locked.
         Err(fs::TryLockError::Error(error)) => {
             log::warn!("{} cannot be locked ({error}); do not train it twice at once", path.display());
             Ok(file)

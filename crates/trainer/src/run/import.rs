@@ -14,15 +14,17 @@ use crate::settings::changes::refuse_fewer_epochs;
 use crate::settings::config::TrainConfig;
 
 impl RunDirectory {
-    /// Begins a run in the folder `out` with a checkpoint of the original code (`.pth.tar`, either serialisation):
-    /// its network, the momentum of its SGD, its head and the number of its epochs. From then on it is a run like
-    /// any other; with `location`, the place of those to cluster and train on, it can be resumed at once.
+    /// Begins a run in the folder `out` with a checkpoint of the original code (`.pth.tar`, either
+    /// serialisation): its network, the momentum of its SGD, its head and the number of its epochs. From then
+    /// on it is a run like any other; with `location`, the place of those to cluster and train on, it can be
+    /// resumed at once.
     ///
-    /// The settings are the defaults with what the checkpoint tells: network, input, number of clusters, and the
-    /// learning rate, momentum and weight decay of its SGD. `change` may alter them, but not the network.
+    /// The settings are the defaults with those stored in the checkpoint: network, input, number of clusters,
+    /// and the learning rate, momentum and weight decay of its SGD. `change` may alter them, but not the
+    /// network.
     ///
     /// # Errors
-    /// [`TrainerError::Weights`] for a file that is no such checkpoint, [`TrainerError::InvalidConfig`],
+    /// [`TrainerError::Weights`] for a file that is not such a checkpoint, [`TrainerError::InvalidConfig`],
     /// [`TrainerError::TooFewImages`], and those of [`RunDirectory::create`].
     pub fn import_checkpoint(
         checkpoint: &Path,

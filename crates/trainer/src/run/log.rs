@@ -1,4 +1,4 @@
-//! The numbers of each epoch: the tables of the run, and the event file of TensorBoard.
+//! The metrics of each epoch: the tables of the run, and the event file of TensorBoard.
 
 use crate::error::TrainerError;
 use crate::metrics::{EpochMetrics, EpochTimings};
@@ -6,7 +6,7 @@ use crate::run::directory::RunDirectory;
 use crate::run::tensorboard::{EventFile, History};
 use crate::settings::config::TrainConfig;
 
-/// Writes the numbers of epochs.
+/// Writes the metrics of epochs.
 #[derive(Debug)]
 pub(crate) struct EpochLog {
     tensorboard: Tensorboard,
@@ -59,8 +59,8 @@ impl EpochLog {
         }
     }
 
-    /// Gives the event file the epochs that it lacks, be it that a power cut took them or that there was
-    /// none.
+    /// Gives the event file the epochs that it lacks, after a power cut or if the file is
+    /// missing.
     pub(crate) fn complete(&self, run: &RunDirectory, config: &TrainConfig) {
         let Tensorboard::Unopened = self.tensorboard else { return };
         let completed = history(run).and_then(|history| {

@@ -1,4 +1,4 @@
-//! Everything a run leaves on disk, in the order in which it comes to be.
+//! Everything a run writes to disk, in order of creation.
 
 pub(crate) mod any;
 pub(crate) mod begin;

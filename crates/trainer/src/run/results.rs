@@ -1,7 +1,8 @@
 //! The results of a finished run and whether they belong together.
 //!
-//! `model.safetensors` and `features.safetensors` bear a mark: the epoch, the identity of the model, and the digests of
-//! the tables they belong to. Files of the earlier program, which bear none, are compared by what they hold.
+//! `model.safetensors` and `features.safetensors` bear a mark: the epoch, the identity of the model, and the
+//! digests of the tables they belong to. Files of the earlier program, which bear none, are compared by what
+//! they hold.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -26,7 +27,7 @@ const TABLES: [&str; 2] = ["images.csv", "assignments.csv"];
 /// Text entry of the model with the settings of its run.
 pub(crate) const CONFIG: &str = "config";
 const FORMAT: &str = "format";
-/// Format of marked files; it rises when this program could not check them any more.
+/// Format of marked files; it rises when this program can no longer check them.
 const MARKED: &str = "2";
 const EPOCH: &str = "epoch";
 const IDENTITY: &str = "identity";
@@ -69,8 +70,9 @@ impl ResultMark {
         file.seal()
     }
 
-    /// Reads the mark of a file with these text entries but for its checksum; `None` for one of the earlier program.
-    /// Entries are known or refused, so that damage to a name does not make a file one of the earlier program.
+    /// Reads the mark of a file with these text entries but for its checksum; `None` for one of the earlier
+    /// program. Entries are known or refused, so that damage to a name does not make a file one of the
+    /// earlier program.
     fn read(entries: &BTreeMap<String, String>) -> Result<Option<Self>, String> {
         let mut entries = entries.clone();
         entries.remove(CONFIG);
@@ -97,7 +99,8 @@ impl ResultMark {
     }
 }
 
-/// Reads a result as a whole and checks it against its checksum, which only files of the earlier program lack.
+/// Reads a result as a whole and checks it against its checksum, which only files of the earlier program
+/// lack.
 pub(crate) fn open_sealed(bytes: &[u8]) -> Result<TensorFile<'_>, String> {
     let mut file = TensorFile::from_bytes(bytes)?;
     let is_sealed = file.check_seal()?;
@@ -159,7 +162,7 @@ impl Header {
     }
 }
 
-/// A result that can be made again from the last checkpoint.
+/// A result that can be recreated from the last checkpoint.
 pub(crate) fn damaged_result(path: &Path, reason: String) -> TrainerError {
     TrainerError::Damaged {
         path: path.to_path_buf(),
@@ -170,11 +173,12 @@ pub(crate) fn damaged_result(path: &Path, reason: String) -> TrainerError {
 impl RunDirectory {
     /// Whether the run has its model, and all files that belong to it are those of one result.
     ///
-    /// Only headers and tables are read: the checksums of the model and the features are compared when they are read.
+    /// Only headers and tables are read: the checksums of the model and the features are compared when they
+    /// are read.
     ///
     /// # Errors
-    /// [`TrainerError::Mixed`] where files of two results lie beside each other, [`TrainerError::Damaged`] where a
-    /// header cannot be read, [`TrainerError::Io`], and those of [`RunDirectory::config`].
+    /// [`TrainerError::Mixed`] where files of two results lie beside each other, [`TrainerError::Damaged`]
+    /// where a header cannot be read, [`TrainerError::Io`], and those of [`RunDirectory::config`].
     pub fn is_finished(&self) -> Result<bool, TrainerError> {
         let path = self.file(MODEL);
         if !exists(&path)? {
@@ -191,7 +195,7 @@ impl RunDirectory {
         let Some(mark) = mark else { return Ok(true) };
         for (name, expected) in &mark.tables {
             let table = self.file(name);
-            // A model goes without its tables, as where only what `assign` needs was copied.
+            // A model is valid without its tables, as when only the files for `assign` were copied.
             if exists(&table)? && file_digest(&table).map_err(TrainerError::io("read", &table))? != *expected
             {
                 return Err(self.mixed(
@@ -204,7 +208,8 @@ impl RunDirectory {
         Ok(true)
     }
 
-    /// Refuses a model that was trained with other settings, or for another number of epochs, than the run has.
+    /// Refuses a model that was trained with other settings, or for another number of epochs, than the run
+    /// has.
     fn compare_settings(&self, model: &Header, mark: Option<&ResultMark>) -> Result<(), TrainerError> {
         let path = self.file(MODEL);
         let config = self.config()?;
@@ -240,7 +245,8 @@ impl RunDirectory {
         }
     }
 
-    /// Refuses a file with another number of rows than `images.csv`, which all files of a run follow row by row.
+    /// Refuses a file with another number of rows than `images.csv`, which all files of a run follow row by
+    /// row.
     pub(crate) fn expect_rows(
         &self,
         name: &str,
@@ -258,8 +264,8 @@ impl RunDirectory {
         TrainerError::Mixed { path: self.path().to_path_buf(), first, second: second.to_string(), reason }
     }
 
-    /// Takes the results away before the run goes on, the model first: without it the run is not finished. The line of
-    /// the last clustering goes too, which is written again once that epoch has been trained.
+    /// Removes the results before the run continues, the model first: without it the run is not finished.
+    /// The line of the last clustering goes too, which is written again once that epoch has been trained.
     pub(crate) fn retire_results(&self) -> Result<(), TrainerError> {
         let (mut metrics, mut timings) = (self.metrics()?, self.timings()?);
         for name in [MODEL, FEATURES] {

@@ -1,4 +1,4 @@
-//! Runs that go on: from which checkpoint, with which settings, and what becomes of their results.
+//! Resuming runs: the choice of the checkpoint, the settings, and existing results.
 
 use std::path::Path;
 
@@ -50,8 +50,8 @@ impl<O: RunObjective<Backbone = Network>> Trainer<O> {
         Self::take_up_images(out, None, device, change)
     }
 
-    /// As [`Trainer::take_up`]; `images`, where they are passed, must have all images of the run. Runs need this whose
-    /// images are of a source that only the caller can open.
+    /// As [`Trainer::take_up`]; `images`, where they are passed, must have all images of the run. Runs need
+    /// this whose images are of a source that only the caller can open.
     ///
     /// # Errors
     /// As [`Trainer::resume`], and [`TrainerError::OtherImages`].
@@ -116,7 +116,7 @@ impl<O: RunObjective> Trainer<O> {
     }
 
     /// Keeps the results of a run that is finished and has nothing left to do. Those of any other are
-    /// retired, now that all that is needed to go on is known to be there: from here on the run is not
+    /// removed once everything needed to resume is known to exist: from here on the run is not
     /// finished.
     fn take_up_results(&mut self, saved: &TrainConfig, has_checkpoint: bool) -> Result<(), TrainerError> {
         let num_asked = self.config.training.epochs;
@@ -166,7 +166,7 @@ impl<O: RunObjective> Trainer<O> {
         if last_epoch == Some(self.config.training.epochs) { Ok(model) } else { Err(unfinished()) }
     }
 
-    /// Goes to the place of the newest checkpoint that fits a run of `num_epochs`; `false` where there is
+    /// Moves to the place of the newest checkpoint that fits a run of `num_epochs`; `false` where there is
     /// none.
     fn restore_newest(&mut self, num_epochs: usize) -> Result<bool, TrainerError> {
         let folder = self.run.file(CHECKPOINTS);

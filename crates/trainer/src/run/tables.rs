@@ -33,12 +33,12 @@ const SKIPPED_HEADER: [&str; 2] = ["path", "reason"];
 const ASSIGNMENTS_HEADER: [&str; 3] = ["path", "cluster", "distance"];
 
 impl RunDirectory {
-    /// The images of the run in their order, with the labels they had. Where their place is one that only another
-    /// program can open, they have their names, and reading one is an error.
+    /// The images of the run in their order, with the labels they had. Where their place is one that only
+    /// another program can open, they have their names, and reading one is an error.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] before the first pass over the images, [`TrainerError::Damaged`] where the list
-    /// cannot be read.
+    /// [`TrainerError::Unfinished`] before the first pass over the images, [`TrainerError::Damaged`] where
+    /// the list cannot be read.
     pub fn images(&self) -> Result<Images, TrainerError> {
         let (names, labels) = self.listed_images()?;
         Ok(self.location()?.images(names, labels))
@@ -88,7 +88,7 @@ impl RunDirectory {
         self.read_table(IMAGES, &IMAGES_HEADER, image_path)
     }
 
-    /// Files that were passed over, and why.
+    /// Skipped files, with reasons.
     ///
     /// # Errors
     /// [`TrainerError::Damaged`] where the list cannot be read.
@@ -100,12 +100,12 @@ impl RunDirectory {
         self.read_table(SKIPPED, &SKIPPED_HEADER, skipped)
     }
 
-    /// Cluster of each image by the latest clustering, in the order of [`images`](Self::images), and its distance to
-    /// the centre of the cluster. There are no more clusters than images.
+    /// Cluster of each image by the latest clustering, in the order of [`images`](Self::images), and its
+    /// distance to the centre of the cluster. There are no more clusters than images.
     ///
     /// # Errors
-    /// [`TrainerError::Unfinished`] where nothing has been clustered yet, [`TrainerError::Damaged`] where the list
-    /// cannot be read, [`TrainerError::Mixed`] where it is one of other images.
+    /// [`TrainerError::Unfinished`] where nothing has been clustered yet, [`TrainerError::Damaged`] where the
+    /// list cannot be read, [`TrainerError::Mixed`] where it is one of other images.
     pub fn assignments(&self) -> Result<Vec<(u32, f32)>, TrainerError> {
         if !self.file(ASSIGNMENTS).exists() {
             return Err(TrainerError::Unfinished { path: self.path().to_path_buf() });

@@ -13,7 +13,8 @@ use crate::run::digest::DigestWriter;
 /// Text entry with the digest of everything else in the file.
 const CHECKSUM: &str = "checksum";
 
-/// An array of 32-bit values, halves or bytes, in little-endian order; large ones are borrowed from what they describe.
+/// An array of 32-bit values, halves or bytes, in little-endian order; large ones are borrowed from what they
+/// describe.
 #[derive(Debug, Clone)]
 pub(crate) struct Array<'a> {
     pub(crate) dtype: Dtype,
@@ -36,7 +37,7 @@ impl<'a> Array<'a> {
         Self { dtype: Dtype::F16, shape, bytes }
     }
 
-    /// The values of a tensor, or `None` where they are no f32.
+    /// The values of a tensor, or `None` if they are not f32.
     pub(crate) fn from_data(data: &'a TensorData) -> Option<Self> {
         let values = data.as_slice::<f32>().ok()?;
         let bytes = if cfg!(target_endian = "little") {
@@ -83,8 +84,8 @@ pub(crate) struct TensorFile<'a> {
 }
 
 impl<'a> TensorFile<'a> {
-    /// Writes the file without a second copy of the arrays; equal contents give equal bytes, which the safetensors
-    /// crate does not promise for more than one text entry.
+    /// Writes the file without a second copy of the arrays; equal contents give equal bytes, which the
+    /// safetensors crate does not promise for more than one text entry.
     pub(crate) fn write_to(&self, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
         // Wide types first, as the format asks for aligned data.
         let mut arrays: Vec<(&String, &Array)> = self.arrays.iter().collect();
@@ -131,7 +132,7 @@ impl<'a> TensorFile<'a> {
         Ok(writer.finish())
     }
 
-    /// Adds the checksum of everything that the file holds by now.
+    /// Adds the checksum of the current contents.
     pub(crate) fn seal(&mut self) -> io::Result<()> {
         self.metadata.remove(CHECKSUM);
         let digest = self.digest()?;
@@ -229,7 +230,7 @@ mod tests {
             let Ok(mut damaged) = TensorFile::from_bytes(&damaged) else { continue };
             match damaged.check_seal() {
                 Err(_) => {}
-                // The entry has another name now, which whoever knows the names will refuse.
+                // The entry now has an unknown name, which readers refuse.
                 Ok(false) => assert_eq!(damaged.metadata.len(), 2, "bit {bit}"),
                 // Blanks between the entries hold nothing.
                 Ok(true) => {

@@ -1,4 +1,4 @@
-//! Folders in which a run was about to begin when its process was killed or the power failed.
+//! Folders of runs whose process was killed before they began.
 
 use std::fs::{self, DirEntry};
 use std::path::Path;
@@ -7,8 +7,8 @@ use crate::error::TrainerError;
 use crate::run::checkpoint::place_of;
 use crate::run::layout::{CHECKPOINTS, CONFIG_FILE, LOCK, RUN_FILE};
 
-/// Whether `folder` is empty, or holds only what [`RunDirectory::create`](crate::RunDirectory::create) writes before
-/// `run.json`. The empty lock is the first of these: beside it the others are ours.
+/// Whether `folder` is empty, or holds only what [`RunDirectory::create`](crate::RunDirectory::create) writes
+/// before `run.json`. The empty lock is the first of these: beside it the others are ours.
 pub(crate) fn is_unbegun(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<DirEntry>, _>>) else {
         return false;
@@ -17,7 +17,8 @@ pub(crate) fn is_unbegun(folder: &Path) -> bool {
     entries.is_empty() || (has_lock && entries.iter().all(is_of_the_beginning))
 }
 
-/// Removes what is in the way of a new beginning in a folder that [`is_unbegun`], but for the lock, which is held.
+/// Removes what is in the way of a new beginning in a folder that [`is_unbegun`], but for the lock, which is
+/// held.
 pub(crate) fn clear_unbegun(folder: &Path) -> Result<(), TrainerError> {
     for entry in fs::read_dir(folder).map_err(TrainerError::io("read", folder))? {
         let entry = entry.map_err(TrainerError::io("read", folder))?;
@@ -136,7 +137,7 @@ mod tests {
             assert!(is_refused, "{names:?}");
             assert_eq!(count(), before, "{names:?}");
         }
-        // A lock that holds something is somebody else's.
+        // A lock file with content belongs to another program.
         let folder = folder_of(&["config.toml"]);
         fs::write(folder.path().join("lock"), "1234").unwrap();
         assert!(matches!(create(folder.path()), Err(TrainerError::NotEmpty { .. })));

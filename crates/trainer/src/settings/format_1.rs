@@ -209,7 +209,7 @@ mod tests {
         assert_eq!((nat.target_dim, nat.learning_rate, nat.exchange_every), (32, 0.02, 3));
         assert_eq!(config.objective.whitening().num_components, 16);
         assert_eq!(config.to_model_text(), NAT);
-        // What did not count is gone, and the rest is in the present form.
+        // Settings without effect are gone, and the rest is in the present form.
         let text = config.to_toml();
         assert!(text.contains("[objective.clustering]") && !text.contains("momentum"), "{text}");
         assert_eq!(TrainConfig::of_run(&text, "test").unwrap(), config);

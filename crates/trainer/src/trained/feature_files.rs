@@ -18,12 +18,12 @@ use crate::trained::network::TrainedNetwork;
 #[cfg(feature = "parquet")]
 use crate::trained::parquet::ParquetWriter;
 
-/// What [`TrainedNetwork::write_features`] wrote.
+/// Summary of [`TrainedNetwork::write_features`].
 #[derive(Debug, Clone)]
 pub struct WrittenFeatures {
     /// Images with features, the rows.
     pub num_rows: usize,
-    /// Numbers per image.
+    /// Values per image.
     pub feature_dim: usize,
     /// The list `row,path` beside the features.
     pub list: PathBuf,
@@ -38,7 +38,8 @@ impl<B: Backbone> TrainedNetwork<B> {
     ///
     /// The extension of `out` names the format: `.npy` holds a matrix `[num_rows, feature_dim]` of
     /// `feature_type`; `.parquet` the columns `path` (text, with what is not UTF-8 replaced) and `features`
-    /// (list of f32), in builds with the cargo feature `parquet`. Both files appear when they are complete, or not at all.
+    /// (list of f32), in builds with the cargo feature `parquet`. Both files appear when they are complete,
+    /// or not at all.
     ///
     /// # Errors
     /// [`TrainerError::UnknownFeatureFile`] for another extension, or for f16 in a Parquet file;

@@ -43,7 +43,7 @@ impl TrainedModel<Network> {
     ///
     /// # Errors
     /// [`TrainerError::Unfinished`] where there is none yet, [`TrainerError::Damaged`] where it cannot be
-    /// read or is not what was written, [`TrainerError::OtherNetwork`] for a network that is not one of this
+    /// read or was altered, [`TrainerError::OtherNetwork`] for a network that is not one of this
     /// library, [`TrainerError::Mixed`] where other files of the run are those of
     /// another model.
     pub fn load(run: &RunDirectory, device: &Device) -> Result<Self, TrainerError> {
@@ -102,7 +102,7 @@ impl<B: Backbone> TrainedModel<B> {
         Ok(file)
     }
 
-    /// The network with its settings, which does more than clustering needs.
+    /// The network with its settings, for uses beyond clustering.
     pub fn trained_network(&self) -> &TrainedNetwork<B> {
         &self.trained
     }

@@ -1,4 +1,4 @@
-//! A trained network without its clusters: what makes features, is exported, and is evaluated.
+//! A trained network without its clusters, for features, export and evaluation.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ pub struct TrainedNetwork<B: Backbone> {
 }
 
 impl TrainedNetwork<Network> {
-    /// Loads the network of a run: the final one of a finished run, else that of the newest checkpoint. Runs
-    /// that have been imported, or stopped on the way, have one too.
+    /// Loads the network of a run: the final one of a finished run, otherwise that of the newest checkpoint,
+    /// so imported and interrupted runs have one too.
     ///
     /// # Errors
     /// [`TrainerError::OtherNetwork`] for a run of a network that is not one of this library;
@@ -52,8 +52,8 @@ impl TrainedNetwork<Network> {
         Ok(Self { config, device, network, head: None })
     }
 
-    /// The network as a chain of convolutions, for tasks that need its maps or its filters; `purpose`, a noun,
-    /// stands in the error.
+    /// The network as a chain of convolutions, for tasks that need its maps or its filters; `purpose`, a
+    /// noun, stands in the error.
     ///
     /// # Errors
     /// [`ModelError::Unsupported`] where the network is none.
@@ -66,8 +66,8 @@ impl TrainedNetwork<Network> {
 }
 
 impl<B: Backbone> TrainedNetwork<B> {
-    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that say
-    /// what it takes.
+    /// A network that has been trained elsewhere, on `device` without autodiff, with the settings that
+    /// describe its input.
     pub fn from_network(config: TrainConfig, network: B, device: &Device) -> Self {
         Self { config, device: device.clone().without_autodiff(), network, head: None }
     }
@@ -160,8 +160,8 @@ impl<B: Backbone> TrainedNetwork<B> {
         Ok(extracted)
     }
 
-    /// Hands the features of every image to `sink`, batch by batch; gives the images that cannot be read, and
-    /// why.
+    /// Hands the features of every image to `sink`, batch by batch; returns the images that cannot be read,
+    /// with reasons.
     pub(crate) fn extract_batches(
         &self,
         images: &Arc<Images>,

@@ -26,10 +26,11 @@ const SCHEMA: &str = "
         }
     }";
 
-/// Writes rows of a path and a list of f32 to a Parquet file as they come, uncompressed, in row groups of bounded size.
+/// Writes rows of a path and a list of f32 to a Parquet file as they come, uncompressed, in row groups of
+/// bounded size.
 ///
-/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before leaves
-/// nothing.
+/// The file appears whole when [`finish`](Self::finish) gives it its name. A writer that is dropped before
+/// leaves nothing.
 pub(super) struct ParquetWriter {
     writer: SerializedFileWriter<OutputFile>,
     path: PathBuf,
@@ -59,8 +60,8 @@ impl ParquetWriter {
         Ok(Self { writer, path: path.to_path_buf(), feature_dim, paths: Vec::new(), values: Vec::new() })
     }
 
-    /// Adds a row for each of `paths`, with `rows` `[paths.len(), feature_dim]`. What is not UTF-8 in a path is
-    /// replaced.
+    /// Adds a row for each of `paths`, with `rows` `[paths.len(), feature_dim]`. What is not UTF-8 in a path
+    /// is replaced.
     ///
     /// # Errors
     /// [`TrainerError::Io`].
@@ -106,7 +107,7 @@ impl ParquetWriter {
         }
         if let Some(mut column) = group.next_column()? {
             let writer = column.typed::<FloatType>();
-            // Every number is there; the first of a row begins a new list.
+            // Every value is present; the first of a row begins a new list.
             let definitions = vec![1_i16; self.feature_dim];
             let mut repetitions = vec![1_i16; self.feature_dim];
             repetitions[0] = 0;

@@ -31,8 +31,8 @@ pub(crate) fn assert_tensor_agrees(name: &str, values: &[f32], expected: &Value,
     assert!(error <= tolerance, "{name}: relative error {error} of the first and last values");
 }
 
-/// Norm and first values of a gradient agree to `tolerance`. Single values are compared with the root mean square where
-/// they are smaller, since the error of a sum is that of its terms.
+/// Norm and first values of a gradient agree to `tolerance`. Single values are compared with the root mean
+/// square where they are smaller, since the error of a sum is that of its terms.
 pub(crate) fn assert_gradient_agrees(
     name: &str,
     values: &[f32],

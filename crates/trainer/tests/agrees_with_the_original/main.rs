@@ -1,9 +1,10 @@
-//! Agreement with the original code, step by step: what both networks compute, their gradients, and where five steps of
-//! training lead.
+//! Agreement with the original code, step by step: activations, gradients, and the weights after five steps
+//! of training.
 //!
-//! The figures were computed by the original networks in f64. They and the rule by which weights and images are filled
-//! lie in `shared/fixtures/reference/models.json` beside the project; without that file the tests say so and pass.
-//! `cargo test -p deepcluster-trainer --test agrees_with_the_original -- --nocapture` prints every error.
+//! The figures were computed by the original networks in f64. They and the rule by which weights and images
+//! are filled lie in `shared/fixtures/reference/models.json` beside the project; without that file the tests
+//! say so and pass. `cargo test -p deepcluster-trainer --test agrees_with_the_original -- --nocapture` prints
+//! every error.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod comparison;
@@ -34,8 +35,9 @@ const TOLERANCE_AFTER_STEPS: f64 = 1e-3;
 /// Relative error allowed of anything computed in f64, as the figures were.
 const TOLERANCE_IN_F64: f64 = 1e-6;
 
-/// The same for the gradients of VGG-16 in f32. With two images a few maxima of pooling and signs of ReLU fall the other
-/// way by rounding alone: PyTorch in f32 differs from itself in f64 by up to 7e-3 (`tests/python/f32_agreement.py`).
+/// The same for the gradients of VGG-16 in f32. With two images a few maxima of pooling and signs of ReLU
+/// fall the other way by rounding alone: PyTorch in f32 differs from itself in f64 by up to 7e-3
+/// (`tests/python/f32_agreement.py`).
 const VGG16_F32_TOLERANCE: f64 = 1e-2;
 
 #[test]
@@ -141,7 +143,7 @@ fn assert_gradients_agree(
     assert_eq!(num_compared, expected.len());
 }
 
-/// Five steps, whose losses must agree; gives the weights and batch-norm statistics after them.
+/// Five steps, whose losses must agree; returns the weights and batch-norm statistics after them.
 fn train(
     architecture: Architecture,
     key: &str,

@@ -71,8 +71,8 @@ fn sequence() -> Vec<f64> {
     std::iter::repeat_with(next).take(1009).collect()
 }
 
-/// Fills the parameter that is `number` in PyTorch's order, from 1. What has one dimension stays as it is: biases 0,
-/// weights of batch norm 1.
+/// Fills the parameter that is `number` in PyTorch's order, from 1. What has one dimension stays as it is:
+/// biases 0, weights of batch norm 1.
 fn fill(weights: &mut NamedWeights, parameter: &PytorchParameter, number: usize) {
     let data = weights.get_mut(&parameter.name).unwrap();
     let mut shape: Vec<usize> = data.shape().to_vec();

@@ -1,4 +1,4 @@
-//! fastkmeans-rs, from random rows of its own: it takes no centroids.
+//! fastkmeans-rs, from its own random rows: it does not accept initial centroids.
 
 use std::error::Error;
 use std::time::Instant;

@@ -17,8 +17,8 @@ use crate::usage_error::UsageError;
 const MAX_NAME_BYTES: usize = 255;
 const MAX_EXTENSION_BYTES: usize = 16;
 
-/// Writes the folders `cluster-N` in `folder`, which appears when all is in its place. Every image keeps its name as
-/// far as it is free. Gives the images that are not there any more, with the reason.
+/// Writes the folders `cluster-N` in `folder`, which appears when all is in its place. Every image keeps its
+/// name as far as it is free. Returns the images that no longer exist, with the reason.
 pub(super) fn write_cluster_folders(
     images: &Images,
     assigned: &AssignedImages,
@@ -85,7 +85,7 @@ fn place_under_free_name(
             result => return result,
         }
     }
-    Err(io::Error::other("there is no free name for it"))
+    Err(io::Error::other("no free file name"))
 }
 
 /// The file's own name; its whole path joined by `__`; and that with numbers from 2.
@@ -121,14 +121,14 @@ fn stem_and_extension(name: &OsStr) -> (OsString, OsString) {
     }
 }
 
-/// `stem` and `end` in one name, which loses its beginning where it would be too long: an image is known by what its
-/// path ends with.
+/// `stem` and `end` in one name, which loses its beginning where it would be too long: an image is known by
+/// what its path ends with.
 fn shortened(stem: &OsStr, end: &OsStr) -> OsString {
     let room = MAX_NAME_BYTES.saturating_sub(end.len());
     let mut name = if stem.len() <= room {
         stem.to_owned()
     } else {
-        // Bytes that are no text are replaced, as they cannot be cut safely.
+        // Bytes that are not UTF-8 are replaced, since they cannot be cut safely.
         let text = stem.to_string_lossy();
         let mut start = text.len().saturating_sub(room);
         while !text.is_char_boundary(start) {

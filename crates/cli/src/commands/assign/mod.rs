@@ -74,7 +74,7 @@ fn print_assignments(
         }
     } else {
         let mut table = Vec::new();
-        write_assignments_to(&mut table, rows).context("cannot make the table")?;
+        write_assignments_to(&mut table, rows).context("cannot create the table")?;
         print_with(|writer| writer.write_all(&table));
     }
     Ok(())

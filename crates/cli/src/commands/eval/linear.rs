@@ -62,7 +62,7 @@ pub(crate) fn run(command: EvalLinear, output: Output) -> anyhow::Result<()> {
         "networks": of_networks.iter().map(|(name, curves)| describe(name, curves)).collect::<Vec<_>>(),
     });
     publish(&place, &results, &as_table(&of_networks), output, &progress)?;
-    // They are needed no more, and would refuse other settings.
+    // No longer needed, and they would refuse other settings.
     let states = of_networks.iter().map(|(name, _)| folder.join(format!("{name}.safetensors")));
     for state in states.chain((command.label_epochs > 0).then_some(with_labels)) {
         std::fs::remove_file(&state).with_context(|| format!("cannot remove {}", state.display()))?;

@@ -1,4 +1,4 @@
-//! Where results go.
+//! The output of results.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ impl Subject {
     }
 }
 
-/// The network of a run and, before it, the one it began with, if that is wanted.
+/// The network of a run and, before it, the one it began with, if requested.
 pub(super) fn networks(
     run: &Path,
     with_untrained: bool,
@@ -58,8 +58,8 @@ pub(super) struct ResultsPlace {
 }
 
 impl ResultsPlace {
-    /// The folder that the options name, or that of the protocol in the run. What may not be replaced there is told
-    /// now, not when the work is done.
+    /// The folder that the options name, or that of the protocol in the run. What may not be replaced there
+    /// is told now, not when the work is done.
     pub(super) fn new(options: &ResultsOutput, run: &Path, protocol: &str) -> anyhow::Result<Self> {
         let folder = options.out.clone().unwrap_or_else(|| run.join("eval").join(protocol));
         let replaceable = options.replacing.in_folder(options.out.as_ref());

@@ -92,7 +92,7 @@ pub(crate) fn run(command: EvalRetrieve, output: Output) -> anyhow::Result<()> {
             .collect::<Vec<_>>(),
     });
     publish(&place, &results, &as_table(&of_networks), output, &progress)?;
-    // They are needed no more, and would refuse other settings.
+    // No longer needed, and they would refuse other settings.
     for (name, _) in &networks {
         remove_retrieval_states(&states(name))?;
     }

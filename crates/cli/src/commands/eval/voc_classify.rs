@@ -20,7 +20,7 @@ pub(crate) fn run(command: EvalVocClassify, output: Output) -> anyhow::Result<()
             SvmConfig { layers: command.svm_layers, seed: command.tuning.seed, ..SvmConfig::default() };
         let mut of_networks: Vec<(&str, Vec<LayerSvm>)> = Vec::new();
         for (name, network) in &subject.networks {
-            progress.say(&format!("linear machines on the {name} network"));
+            progress.say(&format!("linear SVMs on the {name} network"));
             let reading = network.reading();
             let layers =
                 svm_on_layers(network.network(), &reading, &subject.device, &data, &config, &mut progress)?;

@@ -25,7 +25,7 @@ pub(crate) fn run(command: EvalVocSegment, output: Output) -> anyhow::Result<()>
     subject.remove_states()
 }
 
-/// A number of the whole, and its name.
+/// A summary measure and its name.
 type Measure = (&'static str, fn(&SegmentationResult) -> f64);
 
 /// A row for each class and measure, a column for each network.
@@ -42,7 +42,7 @@ fn as_table(of_networks: &[(&str, SegmentationResult)]) -> String {
     let measures: [Measure; 3] = [
         ("mean", |result| result.mean_overlap),
         ("mean of the most frequent class everywhere", |result| result.majority_overlap),
-        ("pixels that are right", |result| result.pixel_accuracy),
+        ("pixel accuracy", |result| result.pixel_accuracy),
     ];
     for (name, value) in measures {
         let cells = of_networks.iter().map(|(_, result)| percent(value(result)));

@@ -32,7 +32,7 @@ impl VocSubject {
         Ok(Self { networks: dense, device, place })
     }
 
-    /// File of what a task on a network needs to go on.
+    /// State file of a task on a network.
     fn state(&self, network: &str) -> PathBuf {
         self.place.folder.join(format!("{network}.safetensors"))
     }
@@ -53,7 +53,7 @@ impl VocSubject {
         Ok(of_networks)
     }
 
-    /// Removes the files of all tasks: they are needed no more, and would refuse other settings.
+    /// Removes the files of all tasks: they are no longer needed and would refuse other settings.
     pub(super) fn remove_states(&self) -> anyhow::Result<()> {
         for (name, _) in &self.networks {
             let state = self.state(name);
@@ -64,7 +64,7 @@ impl VocSubject {
 }
 
 impl VocData {
-    /// Common head of the results: the protocol, its data and settings, and what each network gave.
+    /// Common head of the results: the protocol, its data and settings, and the results of each network.
     pub(super) fn results(
         &self,
         protocol: &str,

@@ -1,4 +1,4 @@
-//! Decoding of the JPEG files that the fast decoder does not read rightly.
+//! Decoding of JPEG files that the fast decoder misreads.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ use crate::decode::jpeg::header::JpegHeader;
 
 /// The channels as stored, in at most `max_bytes`.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(super) fn decode_components(
     bytes: &[u8],
     header: &JpegHeader,
@@ -19,7 +19,8 @@ pub(super) fn decode_components(
     let in_words = |error: jpeg_decoder::Error| format!("Format error decoding Jpeg: {error}");
     // An end of the image, which files that were cut behind their last scan lack.
     let mut decoder = Decoder::new(bytes.chain(&b"\xFF\xD9"[..]));
-    // Those that convert nothing, but for the inversion of four channels; `None` puts them one behind the other.
+    // Those that convert nothing, but for the inversion of four channels; `None` puts them one behind the
+    // other.
     let is_inverted = header.frame.components.len() == 4;
     decoder.set_color_transform(if is_inverted { ColorTransform::CMYK } else { ColorTransform::RGB });
     decoder.set_max_decoding_buffer_size(usize::try_from(max_bytes).unwrap_or(usize::MAX));
@@ -37,7 +38,8 @@ pub(super) fn decode_components(
     Ok(Components { width: info.width.into(), height: info.height.into(), num_components, samples })
 }
 
-/// RGB of the channels, by the rules of libjpeg for what they mean; four are inverted inks, as written by Adobe.
+/// RGB of the channels, by the rules of libjpeg for what they mean; four are inverted inks, as written by
+/// Adobe.
 pub(super) fn to_rgb(components: &Components, header: &JpegHeader) -> Vec<u8> {
     let samples = &components.samples;
     let identifiers: Vec<u8> = header.frame.components.iter().map(|component| component.identifier).collect();

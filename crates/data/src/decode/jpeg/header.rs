@@ -70,7 +70,7 @@ pub(crate) struct JpegHeader {
 impl JpegHeader {
     /// Reads all segments up to the first scan of the file that starts at the reader's position.
     ///
-    /// The error is the reason in words, if there is no frame header of a kind that can be decoded.
+    /// The error is the reason, if there is no frame header of a kind that can be decoded.
     pub(crate) fn read(reader: &mut (impl BufRead + Seek)) -> Result<Self, String> {
         let mut header = None;
         let (mut is_jfif, mut adobe_transform, mut exif, mut xmp) = (false, None, Vec::new(), Vec::new());
@@ -117,10 +117,10 @@ impl JpegHeader {
             && self.first_scan.is_none_or(|number| usize::from(number) == frame.components.len())
     }
 
-    /// Whether the fast decoder reads the file rightly.
+    /// Whether the fast decoder reads the file correctly.
     ///
-    /// It does not where sequential channels come in several scans, where the first channel is not the one with the
-    /// most samples, and where channels have a number of samples that is no power of two.
+    /// It does not where sequential channels come in several scans, where the first channel is not the one
+    /// with the most samples, and where a sampling factor is not a power of two.
     pub(crate) fn suits_fast_decoder(&self) -> bool {
         let frame = &self.frame;
         let Some(first) = frame.components.first() else { return true };
@@ -155,7 +155,7 @@ impl JpegHeader {
 
 /// Width and height from the frame header of the file that starts at the reader's position.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn jpeg_size(reader: &mut (impl BufRead + Seek)) -> Result<(u32, u32), String> {
     let mut size = None;
     walk(reader, |marker, reader, length| match marker {
@@ -174,7 +174,7 @@ pub(crate) fn jpeg_size(reader: &mut (impl BufRead + Seek)) -> Result<(u32, u32)
 enum Step {
     /// Its payload was read.
     Read,
-    /// Its payload is still to be passed over.
+    /// Its payload is still to be skipped.
     Skip,
     /// No more segments are wanted.
     Stop,

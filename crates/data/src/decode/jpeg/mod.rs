@@ -1,8 +1,8 @@
 //! JPEG files.
 //!
-//! Nearly all files go to the fast decoder, `zune-jpeg`. Those that it gets wrong go to `jpeg-decoder`, which is right
-//! for every layout of scans and channels, and slower; of these a damaged file is an error, while the fast decoder
-//! shows it as far as it goes.
+//! Nearly all files go to the fast decoder, `zune-jpeg`. Those that it gets wrong go to `jpeg-decoder`, which
+//! is right for every layout of scans and channels, and slower; of these a damaged file is an error, while
+//! the fast decoder shows it as far as it goes.
 
 mod components;
 mod general;
@@ -21,14 +21,14 @@ use header::JpegHeader;
 
 /// Most pixels of all scans together: every scan of a file goes over the whole image again.
 ///
-/// Of the largest images that are read unless set otherwise this allows 22 scans, where encoders write 10, and
-/// thousands of a megapixel.
+/// Of the largest images that are read unless set otherwise this allows 22 scans, where encoders write 10,
+/// and thousands of a megapixel.
 const MAX_SCANNED_PIXELS: u64 = 4_000_000_000;
 
-/// Decodes the file in `bytes`, whose header is given, into at most `max_bytes` of pixels. EXIF orientation is not
-/// applied.
+/// Decodes the file in `bytes`, whose header is given, into at most `max_bytes` of pixels. EXIF orientation
+/// is not applied.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn decode_jpeg(bytes: &[u8], header: &JpegHeader, max_bytes: u64) -> Result<RgbImage8, String> {
     check_scans(bytes, header)?;
     if !header.suits_fast_decoder() {
@@ -48,7 +48,7 @@ pub(crate) fn decode_jpeg(bytes: &[u8], header: &JpegHeader, max_bytes: u64) -> 
 
 /// The channels of a whole JPEG as stored, without conversion of colours, in at most `max_bytes`.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn decode_components(bytes: &[u8], max_bytes: u64) -> Result<Components, String> {
     let header = JpegHeader::read(&mut std::io::Cursor::new(bytes))?;
     if header.frame.num_pixels().saturating_mul(header.frame.components.len() as u64) > max_bytes {
@@ -97,7 +97,7 @@ fn count_scans(bytes: &[u8]) -> u64 {
     num_scans
 }
 
-/// Which colours are asked of the decoder.
+/// Colours requested from the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Output {
     /// Grey or RGB.

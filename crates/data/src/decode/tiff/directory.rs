@@ -64,7 +64,8 @@ impl Field {
 impl Directory {
     /// Reads the header and the first directory, classic or BigTIFF, of the file that starts at position 0.
     ///
-    /// Of a directory that is cut short, the fields that are there are kept. The error is the reason in words.
+    /// Of a directory that is cut short, the fields that are there are kept. The error is the reason in
+    /// words.
     pub(crate) fn read(reader: &mut (impl Read + Seek)) -> Result<Self, String> {
         reader.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
         let cut_short = |_| String::from("the TIFF ends before its directory");

@@ -133,7 +133,7 @@ pub(crate) struct Layout {
     pub(super) predictor: Predictor,
     /// Whether the first pixel is in the lowest bit of a byte.
     pub(super) is_fill_reversed: bool,
-    /// Whether each sample has strips or tiles of its own.
+    /// Whether each sample has its own strips or tiles.
     pub(super) is_planar: bool,
     pub(super) is_tiled: bool,
     /// Width of a strip or tile in pixels.
@@ -147,7 +147,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// Reads the first directory of the file that starts at position 0.
     ///
-    /// The error is the reason in words, also why the pixels are of a kind that is not read.
+    /// The error is the reason, also for unsupported pixel formats.
     pub(crate) fn read(reader: &mut (impl Read + Seek)) -> Result<Self, String> {
         let directory = Directory::read(reader)?;
         let mut number = |tag: u16| directory.integer(reader, tag);
@@ -244,7 +244,7 @@ impl Layout {
         }
     }
 
-    /// Refuses combinations that no decoder here is made for.
+    /// Refuses unsupported combinations.
     fn check(&self, ink_set: u64) -> Result<(), String> {
         let is_grey = matches!(self.photometric, Photometric::BlackIsZero | Photometric::WhiteIsZero);
         let problem = if self.is_float && !is_grey && self.photometric != Photometric::Rgb {

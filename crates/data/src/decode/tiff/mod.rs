@@ -1,10 +1,10 @@
 //! TIFF files, classic and BigTIFF: the first image of the file.
 //!
-//! Read are grey, RGB, palette, CMYK and YCbCr of 1 to 16 bits a sample (YCbCr of 8), and grey and RGB in floating
-//! point of 32 and 64 bits; in strips or tiles, with samples side by side or in planes, in either byte order and fill
-//! order, uncompressed or compressed by PackBits, LZW, Deflate, JPEG or CCITT group 4, with predictors. Everything else
-//! is refused with the reason. The pixels are those of Pillow, except that more than 8 bits are scaled to the range
-//! that 8 bits have: Pillow cuts off what is above 255.
+//! Read are grey, RGB, palette, CMYK and YCbCr of 1 to 16 bits a sample (YCbCr of 8), and grey and RGB in
+//! floating point of 32 and 64 bits; in strips or tiles, with samples side by side or in planes, in either
+//! byte order and fill order, uncompressed or compressed by PackBits, LZW, Deflate, JPEG or CCITT group 4,
+//! with predictors. Everything else is refused with the reason. The pixels are those of Pillow, except that
+//! more than 8 bits are scaled to the range that 8 bits have: Pillow cuts off what is above 255.
 
 mod chunks;
 pub(crate) mod directory;
@@ -20,7 +20,7 @@ use pixels::RowConverter;
 
 /// Decodes the image that `layout` was read from, with at most `max_bytes` for one strip or tile.
 ///
-/// The error is the reason in words.
+/// The error is the reason.
 pub(crate) fn decode_tiff(
     reader: &mut (impl Read + Seek),
     layout: &Layout,

@@ -14,8 +14,8 @@ const MAGIC: [u8; 7] = *b"DCRGB\0\0";
 const VERSION: u8 = 3;
 /// Extension of the files.
 const EXTENSION: &str = "rgb";
-/// Pixels up to this many bytes are read at once. More are compared with their checksum first, which takes no memory: a
-/// file with holes may be of any length.
+/// Pixels up to this many bytes are read at once. More are compared with their checksum first, which takes no
+/// memory: a file with holes may be of any length.
 const MAX_UNCHECKED_BYTES: u64 = 16 << 20;
 
 /// Key of a decoded image.
@@ -27,7 +27,8 @@ pub(crate) struct CacheKey {
 }
 
 impl CacheKey {
-    /// Of the image of this [`version`](crate::ImageSource::version), with at most `max_pixels`, shrunk to `shrink_to`.
+    /// Of the image of this [`version`](crate::ImageSource::version), with at most `max_pixels`, shrunk to
+    /// `shrink_to`.
     pub(crate) fn new(version: u128, max_pixels: u64, shrink_to: Option<u32>) -> Self {
         let mut bytes = version.to_le_bytes().to_vec();
         bytes.extend(shrink_to.unwrap_or(0).to_le_bytes());
@@ -61,7 +62,7 @@ pub(super) fn header(key: &CacheKey, image: &RgbImage8) -> Vec<u8> {
 
 /// The image of a file that is whole and of this key.
 pub(super) fn read_image(path: &Path, key: &CacheKey) -> Option<RgbImage8> {
-    // Opening a pipe would wait for ever.
+    // Opening a pipe would wait forever.
     let num_file_bytes = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?.len();
     let mut file = File::open(path).ok()?;
     let expected = key.start();

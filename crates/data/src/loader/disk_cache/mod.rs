@@ -26,26 +26,26 @@ pub struct DiskCacheConfig {
 
 /// A folder with a file for each image: the first that fit.
 ///
-/// A file is a magic number and a version in 8 bytes, the length of its key in 4 bytes and the key (which version of
-/// which image, within which bound, shrunk to what), width and height in 4 bytes each, a CRC-32 of the pixels, and the
-/// pixels `[height, width, 3]`; all numbers in little-endian order. A file that is anything else counts as not there.
-/// So files are written under their own names: one that is not complete, and never will be where its process was
-/// killed, is no image to anybody. It is counted at its full length from the start, and replaced when its image comes
-/// again.
+/// A file is a magic number and a version in 8 bytes, the length of its key in 4 bytes and the key (which
+/// version of which image, within which bound, shrunk to what), width and height in 4 bytes each, a CRC-32 of
+/// the pixels, and the pixels `[height, width, 3]`; all numbers in little-endian order. Any
+/// other file is ignored. So files are written under their final names: an incomplete one, such as that of a
+/// killed process, never passes as an image. It is counted at its full length from the start, and replaced
+/// when its image is read again.
 ///
-/// Several processes fill the folder at the same time; [`UsedBytes`] keeps their sum below the bound. Each measures the
-/// folder when it opens it, so that a number that a killed process left wrong does not stay so.
+/// Several processes fill the folder at the same time; [`UsedBytes`] keeps their sum below the bound. Each
+/// measures the folder when it opens it, so that a number that a killed process left wrong does not stay so.
 #[derive(Debug)]
 pub(crate) struct DiskCache {
     folder: PathBuf,
     max_bytes: u64,
     used: UsedBytes,
-    /// Whether writing has failed; then no more is tried.
+    /// Whether writing has failed; then it is not tried again.
     is_closed: AtomicBool,
 }
 
 impl DiskCache {
-    /// Opens the folder; the oldest images go until the rest fit. Files that are no images of a cache stay.
+    /// Opens the folder and removes the oldest images until the rest fit. Files of other kinds are kept.
     pub(crate) fn open(config: &DiskCacheConfig) -> Result<Self, DataError> {
         let DiskCacheConfig { folder, max_bytes } = config;
         fs::create_dir_all(folder).map_err(|source| DataError::io("create", folder, source))?;
@@ -74,7 +74,7 @@ impl DiskCache {
             && pixel_bytes <= u128::from(self.max_bytes.saturating_sub(self.used.latest()))
     }
 
-    /// Keeps an image if it fits. That it cannot be written is no failure of the image: a warning tells it once.
+    /// Keeps an image if it fits. A failed write is not a failure of the image: it is logged once.
     pub(crate) fn offer(&self, key: &CacheKey, image: &RgbImage8) {
         if self.has_room(image.width, image.height)
             && let Err(error) = self.write(key, image)
@@ -89,7 +89,7 @@ impl DiskCache {
         }
     }
 
-    /// Removes the oldest images until the rest fit, and notes what is there.
+    /// Removes the oldest images until the rest fit, and records the total.
     fn prune(&self) -> io::Result<()> {
         if self.max_bytes < FILE_BYTES {
             remove_oldest(image_files(&self.folder)?, 0);
@@ -113,7 +113,8 @@ impl DiskCache {
         })
     }
 
-    /// Makes the file at `path` and gives it its length; `None` where it does not fit or the image is there already.
+    /// Creates the file at `path` and sets its length; `None` where it does not fit or the image is there
+    /// already.
     fn begin(&self, key: &CacheKey, path: &Path, header: &[u8], num_bytes: u64) -> io::Result<Option<File>> {
         let mut used = self.used.lock()?;
         let mut num_used = match used.read()? {
@@ -135,7 +136,8 @@ impl DiskCache {
             used.write(num_used)?;
             return Ok(None);
         }
-        // Noted before it is there: a process that is killed in between leaves too large a number, not too small a one.
+        // Noted before it is there: a process that is killed in between leaves too large a number, not too
+        // small a one.
         used.write(num_after)?;
         let made = File::create_new(path).and_then(|mut file| {
             file.write_all(header)?;
@@ -149,7 +151,8 @@ impl DiskCache {
         made.map(Some)
     }
 
-    /// Removes a file that could not be completed; what cannot be removed is measured when the folder is opened again.
+    /// Removes a file that could not be completed; what cannot be removed is measured when the folder is
+    /// opened again.
     fn give_back(&self, path: &Path, num_bytes: u64) {
         if let Ok(mut used) = self.used.lock()
             && fs::remove_file(path).is_ok()
@@ -186,8 +189,8 @@ fn image_files(folder: &Path) -> io::Result<Vec<ImageFile>> {
     Ok(files)
 }
 
-/// Removes the oldest of `files` that are images by their content until the rest have at most `max_bytes`, and gives
-/// the sum of the rest. What cannot be removed stays.
+/// Removes the oldest of `files` that are images by their content until the rest have at most `max_bytes`,
+/// and returns the sum of the rest. Files that cannot be removed are kept.
 fn remove_oldest(mut files: Vec<ImageFile>, max_bytes: u64) -> u64 {
     let mut num_bytes = files.iter().map(|file| file.num_bytes).sum();
     if num_bytes <= max_bytes {
@@ -397,7 +400,7 @@ mod tests {
         reopened.offer(&keys[0], &image(20, 1));
         assert_eq!(cache.get(&keys[0]), Some(image(20, 1)));
         assert_eq!(reopened.used.latest(), num_bytes(&cache));
-        // Nothing but the images and the account.
+        // Only images and the count of bytes.
         assert_eq!(fs::read_dir(&cache.folder).unwrap().count(), 2);
         assert!(path.exists() && !open(folder.path(), 100).has_room(20, 20) && !path.exists());
         let path = begin(&keys[1]);

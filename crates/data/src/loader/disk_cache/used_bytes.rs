@@ -1,4 +1,4 @@
-//! How many bytes a folder holds that several processes fill: a number in a file that they lock.
+//! Total size of a folder that several processes fill, in a file that they lock.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 /// Name of the file.
 const FILE_NAME: &str = "used-bytes.rgb";
-/// The first bytes of the file. They end in the version of the format; the number follows in little-endian order.
+/// The first bytes of the file. They end in the version of the format; the number follows in little-endian
+/// order.
 const MAGIC: [u8; 8] = *b"DCUSED\0\x01";
 /// Length of the file.
 pub(super) const FILE_BYTES: u64 = 16;
-/// How long a process waits for one that holds the lock and may have been stopped: it is held for milliseconds, and for
-/// seconds where a large folder is measured.
+/// How long a process waits for one that holds the lock and may have been stopped: it is held for
+/// milliseconds, and for seconds where a large folder is measured.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The bytes of a folder, its own file among them.
@@ -46,11 +47,11 @@ impl UsedBytes {
         self.latest.load(Ordering::Relaxed)
     }
 
-    /// Keeps other processes and threads from changing the number and the folder. Where the file system has no locks,
-    /// only the threads of this process are kept from it.
+    /// Keeps other processes and threads from changing the number and the folder. Where the file system has
+    /// no locks, only the threads of this process are kept from it.
     ///
     /// # Errors
-    /// The system's answer; [`ErrorKind::TimedOut`] where another process does not let go.
+    /// The system's answer; [`ErrorKind::TimedOut`] where another process keeps the lock.
     pub(super) fn lock(&self) -> Result<LockedBytes<'_>> {
         self.lock_within(PATIENCE)
     }

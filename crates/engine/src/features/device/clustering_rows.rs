@@ -30,7 +30,7 @@ impl DeviceRows for DeviceFeatures {
 
     fn gather(&self, rows: &[u32]) -> Result<Vec<f32>, ClusteringError> {
         let dim = self.feature_dim();
-        // Each chunk is asked once; the rows return to their places.
+        // Each chunk is read once; rows return to their places.
         let mut places: Vec<Vec<(i32, usize)>> = self.chunks.iter().map(|_| Vec::new()).collect();
         for (place, &row) in rows.iter().enumerate() {
             let chunk = self.chunks.partition_point(|chunk| chunk.first <= row as usize) - 1;

@@ -13,14 +13,14 @@ use crate::features::device::read::{floats, matrix, vector};
 /// Most bytes of a chunk: few enough that a second one beside it does not matter, enough that there are few.
 const CHUNK_BYTES: u64 = 1 << 30;
 
-/// Part of the memory of a device that features may take: the network, its activations and the work on the features need
-/// the rest.
+/// Part of the memory of a device that features may take: the network, its activations and the work on the
+/// features need the rest.
 const FEATURE_PART: f64 = 0.5;
 
-/// Bytes for features where a device does not tell its memory.
+/// Bytes for features on a device that does not report its memory.
 const UNKNOWN_MEMORY: u64 = 2 << 30;
 
-/// How much of a device features may take.
+/// Memory of a device that features may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// Bytes of all features on the device; the rest waits on the host.
@@ -54,12 +54,13 @@ pub struct DeviceFeatures {
     pending: Vec<Tensor<2>>,
     num_pending: usize,
     num_rows: usize,
-    /// The largest magnitude of each column, once it has been asked for.
+    /// The largest magnitude of each column, once computed.
     pub(crate) column_maxima: OnceLock<Vec<f32>>,
 }
 
 impl DeviceFeatures {
-    /// No rows yet, of `feature_dim` values each, which are kept as `feature_type`: halves only where the device knows them.
+    /// No rows yet, of `feature_dim` values each, which are kept as `feature_type`: halves only where the
+    /// device knows them.
     pub fn new(device: &Device, feature_dim: usize, feature_type: FeatureType, room: Room) -> Self {
         let device = device.clone().without_autodiff();
         let has_halves = device.supports_dtype(FloatDType::F16);
@@ -121,7 +122,7 @@ impl DeviceFeatures {
         if self.num_pending >= self.rows_per_chunk() { self.close_chunk() } else { Ok(()) }
     }
 
-    /// To be called after the last row.
+    /// Completes the features; call after the last row.
     ///
     /// # Errors
     /// Those of [`append`](Self::append).
@@ -152,7 +153,8 @@ impl DeviceFeatures {
             .map(|(&mean, &high)| (mean - f64::from(high)) as f32)
             .collect();
         let [high, low] = [high, low].map(|part| vector(part, device).unsqueeze::<2>());
-        // Each component times a power of two that brings it into the range of single precision, whatever the features.
+        // Each component times a power of two that brings it into the range of single precision, whatever the
+        // features.
         let scales: Vec<f64> =
             whitening.components().chunks_exact(expected).map(power_of_two_above).collect();
         let components = whitening.components().chunks_exact(expected).zip(&scales);
@@ -167,7 +169,7 @@ impl DeviceFeatures {
                 let mut rows = precise_matmul(centred, components.clone()) * scales.clone();
                 if whitening.normalizes() {
                     let norms = (rows.clone() * rows.clone()).sum_dim(1).sqrt();
-                    // A row of zeros stays one.
+                    // A row of zeros stays zero.
                     let is_zero = norms.clone().equal_elem(0.0);
                     rows = rows / norms.mask_fill(is_zero, 1.0);
                 }

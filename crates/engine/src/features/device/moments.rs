@@ -11,15 +11,15 @@ use crate::features::device::sums::largest_magnitude;
 /// Rows that are added up in single precision before the sum is read or joins others.
 const ROWS_PER_SUM: usize = 2048;
 
-/// Sums of products that are added up before they join the others, so that few additions lie on the way of each.
+/// Partial sums per group: short summation chains keep rounding errors small.
 const SUMS_PER_GROUP: usize = 32;
 
 const DURING: &str = "their mean and covariance were computed";
 
 /// The mean, and `sum (x - mean)(x - mean)^T / num_rows`.
 ///
-/// Rows are centred by their mean in single precision, and divided by a power of two that brings all values below 1, before
-/// they are multiplied; what the mean lacks is put right afterwards.
+/// Rows are centred by their mean in single precision, and divided by a power of two that brings all values
+/// below 1, before they are multiplied; the rounding error of the mean is corrected afterwards.
 pub(crate) fn moments(features: &DeviceFeatures) -> Result<Moments, ClusteringError> {
     let (num_rows, dim) = (features.len() as f64, features.feature_dim());
     let first_mean = mean(features)?;

@@ -3,12 +3,12 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use deepcluster_clustering::ClusteringError;
 
-/// What a failure of a device says, whatever kind of error it is.
+/// Message of a device failure, whatever its error type.
 pub(crate) fn failed(during: &'static str, error: impl std::fmt::Display) -> ClusteringError {
     ClusteringError::Device { during, reason: error.to_string() }
 }
 
-/// The values of a tensor; `during` says what the device was used for.
+/// The values of a tensor; `during` describes the use of the device, for errors.
 pub(crate) fn floats<const D: usize>(
     tensor: Tensor<D>,
     during: &'static str,

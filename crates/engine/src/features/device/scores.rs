@@ -73,7 +73,7 @@ fn given_part(features: &DeviceFeatures, first: usize, entries: &[f32]) -> Part 
 fn compare(features: &DeviceFeatures, part: &Part, lists: &mut ScoreLists) -> Result<(), ClusteringError> {
     let count = lists.count;
     let magnitudes = Some(Magnitudes { rows: largest_magnitude(features)?, database: part.largest });
-    // All chunks are asked before the first answers, so that the device does not wait for the host.
+    // All chunks are queued before the first is read, so that the device does not wait for the host.
     let answers: Vec<_> = features
         .chunks
         .iter()

@@ -1,4 +1,4 @@
-//! A checkpoint, opened and described; its tensors are read when asked for.
+//! A checkpoint, opened and described; its tensors are read on request.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ impl PytorchCheckpoint {
         let io = |source| WeightsError::Io { action: "open", path: path.to_path_buf(), source };
         let metadata = std::fs::metadata(path).map_err(io)?;
         if !metadata.is_file() {
-            return Err(io(std::io::Error::other("it is no file")));
+            return Err(io(std::io::Error::other("it is not a file")));
         }
         std::fs::File::open(path).map_err(io)?;
         Self::parse(path, metadata.len())
@@ -107,7 +107,8 @@ impl PytorchCheckpoint {
         self.shape.width
     }
 
-    /// Side of the images in pixels: 224 where the first fully connected layer allows it, else the smallest it allows.
+    /// Side of the images in pixels: 224 if the first fully connected layer allows it, otherwise the smallest
+    /// it allows.
     pub fn image_size(&self) -> usize {
         self.shape.image_size
     }
@@ -152,8 +153,8 @@ impl PytorchCheckpoint {
         self.num_clusters().map(|_| self.read_weights(&pytorch_head())).transpose()
     }
 
-    /// Reads the momentum of the SGD by the names of the weights here, each as a flat array in their layout, or `None`
-    /// without any.
+    /// Reads the momentum of the SGD by the names of the weights here, each as a flat array in their layout,
+    /// or `None` without any.
     ///
     /// # Errors
     /// As [`read_network`](Self::read_network).

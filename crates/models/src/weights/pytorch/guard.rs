@@ -1,8 +1,8 @@
 //! A look at the pickles of a file before they are interpreted.
 //!
-//! An interpreter of pickles makes an object of some hundred bytes of a single byte, and a compressed archive a
-//! gigabyte of a megabyte. A checkpoint of these networks needs a few thousand operations and nothing compressed, so
-//! files that ask for far more are refused unread.
+//! An interpreter of pickles makes an object of some hundred bytes of a single byte, and a compressed archive
+//! a gigabyte of a megabyte. A checkpoint of these networks needs a few thousand operations and nothing
+//! compressed, so files that ask for far more are refused unread.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -32,7 +32,8 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
         check_tar(open()?, &mut budget)
     } else {
         let mut reader = BufReader::new(open()?);
-        // Magic number, protocol version, system, the object, the list of storages; then bytes without pickles.
+        // Magic number, protocol version, system, the object, the list of storages; then bytes without
+        // pickles.
         let num_pickles = if start.starts_with(&LEGACY_START) { 5 } else { 1 };
         (0..num_pickles).try_for_each(|_| skip_pickle(&mut reader, &mut budget))
     }
@@ -81,7 +82,8 @@ fn check_archive(file: File, budget: &mut usize) -> Result<(), String> {
     Ok(())
 }
 
-/// The pickle of the form before PyTorch 0.1.10; the tables of tensors beside it are bounded by their own lengths.
+/// The pickle of the form before PyTorch 0.1.10; the tables of tensors beside it are bounded by their own
+/// lengths.
 fn check_tar(file: File, budget: &mut usize) -> Result<(), String> {
     let mut archive = tar::Archive::new(BufReader::new(file));
     for entry in archive.entries().map_err(|error| error.to_string())? {

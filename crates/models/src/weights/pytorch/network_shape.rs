@@ -112,8 +112,8 @@ fn full_size(full: &ConvNetConfig, name: &str) -> Option<usize> {
     matches!(name, "fc6.bias" | "fc7.bias").then_some(full.fully_connected)
 }
 
-/// The paper's size where the first fully connected layer fits it, else the smallest that fits; where none
-/// does, the paper's, so that the shapes can be compared.
+/// The paper's size where the first fully connected layer fits it, otherwise the smallest that fits; where
+/// none does, the paper's, so that the shapes can be compared.
 fn find_image_size(
     shapes: &BTreeMap<String, Vec<usize>>,
     architecture: Architecture,

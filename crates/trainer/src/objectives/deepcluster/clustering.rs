@@ -11,7 +11,7 @@ use deepcluster_engine::{EngineError, Epoch, EpochClusters, Event, Observer, Pha
 
 use crate::settings::clustering::ClusteringSettings;
 
-/// The clusters of all images, and everything that gives new images theirs.
+/// The clusters of all images, and everything needed to assign new ones.
 pub(crate) struct ImageClusters {
     pub(crate) clusters: EpochClusters,
     pub(crate) whitening: Whitening,

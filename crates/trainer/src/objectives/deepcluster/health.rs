@@ -1,25 +1,25 @@
-//! Warnings in plain words when a run goes wrong.
+//! Warnings about runs that go wrong.
 
 use crate::metrics::EpochMetrics;
 use crate::objectives::deepcluster::config::{DeepClusterConfig, Sampling};
 use crate::settings::clustering::ClusteringChoice;
 
-/// A cluster with more than this share of the images is a sign of collapse.
+/// A cluster with more than this share of the images indicates collapse.
 const LARGE_CLUSTER_FRACTION: f64 = 0.3;
-/// NMI to the previous epoch above this: the clusters hardly change any more.
+/// NMI to the previous epoch above which clusters have stopped changing.
 const FROZEN_NMI: f64 = 0.98;
-/// NMI to the previous epoch below this: the clusters have nothing to do with each other.
+/// NMI to the previous epoch below which clusters are unrelated.
 const UNRELATED_NMI: f64 = 0.05;
-/// A loss within this fraction of ln k is no better than guessing.
+/// A loss within this fraction of ln k is no better than chance.
 const GUESSING_FRACTION: f64 = 0.02;
-/// A network that begins to learn may guess for an epoch or two; one that guesses in so many in a row does not learn.
+/// Epochs in a row at chance before a network counts as not learning; the first two are normal.
 const GUESSING_EPOCHS: usize = 3;
-/// A loss that falls by this fraction of ln k within those epochs does learn.
+/// A fall of the loss by this fraction of ln k within those epochs counts as learning.
 const LEARNING_FRACTION: f64 = 0.005;
-/// Fewer images per cluster than this make clusters of chance.
+/// Images per cluster below which clusters are mostly chance.
 const FEW_IMAGES_PER_CLUSTER: usize = 5;
 
-/// What should be said before training with `num_clusters` clusters of `num_images` images.
+/// Warnings before training with `num_clusters` clusters of `num_images` images.
 pub(crate) fn warnings_before_training(
     config: &DeepClusterConfig,
     num_images: usize,
@@ -72,12 +72,12 @@ pub(crate) fn warnings_of_epoch(config: &DeepClusterConfig, history: &[EpochMetr
     if let Some(nmi) = metrics.nmi_to_previous {
         if nmi > FROZEN_NMI {
             warnings.push(format!(
-                "the clusters are almost those of the epoch before (NMI {nmi:.3}): further epochs change little; \
+                "the clusters are almost those of the previous epoch (NMI {nmi:.3}): further epochs change little; \
                  the run may be finished or stuck"
             ));
         } else if nmi < UNRELATED_NMI {
             warnings.push(format!(
-                "the clusters have nothing in common with those of the epoch before (NMI {nmi:.3}): the network \
+                "the clusters have nothing in common with those of the previous epoch (NMI {nmi:.3}): the network \
                  changes too fast to learn them; lower objective.learning_rate"
             ));
         }
@@ -89,8 +89,7 @@ pub(crate) fn warnings_of_epoch(config: &DeepClusterConfig, history: &[EpochMetr
             "Raise objective.learning_rate, or use more images"
         };
         warnings.push(format!(
-            "the loss {loss:.2} is that of guessing (ln {} = {:.2}), for {GUESSING_EPOCHS} epochs now: the network \
-             does \
+            "the loss {loss:.2} has been at chance (ln {} = {:.2}) for {GUESSING_EPOCHS} epochs: the network does \
              not learn its clusters. {advice}",
             metrics.num_clusters,
             (metrics.num_clusters as f64).ln()
@@ -99,7 +98,7 @@ pub(crate) fn warnings_of_epoch(config: &DeepClusterConfig, history: &[EpochMetr
     warnings
 }
 
-/// Whether the last epochs, the first of the run left out, all have the loss of guessing, and it does not fall.
+/// Whether the loss of the last epochs, except the first of the run, is at chance and does not fall.
 fn keeps_guessing(history: &[EpochMetrics]) -> bool {
     let trained: Vec<(f64, f64)> = history
         .iter()
@@ -108,7 +107,7 @@ fn keeps_guessing(history: &[EpochMetrics]) -> bool {
         .collect();
     let Some(last) = trained.last_chunk::<GUESSING_EPOCHS>() else { return false };
     let guess = |&(loss, guessing): &(f64, f64)| loss > guessing * (1.0 - GUESSING_FRACTION);
-    // PIC finds another number of clusters in every epoch: what is compared is the share of its logarithm.
+    // PIC finds another number of clusters in every epoch, so losses are compared relative to ln k.
     let share = |&(loss, guessing): &(f64, f64)| loss / guessing;
     last.iter().all(guess) && share(&last[0]) - share(&last[GUESSING_EPOCHS - 1]) < LEARNING_FRACTION
 }
@@ -148,7 +147,7 @@ mod tests {
 
     fn is_called_guessing(losses: &[f64]) -> bool {
         let warnings = warnings_of_epoch(&DeepClusterConfig::default(), &run_of(losses));
-        warnings.iter().any(|warning| warning.contains("that of guessing"))
+        warnings.iter().any(|warning| warning.contains("at chance"))
     }
 
     #[test]
@@ -165,7 +164,7 @@ mod tests {
         let cases: [(&str, Change); 4] = [
             ("one cluster holds 91 %", |m| m.cluster_sizes = vec![91, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
             ("3 of 10 clusters are empty", |m| m.num_empty = 3),
-            ("almost those of the epoch before", |m| m.nmi_to_previous = Some(0.995)),
+            ("almost those of the previous epoch", |m| m.nmi_to_previous = Some(0.995)),
             ("nothing in common", |m| m.nmi_to_previous = Some(0.01)),
         ];
         for (words, change) in cases {
@@ -195,14 +194,15 @@ mod tests {
         assert!(!is_called_guessing(&[1.0, 1.0, 1.0]), "too early to tell");
         assert!(is_called_guessing(&[1.0, 1.0, 1.0, 1.0]));
         assert!(is_called_guessing(&[1.0, 0.999, 0.998, 0.997]));
-        // It has learned and forgets: a loss that rises to guessing and stays.
+        // It has learned and forgets: the loss rises to chance and stays there.
         assert!(is_called_guessing(&[0.9, 0.7, 0.99, 1.0, 1.01]));
     }
 
     #[test]
     fn advice_can_be_followed() {
         let mut config = DeepClusterConfig::default();
-        // Two clusters are the least, sampling is uniform already, and PIC has no number of clusters to lower.
+        // Two clusters are the least, sampling is uniform already, and PIC has no number of clusters to
+        // lower.
         let mut metrics = EpochMetrics { num_clusters: 2, num_empty: 1, ..healthy() };
         assert!(!warnings_of_epoch(&config, &[metrics.clone()])[0].contains("num_clusters"));
         assert!(!warnings_before_training(&config, 3, 2)[0].contains("Fewer clusters"));

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::objectives::deepcluster::config::Sampling;
 
-/// The images of one epoch in training order, `num_samples` of them, drawn from the clusters as `sampling` says.
-/// Each image's pseudo-label is its cluster.
+/// The images of one epoch in training order, `num_samples` of them, drawn from the clusters as `sampling`
+/// says. Each image's pseudo-label is its cluster.
 pub(crate) fn sample_images(
     assignments: &Assignments,
     sampling: Sampling,
@@ -19,7 +19,8 @@ pub(crate) fn sample_images(
     match sampling {
         Sampling::Uniform => uniform_over_clusters(assignments, num_samples, &mut generator),
         Sampling::Misaligned => {
-            // The original draws numbers of images but reads them as positions in the images sorted by cluster.
+            // The original draws numbers of images but reads them as positions in the images sorted by
+            // cluster.
             let by_cluster: Vec<u32> = assignments.members_by_cluster().into_iter().flatten().collect();
             let drawn = uniform_over_clusters(assignments, num_samples, &mut generator);
             drawn.into_iter().map(|index| by_cluster[index as usize]).collect()
@@ -37,8 +38,8 @@ pub(crate) fn sample_images(
     }
 }
 
-/// Draws the same number of images from every non-empty cluster: without repetition where a cluster has enough, with
-/// repetition where not (section 3.3 of the paper).
+/// Draws the same number of images from every non-empty cluster: without repetition where a cluster has
+/// enough, with repetition where not (section 3.3 of the paper).
 fn uniform_over_clusters(
     assignments: &Assignments,
     num_samples: usize,
@@ -86,8 +87,9 @@ mod tests {
 
     #[test]
     fn the_sampler_of_the_original_does_not() {
-        // Half of its draws are numbers of the small cluster's images, spread evenly over 0..1000; read as positions
-        // in the images sorted by cluster, a tenth of them falls into the small cluster. The other half likewise.
+        // Half of its draws are numbers of the small cluster's images, spread evenly over 0..1000; read as
+        // positions in the images sorted by cluster, a tenth of them falls into the small cluster. The other
+        // half likewise.
         assert!(share_of_small_cluster(Sampling::Misaligned) < 0.2);
     }
 

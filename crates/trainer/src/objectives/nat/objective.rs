@@ -71,7 +71,7 @@ impl<B> Nat<B> {
     }
 
     /// Exchanges the targets of a batch so that they are as near to its points, `[batch, target_dim]`, as
-    /// they can be together. Points that are no numbers keep their targets: their loss ends the run.
+    /// they can be together. Points that are NaN keep their targets: their loss ends the run.
     fn exchange(&self, points: &[f32], image_indices: &[usize]) {
         let dim = self.config.target_dim;
         let numbers = self.numbers(image_indices);
@@ -119,7 +119,7 @@ impl<B: Backbone> RunObjective for Nat<B> {
         let mut warnings = Vec::new();
         if num_images < batch_size {
             warnings.push(format!(
-                "{num_images} images are less than a batch of {batch_size}: it shrinks to all"
+                "{num_images} images are fewer than a batch of {batch_size}: each batch holds all of them"
             ));
         }
         warnings
@@ -221,7 +221,7 @@ impl<B: Backbone> Objective for Nat<B> {
             if is_permutation || (numbers.is_empty() && place.step == 0) {
                 Ok(numbers)
             } else {
-                Err(format!("the {name} are no permutation of those of {} images", place.num_images))
+                Err(format!("the {name} are not a permutation of those of {} images", place.num_images))
             }
         };
         let assigned = Assigned { now: permutation(TARGETS)?, before: permutation(TARGETS_BEFORE)? };
@@ -385,12 +385,12 @@ mod tests {
         );
         type Change = fn(&mut State);
         let changes: [(&str, Change); 4] = [
-            ("no permutation", |state| {
+            ("not a permutation", |state| {
                 let numbers = &mut state.1.get_mut(TARGETS).unwrap().0;
                 numbers[3] = numbers[4];
             }),
-            ("no permutation", |state| state.1.get_mut(TARGETS_BEFORE).unwrap().0.truncate(5)),
-            ("no permutation", |state| state.1.retain(|name, _| name != TARGETS)),
+            ("not a permutation", |state| state.1.get_mut(TARGETS_BEFORE).unwrap().0.truncate(5)),
+            ("not a permutation", |state| state.1.retain(|name, _| name != TARGETS)),
             ("projection is missing", |state| state.0.clear()),
         ];
         for (words, change) in changes {

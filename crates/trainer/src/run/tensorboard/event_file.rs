@@ -20,7 +20,7 @@ const NAME: &str = "events.out.tfevents.deepcluster";
 const HEADER_BYTES: usize = 12;
 const FOOTER_BYTES: usize = 4;
 
-/// The version that the first record tells.
+/// The version stated by the first record.
 const VERSION: &str = "brain.Event:2";
 
 /// Records before those of the epochs: the version and the settings.
@@ -42,9 +42,9 @@ pub(crate) struct EventFile {
 impl EventFile {
     /// Opens the file in `folder`, or creates it, with the points of the epochs of `history` before `epoch`.
     ///
-    /// Points that an earlier process wrote from `epoch` on, and a record that it did not finish, are cut off, and
-    /// epochs that are missing, from the first gap or damage on, are written anew: a resumed run has the points of one
-    /// that never stopped, whatever a power cut left of the file.
+    /// Points that an earlier process wrote from `epoch` on, and a record that it did not finish, are cut
+    /// off, and epochs that are missing, from the first gap or damage on, are written anew: a resumed run has
+    /// the points of one that never stopped, whatever a power cut left of the file.
     pub(crate) fn open(
         folder: &Path,
         epoch: usize,
@@ -55,7 +55,7 @@ impl EventFile {
         let path = folder.join(NAME);
         let bytes = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => fs::read(&path)?,
-            Ok(_) => return Err(io::Error::other(format!("{} is no file", path.display()))),
+            Ok(_) => return Err(io::Error::other(format!("{} is not a file", path.display()))),
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
@@ -129,7 +129,7 @@ fn first_record(bytes: &[u8]) -> Option<(&[u8], usize)> {
     is_whole.then_some((contents, HEADER_BYTES + length + FOOTER_BYTES))
 }
 
-/// The beginning of a file that is as it should be.
+/// The intact beginning of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct KeptPart {
     /// In bytes; 0 where not even the records before the first epoch are whole.
@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn the_sum_is_that_of_tensorflow() {
-        // The twelve bytes with which the first record of every event file of TensorFlow begins: a version of 24 bytes.
+        // The twelve bytes with which the first record of every event file of TensorFlow begins: a version of
+        // 24 bytes.
         assert_eq!(masked_sum(&24_u64.to_le_bytes()).to_le_bytes(), [0xa3, 0x7f, 0x4b, 0x22]);
     }
 
@@ -304,7 +305,7 @@ mod tests {
         fs::create_dir(folder.path().join(NAME)).unwrap();
         let error =
             EventFile::open(folder.path(), 0, &TrainConfig::default(), &History::default()).unwrap_err();
-        assert!(error.to_string().contains("is no file"), "{error}");
+        assert!(error.to_string().contains("is not a file"), "{error}");
     }
 
     fn record_lengths(bytes: &[u8]) -> Vec<usize> {
@@ -337,7 +338,7 @@ mod tests {
             }
             let kept = kept_part(&bytes, epoch);
             prop_assert!(kept.length <= bytes.len() && kept.num_epochs <= epoch.min(4));
-            // Sums tell every change of a byte, so that what is kept is what was written.
+            // Checksums detect every changed byte, so only what was written is kept.
             prop_assert_eq!(&bytes[..kept.length], &whole[..kept.length]);
         }
 

@@ -1,4 +1,4 @@
-//! What an epoch measured, as event files of TensorBoard.
+//! The metrics of epochs as TensorBoard event files.
 
 mod event_file;
 mod messages;

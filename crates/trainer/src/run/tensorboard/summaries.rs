@@ -1,4 +1,4 @@
-//! What is logged.
+//! The logged summaries.
 
 use super::messages::{Content, Histogram, Metadata, Plugin, Shape, StringTensor, Summary, Value};
 use crate::metrics::{EpochMetrics, EpochTimings};
