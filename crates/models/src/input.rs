@@ -3,7 +3,7 @@
 /// The square that a network sees of an image, and the statistics its values are normalised with.
 ///
 /// ```
-/// use crate::Input;
+/// use deepcluster_models::Input;
 ///
 /// let input = Input::imagenet(224, 256);
 /// // The middle of an image of 640 x 480 whose shorter side becomes 256: 224 of its 256 rows are seen.

@@ -46,7 +46,7 @@ pub enum LayerKind {
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use crate::{Architecture, ConvNetConfig, LayerId};
+/// use deepcluster_models::{Architecture, ConvNetConfig, LayerId};
 ///
 /// let network = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25)?.init(1, &Device::flex())?;
 /// assert_eq!(LayerId::find(&network, "conv1"), Some(LayerId::Named("conv1".to_string())));

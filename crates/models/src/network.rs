@@ -17,7 +17,7 @@ use crate::pass::Pass;
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use crate::{Architecture, Backbone, ConvNetConfig, Network};
+/// use deepcluster_models::{Architecture, Backbone, ConvNetConfig, Network};
 ///
 /// let config = ConvNetConfig::new(Architecture::AlexnetSmall, 32, true, 0.25)?;
 /// let network = Network::from(config.init(1, &Device::flex())?);

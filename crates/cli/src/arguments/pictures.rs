@@ -66,8 +66,8 @@ pub(crate) struct Ascent {
     /// Method: modern (cosine waves with random transformations) or original (pixels with blur).
     #[arg(long, value_parser = named(&[AscentMethod::Modern, AscentMethod::Original]), default_value = "modern")]
     pub(crate) method: AscentMethod,
-    /// Side of a picture in pixels [default: 128, or 224 with --method original, but at most twice the network's
-    /// input]
+    /// Side of a picture in pixels [default: 128, or 224 with --method original, but at most twice the
+    /// network's input]
     #[arg(long)]
     pub(crate) size: Option<usize>,
     /// Steps of gradient ascent [default: 256, or 1000 with --method original]

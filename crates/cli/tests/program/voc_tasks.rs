@@ -134,7 +134,7 @@ fn wrong_data_is_named() {
         .failure()
         .stderr(predicate::str::contains("trainval_3.xml is malformed"));
     fs::write(voc.join("classes.txt"), "background\n").unwrap();
-    eval("voc-segment", &voc).assert().code(2).stderr(predicate::str::contains("name them in classes.txt"));
+    eval("voc-segment", &voc).assert().code(2).stderr(predicate::str::contains("list them in classes.txt"));
 }
 
 fn spawn(arguments: &[&std::ffi::OsStr]) -> Child {
