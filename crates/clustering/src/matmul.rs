@@ -15,17 +15,7 @@ pub(crate) fn inner_products(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) 
 
 /// `out[i, j] += sum_l a[i, l] * b[j, l]` in `f64`; `out` is `[a.count, b.count]`.
 pub(crate) fn add_inner_products(a: Vectors<'_, f64>, b: Vectors<'_, f64>, out: &mut [f64]) {
-    add_inner_products_in_rows(a, b, out, b.count);
-}
-
-/// [`add_inner_products`] to rows that lie `row_stride` from each other in `out`.
-pub(crate) fn add_inner_products_in_rows(
-    a: Vectors<'_, f64>,
-    b: Vectors<'_, f64>,
-    out: &mut [f64],
-    row_stride: usize,
-) {
-    multiply(gemm_f64::gemm::f64::get_gemm_fn(), a, b, out, row_stride, Some(1.0));
+    multiply(gemm_f64::gemm::f64::get_gemm_fn(), a, b, out, b.count, Some(1.0));
 }
 
 /// Rows or columns of a row-major matrix, seen as vectors: `vectors[i, l]`.

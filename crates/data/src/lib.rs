@@ -66,3 +66,7 @@ pub use view::resize::{CropBox, resize, resize_crop};
 pub use view::seen_square::{seen_side, seen_square};
 pub use view::whole_image::{NormalizedImage, normalized_image, resize_labels};
 pub use voc::{LabelMap, VOC_CLASSES, VOC_VOID, VocAnnotation, VocFolder, VocObject, VocTask};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

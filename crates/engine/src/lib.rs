@@ -38,3 +38,7 @@ pub use ranks::Ranks;
 pub use seeds::{SeedUse, derive_seed};
 pub use state::{StateReader, StateWriter};
 pub use tensors::{host_values, images_tensor};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

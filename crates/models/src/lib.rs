@@ -53,3 +53,7 @@ pub use network::Network;
 pub use pass::{Dropout, Pass};
 pub use precision::Precision;
 pub use weights::named::{NamedWeights, WeightMap, export_weights, import_weights, map_weights, on_the_host};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -26,3 +26,7 @@ pub use deepcluster_files::Replaceable;
 pub use error::ReportError;
 pub use page::{ReportConfig, WrittenReport, write_report};
 pub use run_contents::RunContents;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

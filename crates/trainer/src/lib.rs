@@ -48,3 +48,7 @@ pub use trained::feature_files::WrittenFeatures;
 pub use trained::model::{AssignedImages, TrainedModel};
 pub use trained::network::TrainedNetwork;
 pub use trainer::Trainer;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

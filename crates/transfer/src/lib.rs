@@ -62,3 +62,7 @@ pub use voc_dataset::{VocBox, VocDataset, VocImages};
 #[cfg(test)]
 #[global_allocator]
 static ALLOCATOR: deepcluster_damage::CountingAllocator = deepcluster_damage::CountingAllocator;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

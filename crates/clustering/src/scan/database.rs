@@ -94,17 +94,18 @@ impl<'a> Database<'a> {
 
     /// The panels in single precision, `[num_panels, dim, PANEL]`, made when they are first needed.
     pub(super) fn f32_panels(&self) -> &[f32] {
+        // On one thread: one that waited here for others could meanwhile take up a scan that waits for this
+        // initialisation, and all would wait for ever.
         self.f32.get_or_init(|| {
             let mut panels = vec![0.0; self.squared_norms.len() * PANEL * self.dim];
-            panels.par_chunks_mut(PANEL * self.dim).zip(self.values.par_chunks(PANEL * self.dim)).for_each(
-                |(panel, rows)| {
-                    for (column, row) in rows.chunks_exact(self.dim).enumerate() {
-                        for (values, &value) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(row) {
-                            values[column] = value;
-                        }
+            let with_rows = panels.chunks_mut(PANEL * self.dim).zip(self.values.chunks(PANEL * self.dim));
+            for (panel, rows) in with_rows {
+                for (column, row) in rows.chunks_exact(self.dim).enumerate() {
+                    for (values, &value) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(row) {
+                        values[column] = value;
                     }
-                },
-            );
+                }
+            }
             panels
         })
     }
@@ -166,5 +167,33 @@ impl Default for PanelTerms {
             largest_norm: 0.0,
             largest_error: 0.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Threads of a pool that ask at once for the panels, many times over, all get them.
+    #[test]
+    fn panels_asked_for_by_all_threads_of_a_pool_do_not_block_them() {
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(7).build().unwrap();
+            let values: Vec<f32> = (0..PANEL * 40 * 8).map(|value| value as f32).collect();
+            pool.install(|| {
+                for _ in 0..3000 {
+                    let database = Database::new(&values, 8, Instructions::best(), false);
+                    let lengths = (0..64).into_par_iter().map(|_| database.f32_panels().len());
+                    assert_eq!(lengths.sum::<usize>(), 64 * values.len());
+                }
+            });
+            done.send(()).unwrap();
+        });
+        assert!(is_done.recv_timeout(Duration::from_secs(60)).is_ok(), "the threads wait for each other");
     }
 }

@@ -24,18 +24,3 @@ pub(super) fn add_multiple(vector: &mut [f64], factor: f64, other: &[f64]) {
         *value += factor * other;
     }
 }
-
-/// The sum of `squares[j] / (poles[j] - shift)`.
-#[inline(always)]
-pub(super) fn sum_of_poles(squares: &[f64], poles: &[f64], shift: f64) -> f64 {
-    let (squares, squares_rest) = squares.as_chunks::<LANES>();
-    let (poles, poles_rest) = poles.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for (squares, poles) in squares.iter().zip(poles) {
-        for (sum, (square, pole)) in sums.iter_mut().zip(squares.iter().zip(poles)) {
-            *sum += square / (pole - shift);
-        }
-    }
-    let rest = squares_rest.iter().zip(poles_rest).map(|(square, pole)| square / (pole - shift));
-    sums.iter().sum::<f64>() + rest.sum::<f64>()
-}
