@@ -33,8 +33,7 @@ fn table(all: &[SettingHelp]) -> String {
 }
 
 fn changeable(all: &[SettingHelp]) -> String {
-    let keys = all.iter().filter(|setting| setting.changeable).map(|setting| format!("`{}`", setting.key));
-    format!("{}\n", keys.collect::<Vec<_>>().join(", "))
+    all.iter().filter(|setting| setting.changeable).map(|setting| format!("- `{}`\n", setting.key)).collect()
 }
 
 fn old_names() -> String {
@@ -54,7 +53,7 @@ fn the_page_of_settings_is_that_of_the_schema() {
     }
     assert!(
         page == expected,
-        "docs/configuration.md is stale: write it with UPDATE_DOCS=1 cargo test --release --workspace --lib \
+        "docs/configuration.md is stale: write it with UPDATE_DOCS=1 cargo test --release --lib \
          the_page_of_settings"
     );
 }
