@@ -95,7 +95,7 @@ impl<'a> Database<'a> {
     /// The panels in single precision, `[num_panels, dim, PANEL]`, made when they are first needed.
     pub(super) fn f32_panels(&self) -> &[f32] {
         // On one thread: one that waited here for others could meanwhile take up a scan that waits for this
-        // initialisation, and all would wait for ever.
+        // initialisation, and all would wait forever.
         self.f32.get_or_init(|| {
             let mut panels = vec![0.0; self.squared_norms.len() * PANEL * self.dim];
             let with_rows = panels.chunks_mut(PANEL * self.dim).zip(self.values.chunks(PANEL * self.dim));

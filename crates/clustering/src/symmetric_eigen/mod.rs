@@ -41,9 +41,9 @@ impl Eigenpairs {
 /// The `count` largest eigenvalues of the symmetric `matrix`, `[dim, dim]`, with their eigenvectors.
 ///
 /// Few pairs of a large matrix are found by block Lanczos, to a residual of `2e-11` times the largest
-/// eigenvalue; otherwise, or if that does not converge, the whole decomposition is computed on one
-/// thread and cut off. The sign of a vector is left as it falls; [`fix_sign`] makes it unique. The bits do not depend on the number
-/// of threads.
+/// eigenvalue; otherwise, or if that does not converge, the whole decomposition is computed on one thread and
+/// cut off. The sign of a vector is left as it falls; [`fix_sign`] makes it unique. The bits do not depend on
+/// the number of threads.
 ///
 /// # Errors
 /// - [`ClusteringError::EigenDecomposition`]: the iteration for the eigenvalues did not converge or left the
@@ -62,7 +62,8 @@ pub(crate) fn leading_eigenpairs(
     decompose(matrix, dim, count)
 }
 
-/// The whole decomposition (tridiagonalisation, divide and conquer), cut off after the `count` largest values.
+/// The whole decomposition (tridiagonalisation, divide and conquer), cut off after the `count` largest
+/// values.
 fn decompose(matrix: &[f64], dim: usize, count: usize) -> Result<Eigenpairs, ClusteringError> {
     // A symmetric matrix is its own transpose: its rows may be read as columns, the layout that faer prefers.
     let matrix = MatRef::from_column_major_slice(matrix, dim, dim);
