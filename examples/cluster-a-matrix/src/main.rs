@@ -1,4 +1,4 @@
-//! A program of its own that uses the clustering crate alone: no images, no networks, about 70 packages.
+//! A program of its own that uses the clustering crate alone: no images, no networks, about 85 packages.
 //!
 //! `cargo run --release --manifest-path examples/cluster-a-matrix/Cargo.toml [features.npy]`; without an
 //! argument it makes 5,000 rows in 20 groups.
