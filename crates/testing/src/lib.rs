@@ -7,7 +7,7 @@
 
 //! The program, a browser and image files, for tests; not published.
 //!
-//! The libraries that tests and benches use are re-exported from here: see `Cargo.toml` for the reason.
+//! The libraries that tests and benches use are re-exported from here.
 
 mod browser;
 mod images;

@@ -57,7 +57,7 @@ pub struct WrittenReport {
 /// use deepcluster_trainer::RunDirectory;
 ///
 /// # fn main() -> Result<(), deepcluster_report::ReportError> {
-/// let contents = RunContents::read(&RunDirectory::open("run")?)?;
+/// let contents = RunContents::read(&RunDirectory::open(Path::new("run"))?)?;
 /// let report = write_report(&contents, Path::new("report"), &ReportConfig::default(), &mut ())?;
 /// println!("{}: {}", report.page.display(), report.summary.join(" "));
 /// # Ok(())

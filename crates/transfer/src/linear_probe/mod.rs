@@ -35,7 +35,7 @@ pub use curves::{LayerCurve, ProbeEpoch};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let device = parse_device("auto")?;
-/// let trained = TrainedNetwork::load(&RunDirectory::open("run")?, &device)?;
+/// let trained = TrainedNetwork::load(&RunDirectory::open(Path::new("run"))?, &device)?;
 /// let data = LabelledPair::scan(Path::new("train"), Path::new("test"), &LabelSource::Auto)?;
 /// let reading = trained.reading();
 /// let config = LinearProbeConfig { epochs: 10, ..LinearProbeConfig::default() };
