@@ -35,7 +35,7 @@
 //!
 //! # Cargo features
 //! - `flex` (default): the CPU. `wgpu`, `vulkan`, `metal`, `cuda`: GPUs. The device is chosen at run time
-//!   ([`parse_device`](trainer::parse_device)).
+//!   ([`parse_device`]).
 //! - `transfer`, `report`: the modules of the same names.
 //! - `onnx`, `parquet`: export of networks to ONNX, and of features to Parquet.
 //!

@@ -4,7 +4,7 @@ use deepcluster_files::Replaceable;
 
 use crate::error::ReportError;
 
-/// Settings of [`write_report`].
+/// Settings of [`write_report`](crate::write_report).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportConfig {
     /// Title of the page; `None` is the name of the folder of images.
