@@ -244,8 +244,11 @@ impl<B: Backbone> Objective for Nat<B> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::{Device, TensorData};
     use deepcluster_models::{ConvNet, NamedWeights};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::StandardNormal;
 
     use super::*;
 
@@ -275,8 +278,10 @@ mod tests {
     }
 
     fn images(num_images: usize) -> Tensor<4> {
-        let device = Device::flex().autodiff();
-        Tensor::random([num_images, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device)
+        // From a generator of its own: that of the device is shared with the tests beside this one.
+        let values = ChaCha8Rng::seed_from_u64(1).sample_iter::<f32, _>(StandardNormal);
+        let values: Vec<f32> = values.take(num_images * 3 * 32 * 32).collect();
+        Tensor::from_data(TensorData::new(values, [num_images, 3, 32, 32]), &Device::flex().autodiff())
     }
 
     fn loss(nat: &Nat<ConvNet>, model: &NatModel<ConvNet>, image_indices: &[usize], epoch: usize) -> f64 {
@@ -299,7 +304,9 @@ mod tests {
         let (nat, learner) = begun(&config());
         let all: Vec<usize> = (0..NUM_IMAGES).collect();
         let loss = loss(&nat, &learner.model, &all, 1);
-        assert!((loss - 2.0).abs() < 0.02, "{loss}");
+        // A mean of 2 - 2 cos over the images; the cosine of random directions has a variance of 1/128.
+        let deviation = 2.0 / ((128 * NUM_IMAGES) as f64).sqrt();
+        assert!((loss - 2.0).abs() < 4.0 * deviation, "{loss}");
         let assigned = nat.assigned();
         assert_eq!(assigned.now, assigned.before);
     }
