@@ -228,7 +228,7 @@ impl RunDirectory {
         let path = self.file(CONFIG_FILE);
         let origin = path.display().to_string();
         match read_text(&path) {
-            Ok(text) => TrainConfig::of_run(&text, &origin),
+            Ok(text) => TrainConfig::from_run(&text, &origin),
             Err(reason) => Err(TrainerError::UnreadableConfig { origin, reason }),
         }
     }

@@ -216,7 +216,7 @@ impl RunDirectory {
         let Some(text) = model.entries.get(CONFIG) else {
             return Err(damaged_result(&path, "its settings are missing".to_string()));
         };
-        let trained = TrainConfig::of_run(text, "its settings")
+        let trained = TrainConfig::from_run(text, "its settings")
             .map_err(|error| damaged_result(&path, error.to_string()))?;
         let epoch = mark.map_or(trained.training.epochs, |mark| mark.epoch);
         if epoch != config.training.epochs {
@@ -228,8 +228,8 @@ impl RunDirectory {
         }
         match first_change(&config, &trained) {
             None => Ok(()),
-            Some((key, of_run, trained)) => {
-                let reason = format!("{key} is {trained} for the model and {of_run} in config.toml");
+            Some((key, in_file, trained)) => {
+                let reason = format!("{key} is {trained} for the model and {in_file} in config.toml");
                 Err(self.mixed(MODEL, "config.toml", reason))
             }
         }
@@ -241,7 +241,7 @@ impl RunDirectory {
         let header = Header::read(&path).ok()?;
         match header.mark(&path).ok()? {
             Some(mark) => Some(mark.epoch),
-            None => Some(TrainConfig::of_run(header.entries.get(CONFIG)?, "").ok()?.training.epochs),
+            None => Some(TrainConfig::from_run(header.entries.get(CONFIG)?, "").ok()?.training.epochs),
         }
     }
 

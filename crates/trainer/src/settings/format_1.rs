@@ -111,7 +111,7 @@ pub(crate) fn renamed() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 impl TrainConfig {
     /// Reads the settings of a run of either format; `origin` names them in errors.
-    pub(crate) fn of_run(text: &str, origin: &str) -> Result<Self, TrainerError> {
+    pub(crate) fn from_run(text: &str, origin: &str) -> Result<Self, TrainerError> {
         let unreadable =
             |reason: String| TrainerError::UnreadableConfig { origin: origin.to_string(), reason };
         let table: Table = text.parse().map_err(|error| unreadable(with_line(text, &error)))?;
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_run_of_nat_keeps_its_settings_and_its_text() {
-        let config = TrainConfig::of_run(NAT, "test").unwrap();
+        let config = TrainConfig::from_run(NAT, "test").unwrap();
         let ObjectiveConfig::Nat(nat) = &config.objective else { panic!() };
         assert_eq!((nat.target_dim, nat.learning_rate, nat.exchange_every), (32, 0.02, 3));
         assert_eq!(config.objective.whitening().num_components, 16);
@@ -212,7 +212,7 @@ mod tests {
         // Settings without effect are gone, and the rest is in the present form.
         let text = config.to_toml();
         assert!(text.contains("[objective.clustering]") && !text.contains("momentum"), "{text}");
-        assert_eq!(TrainConfig::of_run(&text, "test").unwrap(), config);
+        assert_eq!(TrainConfig::from_run(&text, "test").unwrap(), config);
     }
 
     #[test]
@@ -224,11 +224,11 @@ mod tests {
                 config.set(&format!("objective.clustering.algorithm={algorithm}")).unwrap();
                 let text = config.to_format_1().unwrap();
                 assert!(text.contains("num_redos = 1\n") && text.contains("num_iterations = 20\n"), "{text}");
-                assert_eq!(TrainConfig::of_run(&text, "test").unwrap(), config);
+                assert_eq!(TrainConfig::from_run(&text, "test").unwrap(), config);
                 let only = format!(
                     "[data]\n[objective]\nkind = \"{kind}\"\n[clustering]\nalgorithm = \"{algorithm}\"\n"
                 );
-                assert_eq!(TrainConfig::of_run(&only, "test").unwrap(), config);
+                assert_eq!(TrainConfig::from_run(&only, "test").unwrap(), config);
             }
         }
     }
@@ -256,13 +256,13 @@ mod tests {
         config.set("objective.clustering.chain_length=7").unwrap();
         let text = config.to_model_text();
         assert!(text.contains("chain_length = 7"), "{text}");
-        assert_eq!(TrainConfig::of_run(&text, "test").unwrap(), config);
+        assert_eq!(TrainConfig::from_run(&text, "test").unwrap(), config);
     }
 
     #[test]
     fn damage_is_refused_with_the_nearest_old_name() {
-        let error = TrainConfig::of_run("[data]\nimage_siz = 32\n", "test").unwrap_err().to_string();
+        let error = TrainConfig::from_run("[data]\nimage_siz = 32\n", "test").unwrap_err().to_string();
         assert!(error.contains("'data.image_size'"), "{error}");
-        assert!(TrainConfig::of_run("data = 3", "test").is_err());
+        assert!(TrainConfig::from_run("data = 3", "test").is_err());
     }
 }

@@ -171,8 +171,8 @@ impl Given {
 fn belongs_elsewhere(setting: &SettingHelp, config: &TrainConfig) -> String {
     let mut words = format!("it is a setting of {}", setting.owners.join(" and "));
     let chosen = config.rows().into_iter().find(|row| {
-        let of_row = || setting.only.iter().flatten().filter(|(selector, _)| *selector == row.key);
-        of_row().count() > 0 && !of_row().any(|(_, name)| row.text() == *name)
+        let owners = || setting.only.iter().flatten().filter(|(selector, _)| *selector == row.key);
+        owners().count() > 0 && !owners().any(|(_, name)| row.text() == *name)
     });
     if let Some(row) = chosen {
         words.push_str(&format!(", and {} is {}", row.key, row.text()));
